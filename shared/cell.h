@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the dataplane and control say to each other: the cells that travel in the rings of ipc.h.
+ *
+ * "punt" is dataplane to control, "inject" is control to dataplane. A reader trusts no length or index
+ * in a cell: cell_valid() first, then its own tables.
+ */
+#ifndef ROOKERY_SHARED_CELL_H
+#define ROOKERY_SHARED_CELL_H
+
+#include "address.h"
+#include "ids.h"
+#include "session_keys.h"
+#include "wire.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CELL_SIZE 1472
+#define CELL_DATA_MAX 1304
+
+/* Names a message record of a worker; the worker checks generation against its record and ignores the
+ * answer if the record is gone. */
+struct record_ref {
+	uint32_t index;
+	uint32_t generation;
+};
+
+enum cell_type {
+	/* worker -> control, EVENT ring (lossless) */
+	PUNT_STORE = 1,        /* commit this message for devices that did not take it live */
+	PUNT_DELIVERED = 2,    /* outcome of an INJECT_FRAME with a token */
+	PUNT_SESSION = 3,      /* a session expired, closed, moved, or was first heard */
+	/* worker -> control, REQUEST ring (lossy) */
+	PUNT_REQUEST = 16,     /* a REQUEST frame */
+	PUNT_VERDICT = 17,     /* first message of a pair: may it pass? */
+	PUNT_STALE = 18,       /* DATA of an earlier epoch: control checks its tag, then INJECT_PROBE */
+	/* worker -> control, LOGIN ring (lossy) */
+	PUNT_LOGIN = 24,       /* a LOGIN datagram with a good mac1 */
+	/* control -> worker, INJECT ring */
+	INJECT_SESSION_ADD = 32,
+	INJECT_SESSION_UPDATE = 33, /* a restricted session becomes a user's */
+	INJECT_SESSION_DEL = 34,    /* with a CLOSE frame to the client unless reason is 0 */
+	INJECT_DATAGRAM = 35,       /* send these bytes as they are (LOGIN_REPLY) */
+	INJECT_FRAME = 36,          /* reliable frame to one or many sessions of this worker */
+	INJECT_VERDICT = 37,        /* answer to PUNT_VERDICT */
+	INJECT_STORED = 38,         /* answer to PUNT_STORE, after the commit */
+	INJECT_RECEIPT = 39,        /* best-effort receipt: a stored message was delivered */
+	INJECT_PROBE = 40,          /* send a PING to this address: tells the client the new epoch */
+	/* control -> housekeeping, TABLE ring */
+	TABLE_USER_SET = 48,
+	TABLE_USER_DEL = 49,
+	TABLE_VERDICT_SET = 50,     /* also overwrites */
+	TABLE_VERDICT_DEL = 51,
+	TABLE_BARRIER = 52,         /* housekeeping publishes value in the region once all before it is visible */
+};
+
+enum verdict {
+	VERDICT_NONE = 0, /* ask control */
+	VERDICT_ALLOWED = 1,
+	VERDICT_NOT_BUDDIES = 2,
+	VERDICT_BLOCKED = 3,
+	VERDICT_UNKNOWN_USER = 4,
+};
+
+/* A device of the recipient that is (or was) live: session and device. */
+struct live_session {
+	session_id_t sid;
+	device_id_t device;
+};
+
+/* PUNT_STORE. device != 0: for that device only. device == 0: for every device of `to` except
+ * except[0..except_count). The same (from_device, id, device) may come again: storing is idempotent. */
+struct cell_store {
+	struct record_ref record;
+	user_id_t from;
+	device_id_t from_device;
+	user_id_t to;
+	device_id_t device;
+	message_id_t id;
+	uint64_t sent_at; /* ms since 1970 */
+	uint32_t prev_delta;
+	uint32_t floor_delta;
+	uint8_t flags;
+	uint8_t except_count;
+	device_id_t except[USER_SESSIONS_MAX];
+	/* data: the body */
+};
+
+enum delivery_outcome {
+	DELIVERY_ACKED = 1,
+	DELIVERY_FAILED = 2, /* retransmissions exhausted, session gone, or no memory */
+};
+
+struct cell_delivered {
+	session_id_t sid;
+	uint64_t token;
+	uint8_t outcome; /* enum delivery_outcome */
+};
+
+enum session_event {
+	SESSION_EXPIRED = 1, /* nothing heard for the time-out; the worker has freed the slot */
+	SESSION_CLOSED = 2,  /* CLOSE frame from the client; the worker has freed the slot */
+	SESSION_MOVED = 3,   /* validated path change: peer is the new address */
+	SESSION_HEARD = 4,   /* first valid packet since INJECT_SESSION_ADD */
+	SESSION_REFUSED = 5, /* INJECT_SESSION_ADD failed (no slot, bad index) */
+};
+
+struct cell_session {
+	session_id_t sid;
+	uint8_t event; /* enum session_event */
+	uint8_t port;
+	struct endpoint peer;
+};
+
+struct cell_request {
+	session_id_t sid;
+	user_id_t user; /* 0: restricted session */
+	uint32_t request;
+	uint8_t fragment;
+	uint8_t fragments;
+	/* data: protobuf Request (fragment) */
+};
+
+struct cell_verdict {
+	struct record_ref record;
+	user_id_t from;
+	user_id_t to;
+	uint8_t verdict; /* enum verdict; INJECT_VERDICT and TABLE_VERDICT_SET only */
+	/* INJECT_VERDICT: where `to` is now, as in TABLE_USER_SET */
+	uint8_t away;
+	uint8_t live_count;
+	struct live_session live[USER_SESSIONS_MAX];
+};
+
+struct cell_stale {
+	session_id_t sid;
+	uint8_t port;
+	struct endpoint peer;
+	/* data: the datagram */
+};
+
+struct cell_datagram {
+	uint8_t port;
+	struct endpoint peer;
+	/* data: the datagram (PUNT_LOGIN, INJECT_DATAGRAM) */
+};
+
+#define SESSION_RESTRICTED 0x01 /* may only send REQUEST, PING, ACK, CLOSE */
+
+struct cell_session_add {
+	session_id_t sid;
+	user_id_t user;
+	device_id_t device;
+	struct session_keys keys;
+	uint16_t epoch;
+	uint8_t flags;
+	uint8_t port;
+	uint8_t probe;        /* 1: PING the client at once (provisioned again after a restart) */
+	struct endpoint peer;
+	uint32_t timeout_ms;  /* nothing heard for so long: expired */
+	message_id_t confirmed; /* reserved, 0 */
+};
+
+struct cell_session_update {
+	session_id_t sid;
+	user_id_t user;
+	device_id_t device;
+	uint8_t flags;
+	uint32_t timeout_ms;
+};
+
+struct cell_session_del {
+	session_id_t sid;
+	uint8_t reason; /* enum close_reason; 0: silent */
+};
+
+/* The same frame for every session listed, each with its own delivery number. The frame's bytes are a
+ * complete encoded DELIVER, NOTIFY or RESPONSE whose delivery number the worker fills in. */
+#define CELL_FRAME_SESSIONS_MAX 16
+struct cell_frame {
+	uint64_t token; /* 0: no outcome wanted; otherwise session_count is 1 and PUNT_DELIVERED follows */
+	uint8_t session_count;
+	session_id_t sids[CELL_FRAME_SESSIONS_MAX];
+	/* data: the frame */
+};
+
+struct cell_stored {
+	struct record_ref record;
+	message_id_t id;
+	device_id_t device; /* as in cell_store: 0 or one device */
+	uint8_t ok;         /* 0: the store is not available, the record stays unconfirmed */
+	uint8_t stored;     /* how many devices it waits for (0: none was left to store for) */
+};
+
+struct cell_receipt {
+	session_id_t sid;
+	message_id_t id;
+	uint8_t level;
+};
+
+struct cell_probe {
+	session_id_t sid;
+	uint8_t port;
+	struct endpoint peer;
+};
+
+struct cell_user {
+	user_id_t user;
+	uint8_t away; /* 1: some device of the user is not live, so a copy goes to the store as well */
+	uint8_t live_count;
+	struct live_session live[USER_SESSIONS_MAX];
+};
+
+struct cell_barrier {
+	uint64_t value;
+};
+
+struct cell {
+	uint16_t type;   /* enum cell_type */
+	uint16_t length; /* bytes used in data */
+	uint32_t worker; /* punt: the worker that wrote it */
+	union {
+		struct cell_store store;
+		struct cell_delivered delivered;
+		struct cell_session session;
+		struct cell_request request;
+		struct cell_verdict verdict;
+		struct cell_stale stale;
+		struct cell_datagram datagram;
+		struct cell_session_add session_add;
+		struct cell_session_update session_update;
+		struct cell_session_del session_del;
+		struct cell_frame frame;
+		struct cell_stored stored;
+		struct cell_receipt receipt;
+		struct cell_probe probe;
+		struct cell_user user;
+		struct cell_barrier barrier;
+	};
+	uint8_t data[CELL_DATA_MAX];
+};
+
+_Static_assert(sizeof(struct cell) == CELL_SIZE, "both processes agree on the size of a cell");
+_Static_assert(CELL_SIZE % 64 == 0, "cells start on cache lines");
+_Static_assert(CELL_DATA_MAX >= WIRE_DATAGRAM_MAX, "a cell holds any datagram");
+
+/* Bytes of a cell that carry meaning; only these are copied. */
+static inline uint32_t
+cell_used(const struct cell *c)
+{
+	return (uint32_t)offsetof(struct cell, data) + c->length;
+}
+
+/* Type known, length and all counts inside their bounds. */
+bool cell_valid(const struct cell *c);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The configuration: one YAML file for all processes, read through libcyaml. config/default.yaml is embedded
+ * into every program and shows every key; a file given with --config overrides single keys of it.
+ */
+#ifndef ROOKERY_SHARED_CONFIG_H
+#define ROOKERY_SHARED_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum config_port_type { PORT_SOCKET, PORT_ETHDEV };
+
+struct config_port {
+	enum config_port_type type;
+	/* socket: "127.0.0.1:8000", "[::]:8000". Unused for ethdev. */
+	char *listen;
+	/* ethdev: PCI address ("0000:03:00.0") or vdev string ("net_af_packet0,iface=veth0,qpairs=2"). With one queue per
+	 * vdev (AF_XDP), one device per worker: worker i polls devices[i]. */
+	char **devices;
+	unsigned devices_count;
+	char **addresses;  /* ethdev: "10.0.0.1/24", "fd00::1/64" */
+	unsigned addresses_count;
+	char *gateway;     /* ethdev: IPv4 next hop off the link; may be empty */
+	char *gateway6;
+	uint16_t udp_port; /* ethdev */
+	uint16_t mtu;      /* ethdev */
+	bool checksum_offload; /* ethdev: use it where the device has it */
+};
+
+enum config_poll { POLL_ADAPTIVE, POLL_BUSY };
+enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARNING, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
+
+struct config {
+	/* "~" and "$VAR" at the start are expanded; empty runtime_dir means state_dir/run. */
+	char *state_dir;
+	char *runtime_dir;
+
+	struct {
+		unsigned workers;
+		char *cpus;            /* "", or a list "2,4-7": housekeeping on the first, workers on the rest */
+		enum config_poll poll;
+		bool hugepages;
+		unsigned memory_mb;    /* EAL memory without hugepages */
+		unsigned sessions;     /* in all; divided among the workers */
+		unsigned messages;     /* message records per worker */
+		unsigned users;        /* rows of the user table */
+		unsigned conversations; /* rows of the verdict table */
+		char **eal;            /* further EAL arguments, for experts */
+		unsigned eal_count;
+		struct config_port *ports;
+		unsigned ports_count;
+	} dataplane;
+
+	struct {
+		unsigned heartbeat_ms; /* what clients are told */
+		unsigned timeout_ms;   /* nothing heard for so long: offline */
+		unsigned restricted_ms; /* life of a session that never enrols */
+		unsigned retransmit_limit; /* sends of one delivery before it goes to the store */
+	} session;
+
+	struct {
+		bool registration;     /* may strangers register? */
+		unsigned buddies_max;
+		unsigned devices_max;  /* per user */
+		unsigned stored_max;   /* stored messages per device */
+		unsigned stored_days;  /* age at which a stored message is dropped */
+		unsigned logins_per_second; /* per worker, before cookies are asked for */
+		unsigned password_threads;
+		unsigned password_memory_kib; /* Argon2id */
+		unsigned password_passes;
+	} control;
+
+	struct {
+		enum config_log_level level;
+	} log;
+};
+
+/* Reads path over the embedded default; path NULL: the default alone. state_dir_override may be NULL. On error
+ * returns -errno (-EINVAL for content) and writes one line to error: file, line, key, and the likely right one. */
+int config_load(struct config **out, const char *path, const char *state_dir_override, char *error, size_t error_cap);
+void config_free(struct config *c);
+
+/* Creates state_dir and runtime_dir (0700) if missing. Returns 0 or -errno with a line in error. */
+int config_make_dirs(const struct config *c, char *error, size_t error_cap);
+
+/* Well-known files: "<runtime_dir>/rings.shm", "doorbell.sock", "control.sock"; "<state_dir>/rookery.db", "server.key".
+ * Returns buf, or NULL when cap is too small. */
+const char *config_runtime_path(const struct config *c, const char *name, char *buf, size_t cap);
+const char *config_state_path(const struct config *c, const char *name, char *buf, size_t cap);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Every counter of the dataplane, once. Plain per-worker additions; housekeeping publishes them in the region
+ * (ipc.h), control exports them. G7: for each worker
+ *     rx_packets + handoff_in = consumed + answered + handoff_out + punted
+ *                               + link_arp + link_nd + link_echo + the sum of all DROP counters
+ * where every received packet ends in exactly one of the right-hand terms ("consumed": parsed and acted on,
+ * whatever it caused to be sent).
+ *
+ * COUNTER(name, text) or DROP(name, text).
+ */
+#ifndef ROOKERY_SHARED_COUNTERS_H
+#define ROOKERY_SHARED_COUNTERS_H
+
+#define COUNTERS(COUNTER, DROP)                                                                    \
+	COUNTER(rx_packets, "packets received from ports")                                         \
+	COUNTER(rx_bytes, "UDP payload bytes received")                                            \
+	COUNTER(tx_packets, "packets handed to ports for sending")                                 \
+	COUNTER(tx_bytes, "UDP payload bytes sent")                                                \
+	COUNTER(tx_failed, "packets that the port did not take")                                   \
+	COUNTER(consumed, "received packets parsed and acted on")                                  \
+	COUNTER(handoff_out, "packets handed to the worker that owns their session")               \
+	COUNTER(handoff_in, "packets taken over from other workers")                               \
+	COUNTER(punted, "received packets passed to control")                                      \
+	COUNTER(link_arp, "ARP packets answered or learned from")                                  \
+	COUNTER(link_nd, "IPv6 neighbour discovery packets handled")                               \
+	COUNTER(link_echo, "ICMP and ICMPv6 echo requests answered")                               \
+	COUNTER(messages_in, "messages from senders")                                              \
+	COUNTER(messages_duplicate, "messages seen before (sender retried)")                       \
+	COUNTER(messages_relayed, "live deliveries started")                                       \
+	COUNTER(messages_delivered, "deliveries acknowledged by the device")                       \
+	COUNTER(messages_to_store, "messages passed to control for storing")                       \
+	COUNTER(messages_stored, "messages confirmed as stored")                                   \
+	COUNTER(messages_refused, "messages refused with a final reason")                          \
+	COUNTER(messages_slowed, "messages refused with slow_down")                                \
+	COUNTER(receipts_sent, "receipts sent to senders")                                         \
+	COUNTER(frames_injected, "reliable frames from control")                                   \
+	COUNTER(retransmits, "deliveries sent again")                                              \
+	COUNTER(deliveries_failed, "deliveries given up")                                          \
+	COUNTER(acks_unknown, "acknowledged deliveries that were not in flight")                   \
+	COUNTER(pings, "heartbeats answered")                                                      \
+	COUNTER(path_challenges, "path challenges sent to new addresses")                          \
+	COUNTER(path_changes, "sessions moved to a validated new address")                         \
+	COUNTER(sessions_added, "sessions provisioned")                                            \
+	COUNTER(sessions_closed, "sessions closed by the client")                                  \
+	COUNTER(sessions_expired, "sessions without a heartbeat in time")                          \
+	COUNTER(sessions_removed, "sessions removed by control")                                   \
+	COUNTER(sessions_live, "sessions now (gauge)")                                             \
+	COUNTER(cookies_sent, "cookies sent to prove an address under load")                       \
+	COUNTER(version_replies, "version replies sent")                                           \
+	COUNTER(key_replies, "server key replies sent")                                            \
+	COUNTER(resets_sent, "resets sent for unknown sessions")                                   \
+	COUNTER(verdict_hits, "conversation verdicts found in the table")                          \
+	COUNTER(verdict_misses, "conversation verdicts asked of control")                          \
+	COUNTER(ring_event_full, "lossless event ring full: kept and tried again")                 \
+	COUNTER(ring_handoff_full, "deliveries or results kept because a hand-off ring was full")  \
+	COUNTER(loops_busy, "loop iterations with work")                                           \
+	COUNTER(loops_idle, "loop iterations without work")                                        \
+	COUNTER(cycles_busy, "TSC cycles in iterations with work")                                 \
+	DROP(drop_link_not_ours, "Ethernet frame of another address or type")                      \
+	DROP(drop_link_malformed, "ARP or neighbour discovery packet malformed")                   \
+	DROP(drop_ip_malformed, "IP header malformed or truncated")                                \
+	DROP(drop_ip_fragment, "IP fragment")                                                      \
+	DROP(drop_ip_not_ours, "IP destination not ours")                                          \
+	DROP(drop_ip_protocol, "neither UDP nor an ICMP message that is answered")                 \
+	DROP(drop_checksum, "bad IP, UDP or ICMP checksum")                                        \
+	DROP(drop_udp_port, "UDP port not ours")                                                   \
+	DROP(drop_runt, "shorter than a protocol prefix")                                          \
+	DROP(drop_oversize, "longer than 1,200 bytes")                                             \
+	DROP(drop_type, "first byte is no type that a server takes")                               \
+	DROP(drop_malformed, "datagram malformed for its type")                                    \
+	DROP(drop_session_unknown, "no such session (reset sent)")                                 \
+	DROP(drop_tag, "AEAD tag wrong")                                                           \
+	DROP(drop_replay, "packet counter seen before or too old")                                 \
+	DROP(drop_epoch, "epoch of the future, or stale and not punted")                           \
+	DROP(drop_frame, "authenticated packet with a malformed frame")                            \
+	DROP(drop_restricted, "frame not allowed before enrolment")                                \
+	DROP(drop_login_mac, "LOGIN with a wrong mac1")                                            \
+	DROP(drop_login_cookie, "LOGIN without a cookie under load (cookie sent)")                 \
+	DROP(drop_login_limit, "LOGIN over the rate limit")                                        \
+	DROP(drop_login_not_ready, "LOGIN before control gave the server key")                     \
+	DROP(drop_ring_login, "login ring full")                                                   \
+	DROP(drop_ring_request, "request ring full")                                               \
+	DROP(drop_ring_handoff, "hand-off ring full")                                              \
+	COUNTER(answered, "version and key queries answered without a session")
+
+enum counter {
+#define COUNTER_ENUM(name, text) COUNTER_##name,
+	COUNTERS(COUNTER_ENUM, COUNTER_ENUM)
+#undef COUNTER_ENUM
+	COUNTER_COUNT
+};
+
+struct counter_info {
+	const char *name;
+	const char *text;
+	unsigned is_drop;
+};
+
+extern const struct counter_info counter_info[COUNTER_COUNT];
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The login handshake: Noise_IK_25519_AESGCM_SHA256 (Noise rev. 34) in one LOGIN and one LOGIN_REPLY
+ * datagram, with WireGuard's mac1/mac2 and stateless cookie (WireGuard paper, 5.3 and 5.4.7).
+ *
+ *   LOGIN        prefix(12) | e(32) | s(32+16) | payload(+16) | mac1(16) | mac2(16)
+ *   LOGIN_REPLY  prefix(12) | e(32) | payload(+16)
+ *   COOKIE       prefix(12) | nonce(24) | cookie(16+16)
+ *
+ * The Noise prologue is "rookery" and the 12 prefix bytes of LOGIN. The payloads are the protobuf messages
+ * LoginHello and LoginReply. A LOGIN is padded (LoginHello.padding) to at least HANDSHAKE_LOGIN_MIN
+ * bytes, and a reply is never larger than its request.
+ * No I/O, no clock; randomness comes from libsodium except where a test fixes the ephemeral key.
+ */
+#ifndef ROOKERY_SHARED_HANDSHAKE_H
+#define ROOKERY_SHARED_HANDSHAKE_H
+
+#include "address.h"
+#include "session_keys.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HANDSHAKE_KEY 32
+#define HANDSHAKE_MAC 16
+#define HANDSHAKE_LOGIN_OVERHEAD (12 + 32 + 48 + 16 + 16 + 16)
+#define HANDSHAKE_REPLY_OVERHEAD (12 + 32 + 16)
+#define HANDSHAKE_LOGIN_MIN 400
+#define HANDSHAKE_PAYLOAD_MAX 1000
+#define HANDSHAKE_COOKIE_SIZE (12 + 24 + 32)
+
+struct handshake_keypair {
+	uint8_t public[HANDSHAKE_KEY];
+	uint8_t secret[HANDSHAKE_KEY];
+};
+
+/* Call once per process (libsodium). Returns 0 or -EIO. */
+int handshake_init(void);
+void handshake_keypair_generate(struct handshake_keypair *kp);
+/* Recomputes the public half. */
+void handshake_keypair_from_secret(struct handshake_keypair *kp, const uint8_t secret[HANDSHAKE_KEY]);
+
+/* ---- client ------------------------------------------------------------------------- */
+
+/* State between LOGIN and LOGIN_REPLY; wipe with handshake_client_clear. */
+struct handshake_client {
+	uint64_t id;
+	uint8_t server[HANDSHAKE_KEY];
+	uint8_t mac1[HANDSHAKE_MAC];  /* of the LOGIN last sent: opens a COOKIE */
+	uint8_t cookie[HANDSHAKE_MAC];
+	bool have_cookie;
+	_Alignas(8) uint8_t noise[512]; /* struct noise, see noise.h */
+};
+
+/* Writes a complete LOGIN to out. payload_len is at most HANDSHAKE_PAYLOAD_MAX; the caller pads. If h->have_cookie,
+ * mac2 is made from h->cookie. Returns its length, or -EMSGSIZE, or -EINVAL (a low-order server key). */
+int handshake_client_start(struct handshake_client *h, const struct handshake_keypair *device,
+			   const uint8_t server_public[HANDSHAKE_KEY], uint64_t id,
+			   const uint8_t *payload, size_t payload_len, uint8_t *out, size_t cap);
+
+/* Reads a LOGIN_REPLY. Returns the length of the payload (written to payload), or -EBADMSG (not a reply to
+ * this LOGIN, forged, truncated), -EMSGSIZE. h is then unchanged and may see the true reply. */
+int handshake_client_finish(struct handshake_client *h, const uint8_t *in, size_t len,
+			    uint8_t *payload, size_t cap, struct session_secret *secret);
+
+/* Reads a COOKIE that answers h's LOGIN; start again afterwards with the same id. Returns 0 or -EBADMSG. */
+int handshake_client_cookie(struct handshake_client *h, const uint8_t *in, size_t len);
+void handshake_client_clear(struct handshake_client *h);
+
+/* ---- control ------------------------------------------------------------------------ */
+
+struct handshake_server {
+	uint64_t id;
+	uint8_t device[HANDSHAKE_KEY];    /* the client's static (device) key, authenticated */
+	uint8_t ephemeral[HANDSHAKE_KEY]; /* tells a retransmitted LOGIN from a new one */
+	_Alignas(8) uint8_t noise[512];
+};
+
+/* Reads a LOGIN whose mac1 was checked. Returns the payload's length or -EBADMSG, -EMSGSIZE. */
+int handshake_server_read(struct handshake_server *h, const struct handshake_keypair *server,
+			  const uint8_t *in, size_t len, uint8_t *payload, size_t cap);
+/* Writes the LOGIN_REPLY and the session's secret; wipes h. Returns the length or -EMSGSIZE. */
+int handshake_server_reply(struct handshake_server *h, const uint8_t *payload, size_t payload_len,
+			   uint8_t *out, size_t cap, struct session_secret *secret);
+
+/* ---- dataplane (stateless) ---------------------------------------------------------- */
+
+/* Keys that depend on the server's public key only. */
+struct handshake_guard {
+	uint8_t mac1_key[32];
+	uint8_t cookie_key[32];
+};
+
+void handshake_guard_init(struct handshake_guard *g, const uint8_t server_public[HANDSHAKE_KEY]);
+/* Is this a well-formed LOGIN of at least HANDSHAKE_LOGIN_MIN bytes with the right mac1? */
+bool handshake_check_mac1(const struct handshake_guard *g, const uint8_t *in, size_t len);
+/* Does mac2 prove that the sender received the cookie for this address under this secret? */
+bool handshake_check_mac2(const uint8_t cookie_secret[32], const struct endpoint *peer,
+			  const uint8_t *in, size_t len);
+/* Writes the COOKIE that answers LOGIN in[0..len). nonce: 24 bytes, never used twice with this guard
+ * (random). Returns HANDSHAKE_COOKIE_SIZE. */
+int handshake_write_cookie(const struct handshake_guard *g, const uint8_t cookie_secret[32],
+			   const struct endpoint *peer, const uint8_t nonce[24], const uint8_t *in,
+			   uint8_t *out);
+
+#endif

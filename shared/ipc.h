@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The shared-memory region between rookery-dataplane and rookery-control: a plain file that the dataplane
+ * makes anew at each start (temporary name, then rename) and control maps. It holds single-producer,
+ * single-consumer rte_rings of struct cell.
+ *
+ * Thread-safety: each ring has one producer thread and one consumer thread, named below. The header's
+ * fields say who writes them.
+ *
+ *   ring             producer            consumer       when full
+ *   EVENT[w]         worker w            control        lossless: the worker keeps the source object, tries again
+ *   REQUEST[w]       worker w            control        lossy: counted; the client asks again
+ *   LOGIN[w]         worker w            control        lossy: counted; the client asks again
+ *   INJECT[w]        control             worker w       control keeps the cell, tries again
+ *   TABLE            control             housekeeping   control keeps the cell, tries again
+ *
+ * A consumer reads a cell in place (ring_front), acts, and only then releases it (ring_release): a
+ * consumer that is killed in between finds the cell again. Every cell is therefore safe to act on twice.
+ */
+#ifndef ROOKERY_SHARED_IPC_H
+#define ROOKERY_SHARED_IPC_H
+
+#include "cell.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+#define IPC_MAGIC UINT64_C(0x524f4f4b45525931) /* "ROOKERY1" */
+#define IPC_VERSION 1
+
+enum ipc_ring {
+	IPC_EVENT,
+	IPC_REQUEST,
+	IPC_LOGIN,
+	IPC_INJECT,
+	IPC_WORKER_RINGS, /* the four above exist per worker */
+	IPC_TABLE = IPC_WORKER_RINGS,
+};
+
+struct ipc_options {
+	uint32_t workers;
+	uint32_t event_cells; /* each a power of two; usable capacity is one less */
+	uint32_t request_cells;
+	uint32_t login_cells;
+	uint32_t inject_cells;
+	uint32_t table_cells;
+	uint32_t sessions_per_worker;
+};
+
+/* One per worker, published by housekeeping for `rookctl stats`; see counters.h for the order. */
+#define IPC_COUNTERS_MAX 192
+struct ipc_worker_stats {
+	_Atomic uint64_t counter[IPC_COUNTERS_MAX];
+};
+
+struct ipc_header {
+	_Atomic uint64_t magic;  /* dataplane, last of all */
+	uint32_t version;        /* dataplane; constant from here on */
+	uint32_t cell_size;
+	uint64_t size;           /* bytes of the region */
+	uint64_t boot;           /* random: a new one tells control that the dataplane lost its sessions */
+	uint32_t workers;
+	uint32_t sessions_per_worker;
+	uint32_t counters;       /* number of counters in counters.h when the dataplane was built */
+	uint32_t dataplane_pid;
+	uint64_t stats_offset;   /* struct ipc_worker_stats[workers + 1]; the last is housekeeping's */
+	uint64_t ring_offset[SESSION_WORKERS_MAX * IPC_WORKER_RINGS + 1];
+
+	_Alignas(64) _Atomic uint64_t dataplane_alive; /* housekeeping: monotonic ms, about 10 a second; 0: stopped */
+	_Atomic uint64_t barrier;          /* housekeeping: value of the last TABLE_BARRIER */
+	_Alignas(64) _Atomic uint64_t control_alive;   /* control: monotonic ms */
+	_Atomic uint32_t control_sleeping; /* control sets 1 before it waits; housekeeping clears it and rings the doorbell */
+	_Atomic uint32_t server_key_set;   /* control: server_public is valid */
+	uint8_t server_public[32];         /* control */
+	uint32_t control_pid;              /* control */
+};
+
+struct rte_ring;
+
+/* A process's view of the region. */
+struct ipc {
+	struct ipc_header *header;
+	size_t size;
+	int fd;
+};
+
+/* Bytes that a region with these options takes; 0 when the options are out of range. */
+size_t ipc_footprint(const struct ipc_options *o);
+
+/* Dataplane: makes the region at path (mode 0600), replacing any other. Returns 0, -EINVAL (options), or the errno of
+ * open, ftruncate, mmap or rename. */
+int ipc_new(struct ipc *ipc, const char *path, const struct ipc_options *o);
+
+/* Control: maps the region at path and checks magic, version, sizes and every offset. Repairs its own ring ends
+ * after an earlier control was killed. Returns 0, -ENOENT, -EAGAIN (being made), -EPROTO (wrong version or torn:
+ * a line is logged that says what and how to mend it). */
+int ipc_join(struct ipc *ipc, const char *path);
+
+/* Unmaps. ipc_delete also unlinks path (dataplane, clean stop). */
+void ipc_leave(struct ipc *ipc);
+void ipc_delete(struct ipc *ipc, const char *path);
+
+/* The ring of a worker; for IPC_TABLE worker is ignored. */
+struct rte_ring *ipc_ring(const struct ipc *ipc, enum ipc_ring kind, uint32_t worker);
+struct ipc_worker_stats *ipc_stats(const struct ipc *ipc, uint32_t worker);
+
+/* ---- one cell at a time, in place --------------------------------------------------- */
+
+/* Producer: the next free cell, or NULL when the ring is full; write it, then ring_publish. At most one
+ * cell is open per ring. */
+struct cell *ring_reserve(struct rte_ring *r);
+void ring_publish(struct rte_ring *r);
+
+/* Consumer: the oldest cell, or NULL; it stays valid, and stays in the ring, until ring_release. Calling
+ * ring_front again without release returns the same cell. */
+const struct cell *ring_front(struct rte_ring *r);
+void ring_release(struct rte_ring *r);
+
+/* Consumer that reads ahead (group commit): the cell `ahead` places behind the oldest, NULL past the end;
+ * ring_release_n releases the n oldest. */
+const struct cell *ring_peek(struct rte_ring *r, uint32_t ahead);
+void ring_release_n(struct rte_ring *r, uint32_t n);
+
+uint32_t ring_used(const struct rte_ring *r);
+uint32_t ring_capacity(const struct rte_ring *r);
+
+/* ---- doorbell: wakes control's event loop ------------------------------------------- */
+
+/* Control binds a Unix datagram socket at path and polls it; housekeeping sends one byte when control sleeps and a
+ * punt ring holds something. Both return a descriptor or a negative errno; ring is best effort, never blocks. */
+int doorbell_bind(const char *path);
+int doorbell_open(void);
+void doorbell_ring(int fd, const char *path);
+void doorbell_drain(int fd);
+
+#endif

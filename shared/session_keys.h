@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From the handshake's two secrets to the AES keys of one epoch. */
+#ifndef ROOKERY_SHARED_SESSION_KEYS_H
+#define ROOKERY_SHARED_SESSION_KEYS_H
+
+#include "aead.h"
+
+#include <stdint.h>
+
+/* Noise Split() of the login handshake; lives in the client and in control, never in the dataplane. */
+struct session_secret {
+	uint8_t client_to_server[32];
+	uint8_t server_to_client[32];
+};
+
+/* Raw AES keys of one epoch; all that the dataplane is given. */
+struct session_keys {
+	uint8_t client_to_server[AEAD_KEY];
+	uint8_t server_to_client[AEAD_KEY];
+};
+
+/* key = HMAC-SHA256(secret of the direction, "rookery data key" || epoch (u16, big-endian)),
+ * truncated to 16 bytes. */
+void session_keys_derive(struct session_keys *keys, const struct session_secret *secret, uint16_t epoch);
+
+#endif
