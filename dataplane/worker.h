@@ -11,12 +11,12 @@
 #include "port.h"
 #include "shared/config.h"
 #include "shared/ipc.h"
+#include "tables.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 
 struct worker;
-struct tables; /* tables.h: users and verdicts, written by housekeeping */
 
 struct worker_options {
 	const struct config *config;
@@ -55,8 +55,5 @@ int housekeeping_new(struct housekeeping **out, const struct ipc *ipc, struct ta
 unsigned housekeeping_poll(struct housekeeping *h, uint64_t now_us);
 void housekeeping_free(struct housekeeping *h);
 
-/* Users and verdicts; tables.c. Returns NULL without memory. */
-struct tables *tables_new(const struct config *config, uint32_t workers, int numa_node);
-void tables_free(struct tables *t);
 
 #endif
