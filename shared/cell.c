@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "shared/cell.h"
+
+#define REQUEST_FRAGMENTS_MAX 8 /* docs/protocol.md, 5 */
+
+static bool
+store_valid(const struct cell *c)
+{
+	return c->store.except_count <= USER_SESSIONS_MAX && c->length <= MESSAGE_BODY_MAX;
+}
+
+static bool
+request_valid(const struct cell *c)
+{
+	return c->request.fragments >= 1 && c->request.fragments <= REQUEST_FRAGMENTS_MAX &&
+	       c->request.fragment < c->request.fragments && c->length <= REQUEST_BODY_MAX;
+}
+
+static bool
+verdict_valid(const struct cell *c)
+{
+	return c->verdict.verdict <= VERDICT_UNKNOWN_USER && c->verdict.live_count <= USER_SESSIONS_MAX &&
+	       c->length == 0;
+}
+
+static bool
+datagram_valid(const struct cell *c)
+{
+	return c->length >= 1 && c->length <= WIRE_DATAGRAM_MAX;
+}
+
+static bool
+frame_valid(const struct cell *c)
+{
+	uint8_t count = c->frame.session_count;
+
+	if (count < 1 || count > CELL_FRAME_SESSIONS_MAX || (c->frame.token != 0 && count != 1))
+		return false;
+	return c->length >= RELIABLE_HEADER && c->length <= WIRE_PLAINTEXT_MAX;
+}
+
+bool
+cell_valid(const struct cell *c)
+{
+	switch (c->type) {
+	case PUNT_STORE:
+		return store_valid(c);
+	case PUNT_DELIVERED:
+		return (c->delivered.outcome == DELIVERY_ACKED || c->delivered.outcome == DELIVERY_FAILED) &&
+		       c->length == 0;
+	case PUNT_SESSION:
+		return c->session.event >= SESSION_EXPIRED && c->session.event <= SESSION_REFUSED && c->length == 0;
+	case PUNT_REQUEST:
+		return request_valid(c);
+	case PUNT_VERDICT:
+	case INJECT_VERDICT:
+	case TABLE_VERDICT_SET:
+	case TABLE_VERDICT_DEL:
+		return verdict_valid(c);
+	case PUNT_STALE:
+	case PUNT_LOGIN:
+	case INJECT_DATAGRAM:
+		return datagram_valid(c);
+	case INJECT_FRAME:
+		return frame_valid(c);
+	case TABLE_USER_SET:
+		return c->user.live_count <= USER_SESSIONS_MAX && c->length == 0;
+	case INJECT_SESSION_ADD:
+	case INJECT_SESSION_UPDATE:
+	case INJECT_SESSION_DEL:
+	case INJECT_STORED:
+	case INJECT_RECEIPT:
+	case INJECT_PROBE:
+	case TABLE_USER_DEL:
+	case TABLE_BARRIER:
+		return c->length == 0;
+	default:
+		return false;
+	}
+}
