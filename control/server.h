@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The control server: every decision about accounts, buddies, presence, sessions and stored messages. It does no I/O
+ * of its own: cells come in through server_batch, go out through struct server_io, passwords are hashed by whoever
+ * takes the jobs, and time is a parameter. loop.c binds it to rings, libuv and the clock; tests drive it directly.
+ *
+ * Thread-safety: all functions on one thread (the event loop's), except password_job_run.
+ *
+ * The first half of this header is what the admin API uses, the second what the event loop uses.
+ */
+#ifndef ROOKERY_CONTROL_SERVER_H
+#define ROOKERY_CONTROL_SERVER_H
+
+#include "shared/cell.h"
+#include "shared/config.h"
+#include "shared/handshake.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct server;
+struct store;
+struct ipc;
+
+/* ==== for the admin API =============================================================== */
+
+/* Result of an operation that finishes later, after its commit. result: 0 or -errno; text: one line for people, "" when
+ * result is 0. Called exactly once, never from inside the call that started the operation (unless that call failed: then
+ * it returns the error and done is not called). */
+typedef void (*server_done_fn)(void *arg, int result, const char *text);
+
+struct server_ring_fill {
+	uint32_t used;
+	uint32_t capacity;
+	uint32_t backlog; /* cells that wait inside control because the ring is full (INJECT, TABLE) */
+};
+
+struct server_status {
+	const char *version;
+	uint64_t uptime_ms;
+	bool ready;               /* provisioned and the server key is published: clients can log in */
+	bool dataplane_connected; /* region joined and alive */
+	uint64_t boot;            /* of the dataplane */
+	uint64_t instance;        /* how often a dataplane was provisioned, ever */
+	uint32_t dataplane_pid;
+	uint32_t workers;
+	uint32_t sessions_per_worker;
+	uint64_t users;
+	uint64_t devices;
+	uint64_t sessions;            /* full sessions */
+	uint64_t sessions_restricted;
+	uint64_t users_online;
+	uint64_t stored_messages;
+	bool store_ok;            /* the last commit succeeded */
+	char store_error[160];    /* what is wrong and the mend; "" when ok */
+	char server_key[65];      /* public, hex */
+	struct server_ring_fill table;
+	struct {
+		struct server_ring_fill event, request, login, inject;
+	} rings[SESSION_WORKERS_MAX]; /* [0..workers) */
+};
+
+void server_status(struct server *s, struct server_status *out);
+
+struct server_user {
+	user_id_t id;
+	const char *name;
+	uint64_t created_ms;   /* ms since 1970 */
+	uint64_t last_seen_ms; /* 0: never logged in */
+	uint32_t devices;
+	uint32_t sessions;     /* live now */
+	uint32_t buddies;
+	uint64_t stored;       /* waiting messages, all devices */
+	const char *presence;  /* as buddies see it: "online", "away", "busy", "offline" */
+	const char *presence_text;
+};
+
+/* In the order of names, skipping `offset`, at most `limit` (0: no limit). Returning false from cb stops. Strings live
+ * until cb returns. cb calls no server function. Returns the number of users seen or -errno (store). */
+typedef bool (*server_user_fn)(void *arg, const struct server_user *u);
+int server_users_list(struct server *s, uint64_t offset, uint64_t limit, server_user_fn cb, void *arg);
+
+/* Names are taken case-insensitively. Errors through done or as return value: -EINVAL (name or password not acceptable),
+ * -EEXIST, -ENOENT, -EBUSY (too many passwords being hashed: try again), -EIO (store not available; text says the mend).
+ * error may be NULL; else it gets the line that goes with an error return. */
+int server_user_add(struct server *s, const char *name, const char *password, server_done_fn done, void *arg, char *error,
+		    size_t error_cap);
+/* Ends all sessions of the user (REVOKED); enrolled devices stay enrolled. */
+int server_user_passwd(struct server *s, const char *name, const char *password, server_done_fn done, void *arg, char *error,
+		       size_t error_cap);
+/* Account, devices, buddies, waiting messages; buddies who are online are told. */
+int server_user_del(struct server *s, const char *name, server_done_fn done, void *arg, char *error, size_t error_cap);
+
+struct server_session {
+	session_id_t sid;
+	user_id_t user;        /* 0: restricted */
+	device_id_t device;
+	const char *name;      /* user name, "" when restricted */
+	const char *device_name;
+	const char *status;    /* "online", "away", "busy", "invisible"; "restricted" */
+	uint32_t worker;
+	uint32_t epoch;
+	uint8_t port;
+	struct endpoint peer;  /* last validated address */
+	uint64_t since_ms;     /* login, ms since 1970 */
+	bool heard;            /* a valid packet came since it was provisioned */
+	uint32_t outstanding;  /* stored messages and notifications on their way */
+};
+
+/* name NULL: all. Returns the number of sessions seen. */
+typedef bool (*server_session_fn)(void *arg, const struct server_session *info);
+int server_sessions_list(struct server *s, const char *name, uint64_t offset, uint64_t limit, server_session_fn cb, void *arg);
+
+/* Ends one session (sid != 0) or all of a user (name), reason KICKED. Returns how many were ended, -ENOENT (no such
+ * session or user). */
+int server_session_kick(struct server *s, session_id_t sid, const char *name);
+
+/* Counters. scope: "worker", "housekeeping", "control"; worker is its index for scope "worker", otherwise 0. name as in
+ * counters.h without "COUNTER_". Returns 0, or -ENOTCONN when only control's own could be given. */
+struct server_counter {
+	const char *scope;
+	uint32_t worker;
+	const char *name;
+	const char *text;
+	uint64_t value;
+	bool drop; /* a reason why packets are dropped */
+};
+typedef bool (*server_counter_fn)(void *arg, const struct server_counter *c);
+int server_stats(struct server *s, server_counter_fn cb, void *arg);
+
+/* ==== for the event loop ============================================================== */
+
+/* Ring numbers of server_io.send: worker w's INJECT ring, or the TABLE ring. */
+#define SERVER_RING_TABLE SESSION_WORKERS_MAX
+
+struct password_job;
+
+struct server_io {
+	void *arg;
+	/* Puts a cell into a ring. Returns false when the ring is full: the server keeps the cell in its backlog and tries again. */
+	bool (*send)(void *arg, uint32_t ring, const struct cell *c);
+	/* Starts password_job_run on another thread; when it is done, server_password_done on the loop's thread. At most
+	 * control.password_threads are started at once. */
+	void (*hash)(void *arg, struct password_job *job);
+	/* Random bytes for session generations; NULL: libsodium. */
+	void (*random)(void *arg, void *buf, size_t len);
+};
+
+struct server_options {
+	const struct config *config;
+	struct store *store;
+	struct handshake_keypair key;
+	struct server_io io;
+	uint64_t now_ms;  /* monotonic */
+	uint64_t wall_ms; /* since 1970 */
+};
+
+/* Loads the sessions from the store. Returns 0, -ENOMEM, -EIO (store; logged). */
+int server_new(struct server **out, const struct server_options *o);
+void server_free(struct server *s);
+
+/* The clock moves; every function below uses the last time given. */
+void server_set_time(struct server *s, uint64_t now_ms, uint64_t wall_ms);
+
+/* A dataplane is there (first time, or another one than before: boot tells). Provisions it: instance + 1 persisted, then
+ * sessions and tables; with the boot known from the store only tables. Returns 0 or -EIO (store: try again). */
+int server_attach(struct server *s, uint64_t boot, uint32_t workers, uint32_t sessions_per_worker);
+/* The dataplane is gone: nothing is sent until the next attach. Sessions stay. */
+void server_detach(struct server *s);
+/* Attached and everything of the provisioning is in the rings. The TABLE_BARRIER sent last has this value. */
+bool server_provisioned(const struct server *s, uint64_t *barrier);
+/* The loop has published the key and saw the barrier: server_status.ready. ipc may be NULL (tests); it is used for
+ * ring fill and counters only. */
+void server_set_ready(struct server *s, bool ready, const struct ipc *ipc, uint32_t dataplane_pid);
+
+/* Acts on cells in order, in one transaction together with finished passwords and admin operations. On return all is
+ * committed and answered (or refused, when the store failed): the cells may be released. n may be 0. Invalid cells are
+ * counted and skipped. */
+void server_batch(struct server *s, const struct cell *const *cells, uint32_t n);
+
+/* Is there anything for a batch to do without cells? */
+bool server_pending(const struct server *s);
+
+/* Back-pressure: false while the backlog to the dataplane is so long that no further REQUEST and LOGIN cells (or, for
+ * events, EVENT cells) should be taken. */
+bool server_accepts(const struct server *s, bool events);
+
+/* Moves backlog into rings; call when rings may have room. Returns the cells still waiting. */
+uint64_t server_flush(struct server *s);
+
+/* Runs timers that are due. Returns ms until the next (at most 1,000). */
+uint32_t server_timers(struct server *s);
+
+/* Any thread: the slow part. */
+void password_job_run(struct password_job *job);
+/* Loop thread: the job is back. Takes effect in the next server_batch. */
+void server_password_done(struct server *s, struct password_job *job);
+
+/* Invariants between all tables in memory; for tests, after each step. NULL, or what is wrong. */
+const char *server_check(const struct server *s);
+
+#endif
