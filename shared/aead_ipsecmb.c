@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* AES-128-GCM by intel-ipsec-mb's direct API: no job queue, one call per packet, expanded keys in place. */
+#include "shared/aead.h"
+
+#include <errno.h>
+#include <intel-ipsec-mb.h>
+#include <sodium.h>
+#include <string.h>
+
+_Static_assert(sizeof(struct gcm_key_data) <= sizeof(((struct aead_key *)0)->opaque), "the key fits");
+_Static_assert(_Alignof(struct gcm_key_data) <= _Alignof(struct aead_key), "the key is aligned");
+
+/* Written by aead_init before any other thread calls, read by all. Only its function pointers are used:
+ * the direct API keeps its state in the caller's key and context. */
+static IMB_MGR *manager;
+
+int
+aead_init(void)
+{
+	IMB_MGR *m;
+
+	if (manager != NULL)
+		return 0;
+	m = alloc_mb_mgr(0);
+	if (m == NULL)
+		return -ENOTSUP;
+	init_mb_mgr_auto(m, NULL);
+	if (imb_get_errno(m) != 0 || m->gcm128_pre == NULL || m->gcm128_enc == NULL || m->gcm128_dec == NULL) {
+		free_mb_mgr(m);
+		return -ENOTSUP;
+	}
+	manager = m;
+	return 0;
+}
+
+static inline struct gcm_key_data *
+key_data(struct aead_key *k)
+{
+	return (struct gcm_key_data *)(void *)k->opaque;
+}
+
+int
+aead_key_set(struct aead_key *k, const uint8_t raw[AEAD_KEY])
+{
+	IMB_AES128_GCM_PRE(manager, raw, key_data(k));
+	return 0;
+}
+
+void
+aead_key_clear(struct aead_key *k)
+{
+	sodium_memzero(k, sizeof(*k));
+}
+
+void
+aead_seal(struct aead_key *k, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, size_t aad_len,
+	  const uint8_t *in, size_t len, uint8_t *out, uint8_t tag[AEAD_TAG])
+{
+	struct gcm_context_data ctx;
+
+	IMB_AES128_GCM_ENC(manager, key_data(k), &ctx, out, in, len, nonce, aad, aad_len, tag, AEAD_TAG);
+}
+
+int
+aead_open(struct aead_key *k, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, size_t aad_len,
+	  const uint8_t *in, size_t len, uint8_t *out, const uint8_t tag[AEAD_TAG])
+{
+	struct gcm_context_data ctx;
+	uint8_t computed[AEAD_TAG];
+
+	IMB_AES128_GCM_DEC(manager, key_data(k), &ctx, out, in, len, nonce, aad, aad_len, computed, AEAD_TAG);
+	return sodium_memcmp(computed, tag, AEAD_TAG) == 0 ? 0 : -EBADMSG;
+}
