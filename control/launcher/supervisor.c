@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "control/launcher/supervisor.h"
+
+#include "control/launcher/child.h"
+#include "control/launcher/probe.h"
+#include "shared/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define EXIT_CONFIG 2 /* of a child: its configuration is wrong, starting it again is useless */
+
+const char *const supervised_name[SUPERVISED_COUNT] = {
+	[SUPERVISED_DATAPLANE] = "rookery-dataplane",
+	[SUPERVISED_CONTROL] = "rookery-control",
+};
+
+struct supervisor;
+
+struct child {
+	struct supervisor *supervisor;
+	enum supervised which;
+	pid_t pid; /* 0: not running */
+	uint64_t started_ms;
+	uint32_t delay_ms; /* before the present start */
+	unsigned deaths;   /* by signals, before the first time ready */
+	uv_timer_t restart;
+};
+
+struct supervisor {
+	const struct supervisor_options *options;
+	uv_loop_t loop;
+	struct child children[SUPERVISED_COUNT];
+	struct probe probe;
+	uv_signal_t on_child, on_int, on_term, on_hup;
+	uv_timer_t patience; /* until ready */
+	uv_timer_t kill;     /* while stopping */
+	bool ready;
+	bool stopping;
+	int result;
+};
+
+static void start(struct child *c);
+static void stop_next(struct supervisor *s);
+
+static void
+begin_stop(struct supervisor *s, int result)
+{
+	if (s->stopping)
+		return;
+	s->stopping = true;
+	s->result = result;
+	probe_stop(&s->probe);
+	uv_timer_stop(&s->patience);
+	for (int i = 0; i < SUPERVISED_COUNT; i++)
+		uv_timer_stop(&s->children[i].restart);
+	stop_next(s);
+}
+
+static void
+kill_all(struct supervisor *s)
+{
+	for (int i = 0; i < SUPERVISED_COUNT; i++)
+		if (s->children[i].pid)
+			kill(s->children[i].pid, SIGKILL);
+}
+
+static void
+on_kill_timer(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+	for (int i = SUPERVISED_COUNT - 1; i >= 0; i--) {
+		struct child *c = &s->children[i];
+		if (!c->pid)
+			continue;
+		log_warning("launcher", "process did not stop in time: killed", "process=%s pid=%ld after_ms=%d",
+			    supervised_name[i], (long)c->pid, SUPERVISOR_STOP_MS);
+		kill(c->pid, SIGKILL);
+		return;
+	}
+}
+
+/* Ends one child at a time, the last started first; closes everything when none is left. */
+static void
+stop_next(struct supervisor *s)
+{
+	for (int i = SUPERVISED_COUNT - 1; i >= 0; i--) {
+		if (!s->children[i].pid)
+			continue;
+		kill(s->children[i].pid, SIGTERM);
+		uv_timer_start(&s->kill, on_kill_timer, SUPERVISOR_STOP_MS, 0);
+		return;
+	}
+	uv_close((uv_handle_t *)&s->kill, NULL);
+	uv_close((uv_handle_t *)&s->patience, NULL);
+	for (int i = 0; i < SUPERVISED_COUNT; i++)
+		uv_close((uv_handle_t *)&s->children[i].restart, NULL);
+	uv_close((uv_handle_t *)&s->on_child, NULL);
+	uv_close((uv_handle_t *)&s->on_int, NULL);
+	uv_close((uv_handle_t *)&s->on_term, NULL);
+	uv_close((uv_handle_t *)&s->on_hup, NULL);
+}
+
+static void
+on_restart_timer(uv_timer_t *timer)
+{
+	start(timer->data);
+}
+
+static void
+start(struct child *c)
+{
+	struct supervisor *s = c->supervisor;
+	c->started_ms = uv_now(&s->loop);
+	pid_t pid = child_start(s->options->argv[c->which]);
+	if (pid > 0) {
+		c->pid = pid;
+		return;
+	}
+	log_error("launcher", "cannot start process", "process=%s path=\"%s\" error=\"%s\"", supervised_name[c->which],
+		  s->options->argv[c->which][0], strerror(-pid));
+	if (!s->ready) {
+		begin_stop(s, 1);
+		return;
+	}
+	/* Out of memory or processes, or the binary is being replaced: the other process goes on meanwhile. */
+	restart_delay(&c->delay_ms, 0);
+	uv_timer_start(&c->restart, on_restart_timer, c->delay_ms, 0);
+}
+
+/* Should the launcher end rather than start this child again? */
+static bool
+is_final(struct child *c, int status)
+{
+	struct supervisor *s = c->supervisor;
+	const char *name = supervised_name[c->which];
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CONFIG) {
+		log_error("launcher", "process refused its configuration: stopping", "process=%s", name);
+		begin_stop(s, EXIT_CONFIG);
+		return true;
+	}
+	if (s->ready)
+		return false;
+	if (WIFEXITED(status)) {
+		log_error("launcher", "process could not start (its own lines above say why): stopping",
+			  "process=%s exit=%d", name, WEXITSTATUS(status));
+		begin_stop(s, 1);
+		return true;
+	}
+	if (++c->deaths >= SUPERVISOR_EARLY_DEATHS_MAX) {
+		log_error("launcher", "process dies again and again at start: stopping", "process=%s signal=%d deaths=%u",
+			  name, WTERMSIG(status), c->deaths);
+		begin_stop(s, 1);
+		return true;
+	}
+	return false;
+}
+
+static void
+handle_death(struct child *c, int status)
+{
+	struct supervisor *s = c->supervisor;
+	uint64_t lived = uv_now(&s->loop) - c->started_ms;
+	c->pid = 0;
+	if (s->stopping) {
+		stop_next(s);
+		return;
+	}
+	if (is_final(c, status))
+		return;
+	restart_delay(&c->delay_ms, lived);
+	log_warning("launcher", "process died: starting it again", "process=%s %s=%d lived_ms=%llu delay_ms=%u",
+		    supervised_name[c->which], WIFEXITED(status) ? "exit" : "signal",
+		    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status), (unsigned long long)lived, c->delay_ms);
+	if (c->delay_ms == 0)
+		start(c);
+	else
+		uv_timer_start(&c->restart, on_restart_timer, c->delay_ms, 0);
+}
+
+static void
+on_sigchld(uv_signal_t *handle, int signum)
+{
+	(void)signum;
+	struct supervisor *s = handle->data;
+	/* One signal may stand for both. */
+	for (int i = 0; i < SUPERVISED_COUNT; i++) {
+		struct child *c = &s->children[i];
+		int status;
+		if (c->pid && waitpid(c->pid, &status, WNOHANG) == c->pid)
+			handle_death(c, status);
+	}
+}
+
+static void
+on_stop_signal(uv_signal_t *handle, int signum)
+{
+	struct supervisor *s = handle->data;
+	if (!s->stopping) {
+		log_info("launcher", "stopping", "signal=%d", signum);
+		begin_stop(s, 0);
+	} else if (signum == SIGINT) {
+		/* Ctrl-C twice: somebody is in a hurry. */
+		kill_all(s);
+	}
+}
+
+static void
+on_impatience(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+	log_warning("launcher", "not ready yet, still waiting", "seconds=%d control_socket=\"%s\"",
+		    SUPERVISOR_PATIENCE_MS / 1000, s->options->control_socket);
+}
+
+static bool
+on_status(void *arg, const json_t *status)
+{
+	struct supervisor *s = arg;
+	/* A control process that an earlier launcher left (killed this moment) must not be taken for ours. */
+	if (!json_is_true(json_object_get(status, "ready")) ||
+	    json_integer_value(json_object_get(status, "pid")) != s->children[SUPERVISED_CONTROL].pid)
+		return false;
+	s->ready = true;
+	uv_timer_stop(&s->patience);
+	pid_t pids[SUPERVISED_COUNT];
+	for (int i = 0; i < SUPERVISED_COUNT; i++)
+		pids[i] = s->children[i].pid;
+	s->options->ready(s->options->arg, status, pids);
+	return true;
+}
+
+static int
+watch(struct supervisor *s, uv_signal_t *handle, uv_signal_cb fn, int signum)
+{
+	int r = uv_signal_init(&s->loop, handle);
+	handle->data = s;
+	if (r < 0)
+		return r;
+	/* nohup ignores SIGHUP, and so must we. */
+	struct sigaction now;
+	if (signum == SIGHUP && sigaction(signum, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+		return 0;
+	return uv_signal_start(handle, fn, signum);
+}
+
+static int
+set_up(struct supervisor *s)
+{
+	int r = uv_loop_init(&s->loop);
+	if (r < 0)
+		return r;
+	signal(SIGPIPE, SIG_IGN);
+	uv_timer_init(&s->loop, &s->patience);
+	uv_timer_init(&s->loop, &s->kill);
+	s->patience.data = s->kill.data = s;
+	for (int i = 0; i < SUPERVISED_COUNT; i++) {
+		struct child *c = &s->children[i];
+		c->supervisor = s;
+		c->which = (enum supervised)i;
+		uv_timer_init(&s->loop, &c->restart);
+		c->restart.data = c;
+	}
+	if ((r = watch(s, &s->on_child, on_sigchld, SIGCHLD)) < 0 ||
+	    (r = watch(s, &s->on_int, on_stop_signal, SIGINT)) < 0 ||
+	    (r = watch(s, &s->on_term, on_stop_signal, SIGTERM)) < 0 ||
+	    (r = watch(s, &s->on_hup, on_stop_signal, SIGHUP)) < 0 ||
+	    (r = uv_timer_start(&s->patience, on_impatience, SUPERVISOR_PATIENCE_MS, SUPERVISOR_PATIENCE_MS)) < 0)
+		return r;
+	return probe_start(&s->probe, &s->loop, s->options->control_socket, on_status, s);
+}
+
+int
+supervisor_run(const struct supervisor_options *o)
+{
+	struct supervisor *s = calloc(1, sizeof(*s));
+	if (!s) {
+		log_error("launcher", "out of memory", "");
+		return 1;
+	}
+	s->options = o;
+	int r = set_up(s);
+	if (r < 0) {
+		log_error("launcher", "cannot set up the event loop", "error=\"%s\"", uv_strerror(r));
+		return 1; /* the process ends: the loop's handles go with it */
+	}
+	for (int i = 0; i < SUPERVISED_COUNT && !s->stopping; i++)
+		start(&s->children[i]);
+	uv_run(&s->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&s->loop);
+	int result = s->result;
+	free(s);
+	return result;
+}
