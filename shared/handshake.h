@@ -43,7 +43,7 @@ void handshake_keypair_from_secret(struct handshake_keypair *kp, const uint8_t s
 
 /* ---- client ------------------------------------------------------------------------- */
 
-/* State between LOGIN and LOGIN_REPLY; wipe with handshake_client_clear. */
+/* State between LOGIN and LOGIN_REPLY; zeroed before the first start, wiped with handshake_client_clear. */
 struct handshake_client {
 	uint64_t id;
 	uint8_t server[HANDSHAKE_KEY];
@@ -80,7 +80,8 @@ struct handshake_server {
 /* Reads a LOGIN whose mac1 was checked. Returns the payload's length or -EBADMSG, -EMSGSIZE. */
 int handshake_server_read(struct handshake_server *h, const struct handshake_keypair *server,
 			  const uint8_t *in, size_t len, uint8_t *payload, size_t cap);
-/* Writes the LOGIN_REPLY and the session's secret; wipes h. Returns the length or -EMSGSIZE. */
+/* Writes the LOGIN_REPLY and the session's secret; wipes h. Returns the length, -EMSGSIZE (h is then unchanged),
+ * or -EIO. */
 int handshake_server_reply(struct handshake_server *h, const uint8_t *payload, size_t payload_len,
 			   uint8_t *out, size_t cap, struct session_secret *secret);
 
@@ -98,10 +99,10 @@ bool handshake_check_mac1(const struct handshake_guard *g, const uint8_t *in, si
 /* Does mac2 prove that the sender received the cookie for this address under this secret? */
 bool handshake_check_mac2(const uint8_t cookie_secret[32], const struct endpoint *peer,
 			  const uint8_t *in, size_t len);
-/* Writes the COOKIE that answers LOGIN in[0..len). nonce: 24 bytes, never used twice with this guard
- * (random). Returns HANDSHAKE_COOKIE_SIZE. */
+/* Writes the COOKIE that answers LOGIN in[0..len), whose mac1 was checked. nonce: 24 bytes, never used twice
+ * with this guard (random). Returns HANDSHAKE_COOKIE_SIZE. */
 int handshake_write_cookie(const struct handshake_guard *g, const uint8_t cookie_secret[32],
 			   const struct endpoint *peer, const uint8_t nonce[24], const uint8_t *in,
-			   uint8_t *out);
+			   size_t len, uint8_t *out);
 
 #endif
