@@ -53,6 +53,7 @@
 	COUNTER(verdict_hits, "conversation verdicts found in the table")                          \
 	COUNTER(verdict_misses, "conversation verdicts asked of control")                          \
 	COUNTER(ring_event_full, "lossless event ring full: kept and tried again")                 \
+	COUNTER(ring_request_full, "requests and verdict questions not passed on because the ring was full") \
 	COUNTER(ring_handoff_full, "deliveries or results kept because a hand-off ring was full")  \
 	COUNTER(loops_busy, "loop iterations with work")                                           \
 	COUNTER(loops_idle, "loop iterations without work")                                        \

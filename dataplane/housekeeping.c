@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The main lcore's work while the workers run: tables, counters, signs of life, cookie secrets, doorbell. */
+#include "worker_state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define TABLE_BURST 256
+#define PUBLISH_GAP_US UINT64_C(100000)
+
+struct housekeeping {
+	const struct ipc *ipc;
+	struct tables *tables;
+	struct worker **workers;
+	uint32_t count;
+	struct rte_ring *table_ring;
+	struct guard_shared guard_shared;
+	uint64_t cookie_us;
+	uint64_t published_us;
+	int doorbell;
+	char doorbell_path[108];
+};
+
+int
+housekeeping_new(struct housekeeping **out, const struct ipc *ipc, struct tables *tables, struct worker **workers, uint32_t count,
+		 const char *doorbell_path)
+{
+	struct housekeeping *h = calloc(1, sizeof(*h));
+
+	if (h == NULL)
+		return -ENOMEM;
+	if (strlen(doorbell_path) >= sizeof(h->doorbell_path)) {
+		free(h);
+		return -ENAMETOOLONG;
+	}
+	strcpy(h->doorbell_path, doorbell_path);
+	h->doorbell = doorbell_open();
+	if (h->doorbell < 0) {
+		int rc = h->doorbell;
+
+		free(h);
+		return rc;
+	}
+	h->ipc = ipc;
+	h->tables = tables;
+	h->workers = workers;
+	h->count = count;
+	h->table_ring = ipc_ring(ipc, IPC_TABLE, 0);
+	guard_shared_rotate(&h->guard_shared, 0, &h->cookie_us);
+	for (uint32_t i = 0; i < count; i++)
+		workers[i]->guard_shared = &h->guard_shared;
+	*out = h;
+	return 0;
+}
+
+void
+housekeeping_free(struct housekeeping *h)
+{
+	if (h == NULL)
+		return;
+	close(h->doorbell);
+	explicit_bzero(&h->guard_shared, sizeof(h->guard_shared));
+	free(h);
+}
+
+static unsigned
+tables_poll(struct housekeeping *h)
+{
+	const struct cell *c;
+	unsigned n = 0;
+
+	while (n < TABLE_BURST && (c = ring_front(h->table_ring)) != NULL) {
+		if (cell_valid(c)) {
+			if (c->type == TABLE_BARRIER)
+				atomic_store_explicit(&h->ipc->header->barrier, c->barrier.value, memory_order_release);
+			else
+				tables_apply(h->tables, c);
+		}
+		ring_release(h->table_ring);
+		n++;
+	}
+	tables_reclaim(h->tables);
+	return n;
+}
+
+static void
+counters_publish(struct housekeeping *h)
+{
+	for (uint32_t i = 0; i < h->count; i++) {
+		const struct worker *w = h->workers[i];
+		struct ipc_worker_stats *stats = ipc_stats(h->ipc, i);
+
+		for (unsigned c = 0; c < COUNTER_COUNT; c++)
+			atomic_store_explicit(&stats->counter[c], __atomic_load_n(&w->counters[c], __ATOMIC_RELAXED),
+					      memory_order_relaxed);
+		atomic_store_explicit(&stats->counter[COUNTER_sessions_live], __atomic_load_n(&w->sessions.live, __ATOMIC_RELAXED),
+				      memory_order_relaxed);
+	}
+}
+
+static bool
+punt_waiting(const struct housekeeping *h)
+{
+	for (uint32_t i = 0; i < h->count; i++)
+		for (int ring = IPC_EVENT; ring <= IPC_LOGIN; ring++)
+			if (ring_used(ipc_ring(h->ipc, ring, i)) != 0)
+				return true;
+	return false;
+}
+
+unsigned
+housekeeping_poll(struct housekeeping *h, uint64_t now_us)
+{
+	struct ipc_header *header = h->ipc->header;
+	unsigned n = tables_poll(h);
+
+	if (now_us - h->published_us >= PUBLISH_GAP_US) {
+		h->published_us = now_us;
+		counters_publish(h);
+		guard_shared_rotate(&h->guard_shared, now_us, &h->cookie_us);
+		atomic_store_explicit(&header->dataplane_alive, now_us / 1000, memory_order_release);
+	}
+	if (atomic_load_explicit(&header->control_sleeping, memory_order_acquire) != 0 && punt_waiting(h)) {
+		atomic_store_explicit(&header->control_sleeping, 0, memory_order_relaxed);
+		doorbell_ring(h->doorbell, h->doorbell_path);
+	}
+	return n;
+}

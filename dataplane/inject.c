@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Cells from control. Acting twice on one is harmless; a cell that cannot be served now stays in the ring. */
+#include "worker_state.h"
+
+#define INJECT_BURST 64
+
+static void
+session_add(struct worker *w, const struct cell_session_add *c)
+{
+	struct session_table *t = &w->sessions;
+	uint32_t i = session_id_index(c->sid);
+	struct session *s;
+
+	if (session_id_worker(c->sid) != w->index || i >= t->capacity || session_id_generation(c->sid) == 0) {
+		punt_session_refused(w, c->sid);
+		return;
+	}
+	s = &t->sessions[i];
+	if (s->generation == session_id_generation(c->sid))
+		return; /* said twice */
+	if (s->generation != 0)
+		session_remove(w, s);
+	*s = (struct session){
+		.generation = session_id_generation(c->sid),
+		.flags = c->flags & SESSION_RESTRICTED ? SESSION_FLAG_RESTRICTED : 0,
+		.port = c->port,
+		.epoch = c->epoch,
+		.peer = c->peer,
+		.heard_ms = (uint32_t)(w->now_us / 1000),
+		.keys = c->keys,
+		.user = c->user,
+		.device = c->device,
+		.activity = NONE,
+	};
+	timer_node_init(&s->timer);
+	t->live++;
+	count(w, COUNTER_sessions_added);
+	timer_wheel_add(&t->wheel, i, w->now_us + (s->flags & SESSION_FLAG_RESTRICTED ? w->restricted_us : w->timeout_us));
+}
+
+static void
+session_probe(struct worker *w, struct session *s, const struct packet_info *to)
+{
+	struct frame f = {.type = FRAME_PING, .token = worker_random(w)};
+	uint8_t *at = output_frame_to(w, s, to, 9);
+
+	if (at != NULL) {
+		frame_write(&f, at, 9);
+		output_flush(w);
+	}
+}
+
+static void
+session_update(struct worker *w, const struct cell_session_update *c)
+{
+	struct session *s = session_find(&w->sessions, c->sid);
+
+	if (s == NULL)
+		return;
+	s->user = c->user;
+	s->device = c->device;
+	s->flags &= (uint8_t)~SESSION_FLAG_RESTRICTED;
+	if (c->flags & SESSION_RESTRICTED)
+		s->flags |= SESSION_FLAG_RESTRICTED;
+	s->heard_ms = (uint32_t)(w->now_us / 1000);
+}
+
+static void
+session_del(struct worker *w, const struct cell_session_del *c)
+{
+	struct session *s = session_find(&w->sessions, c->sid);
+	struct frame f = {.type = FRAME_CLOSE, .close_reason = c->reason};
+	uint8_t *at;
+
+	if (s == NULL)
+		return;
+	if (c->reason != 0) {
+		at = output_frame(w, s, 2);
+		if (at != NULL)
+			frame_write(&f, at, 2);
+	}
+	count(w, COUNTER_sessions_removed);
+	session_remove(w, s);
+}
+
+static void
+receipt(struct worker *w, const struct cell_receipt *c)
+{
+	struct session *s = session_find(&w->sessions, c->sid);
+
+	if (s != NULL)
+		output_receipt(w, s, c->level, REFUSE_NONE, 0, c->id);
+}
+
+static void
+probe(struct worker *w, session_id_t sid, uint8_t port, const struct endpoint *peer)
+{
+	struct session *s = session_id_worker(sid) == w->index ? session_find(&w->sessions, sid) : NULL;
+	struct packet_info to = {.port = port, .peer = *peer};
+
+	if (s != NULL)
+		session_probe(w, s, &to);
+}
+
+static bool
+cell_act(struct worker *w, const struct cell *c)
+{
+	switch (c->type) {
+	case INJECT_SESSION_ADD:
+		session_add(w, &c->session_add);
+		if (c->session_add.probe)
+			probe(w, c->session_add.sid, c->session_add.port, &c->session_add.peer);
+		break;
+	case INJECT_SESSION_UPDATE:
+		session_update(w, &c->session_update);
+		break;
+	case INJECT_SESSION_DEL:
+		session_del(w, &c->session_del);
+		break;
+	case INJECT_DATAGRAM:
+		output_datagram(w, &(struct packet_info){.port = c->datagram.port, .peer = c->datagram.peer}, c->data, c->length);
+		break;
+	case INJECT_FRAME:
+		return relay_control_frame(w, &c->frame, c->data, c->length);
+	case INJECT_VERDICT:
+		relay_verdict(w, &c->verdict);
+		break;
+	case INJECT_STORED:
+		relay_stored(w, &c->stored);
+		break;
+	case INJECT_RECEIPT:
+		receipt(w, &c->receipt);
+		break;
+	case INJECT_PROBE:
+		probe(w, c->probe.sid, c->probe.port, &c->probe.peer);
+		break;
+	default:
+		break;
+	}
+	return true;
+}
+
+unsigned
+inject_poll(struct worker *w)
+{
+	unsigned n = 0;
+	const struct cell *c;
+
+	while (n < INJECT_BURST && (c = ring_front(w->inject_ring)) != NULL) {
+		if (cell_valid(c) && !cell_act(w, c))
+			break;
+		ring_release(w->inject_ring);
+		n++;
+	}
+	return n;
+}

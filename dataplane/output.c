@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From frames to packets: consecutive frames for one session share a datagram; a datagram is sealed once. */
+#include "worker_state.h"
+
+#include <string.h>
+
+#define NO_RECEIPT UINT16_MAX
+
+static void
+transmit(struct worker *w, struct rte_mbuf *m)
+{
+	unsigned port = packet_info(m)->port;
+	struct tx_batch *b;
+
+	if (port >= w->port_count) {
+		count(w, COUNTER_tx_failed);
+		rte_pktmbuf_free(m);
+		return;
+	}
+	b = &w->tx[port];
+	count(w, COUNTER_tx_packets);
+	w->counters[COUNTER_tx_bytes] += rte_pktmbuf_data_len(m);
+	b->packets[b->count++] = m;
+	if (b->count == TX_BURST) {
+		struct port_queue *q = &w->queues[port];
+
+		q->port->ops->tx(q, b->packets, b->count, w->now_us / 1000);
+		b->count = 0;
+	}
+}
+
+void
+output_transmit(struct worker *w)
+{
+	output_flush(w);
+	for (unsigned port = 0; port < w->port_count; port++) {
+		struct tx_batch *b = &w->tx[port];
+		struct port_queue *q = &w->queues[port];
+
+		if (b->count == 0)
+			continue;
+		q->port->ops->tx(q, b->packets, b->count, w->now_us / 1000);
+		b->count = 0;
+	}
+}
+
+static struct rte_mbuf *
+packet_alloc(struct worker *w, const struct packet_info *to)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(w->pool);
+
+	if (m == NULL) {
+		count(w, COUNTER_tx_failed);
+		return NULL;
+	}
+	*packet_info(m) = *to;
+	return m;
+}
+
+void
+output_flush(struct worker *w)
+{
+	struct output_packet *o = &w->output;
+	struct session *s = o->session;
+	struct keycache_entry *keys;
+	uint8_t nonce[AEAD_NONCE];
+	struct wire_data header;
+	uint8_t *data;
+
+	if (o->mbuf == NULL)
+		return;
+	data = rte_pktmbuf_mtod(o->mbuf, uint8_t *);
+	header.sid = session_id_of(w, s);
+	header.counter = wire_counter(s->epoch, ++s->tx_sequence);
+	wire_data_write(&header, data);
+	wire_nonce(nonce, header.counter);
+	keys = keycache_get(w->keycache, header.sid, &s->keys);
+	aead_seal(&keys->tx, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, o->length, data + WIRE_DATA_HEADER,
+		  data + WIRE_DATA_HEADER + o->length);
+	o->mbuf->data_len = (uint16_t)(WIRE_DATA_HEADER + o->length + WIRE_TAG);
+	o->mbuf->pkt_len = o->mbuf->data_len;
+	transmit(w, o->mbuf);
+	o->mbuf = NULL;
+}
+
+static uint8_t *
+output_open(struct worker *w, struct session *s, const struct packet_info *to, bool elsewhere, size_t size)
+{
+	struct output_packet *o = &w->output;
+
+	output_flush(w);
+	o->mbuf = packet_alloc(w, to);
+	if (o->mbuf == NULL)
+		return NULL;
+	o->session = s;
+	o->length = (uint16_t)size;
+	o->receipt = NO_RECEIPT;
+	o->elsewhere = elsewhere;
+	return rte_pktmbuf_mtod_offset(o->mbuf, uint8_t *, WIRE_DATA_HEADER);
+}
+
+uint8_t *
+output_frame(struct worker *w, struct session *s, size_t size)
+{
+	struct output_packet *o = &w->output;
+	struct packet_info to = {.peer = s->peer, .port = s->port, .local = s->local};
+
+	if (o->mbuf != NULL && o->session == s && !o->elsewhere && o->length + size <= WIRE_PLAINTEXT_MAX) {
+		uint8_t *at = rte_pktmbuf_mtod_offset(o->mbuf, uint8_t *, WIRE_DATA_HEADER + o->length);
+
+		o->length = (uint16_t)(o->length + size);
+		o->receipt = NO_RECEIPT;
+		return at;
+	}
+	return output_open(w, s, &to, false, size);
+}
+
+uint8_t *
+output_frame_to(struct worker *w, struct session *s, const struct packet_info *to, size_t size)
+{
+	return output_open(w, s, to, true, size);
+}
+
+/* One more id in the RECEIPT frame that ends the open packet, if that says the same. */
+static bool
+receipt_extend(struct worker *w, const struct session *s, enum receipt_level level, enum refuse_reason reason,
+	       uint32_t retry_ms, message_id_t id)
+{
+	struct output_packet *o = &w->output;
+	struct frame f;
+	uint8_t *at;
+
+	if (o->mbuf == NULL || o->session != s || o->receipt == NO_RECEIPT || o->elsewhere ||
+	    o->length + sizeof(id) > WIRE_PLAINTEXT_MAX)
+		return false;
+	at = rte_pktmbuf_mtod_offset(o->mbuf, uint8_t *, WIRE_DATA_HEADER + o->receipt);
+	if (frame_read(&f, at, o->length - o->receipt) < 0 || f.receipt.level != level || f.receipt.reason != reason ||
+	    f.receipt.retry_ms != retry_ms || f.receipt.count == RECEIPT_IDS_MAX)
+		return false;
+	wire_receipt_put(at + RECEIPT_HEADER, f.receipt.count, id);
+	f.receipt.count++;
+	f.receipt.ids = at + RECEIPT_HEADER;
+	frame_write(&f, at, RECEIPT_HEADER + f.receipt.count * sizeof(id));
+	o->length += sizeof(id);
+	return true;
+}
+
+void
+output_receipt(struct worker *w, struct session *s, enum receipt_level level, enum refuse_reason reason, uint32_t retry_ms,
+	       message_id_t id)
+{
+	uint8_t ids[sizeof(id)];
+	struct frame f = {
+		.type = FRAME_RECEIPT,
+		.receipt = {.level = level, .reason = reason, .count = 1, .retry_ms = retry_ms, .ids = ids},
+	};
+	uint8_t *at;
+
+	count(w, COUNTER_receipts_sent);
+	if (receipt_extend(w, s, level, reason, retry_ms, id))
+		return;
+	at = output_frame(w, s, RECEIPT_HEADER + sizeof(id));
+	if (at == NULL)
+		return;
+	wire_receipt_put(ids, 0, id);
+	frame_write(&f, at, RECEIPT_HEADER + sizeof(id));
+	w->output.receipt = (uint16_t)(w->output.length - RECEIPT_HEADER - sizeof(id));
+}
+
+void
+output_datagram(struct worker *w, const struct packet_info *to, const uint8_t *data, size_t n)
+{
+	struct rte_mbuf *m;
+
+	m = packet_alloc(w, to);
+	if (m == NULL)
+		return;
+	memcpy(rte_pktmbuf_append(m, (uint16_t)n), data, n);
+	transmit(w, m);
+}

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Datagrams, in stages over a burst: sort by type and owner, then for the sessions of this worker: replay window and tag,
+ * then frames. Every packet ends here in exactly one counter (G7) and one free, hand-off or punt.
+ */
+#include "worker_state.h"
+
+#include <string.h>
+
+#define PATH_CHALLENGE_GAP_US UINT64_C(200000)
+#define RESETS_PER_SECOND 1000
+
+static void
+drop(struct worker *w, struct rte_mbuf *m, enum counter why)
+{
+	count(w, why);
+	rte_pktmbuf_free(m);
+}
+
+/* ---- datagrams without a session ---------------------------------------------------- */
+
+static void
+version_reply(struct worker *w, struct rte_mbuf *m)
+{
+	struct wire_prefix p;
+	uint8_t out[WIRE_VERSION_REPLY_SIZE];
+
+	wire_prefix_read(&p, rte_pktmbuf_mtod(m, const uint8_t *));
+	p.type = WIRE_VERSION_REPLY;
+	p.version = WIRE_VERSION;
+	p.flags = WIRE_VERSION << 8;
+	wire_prefix_write(&p, out);
+	output_datagram(w, packet_info(m), out, sizeof(out));
+	count(w, COUNTER_version_replies);
+	drop(w, m, COUNTER_answered);
+}
+
+static void
+key_reply(struct worker *w, struct rte_mbuf *m)
+{
+	const struct ipc_header *h = w->ipc->header;
+	struct wire_prefix p;
+	uint8_t out[WIRE_KEY_REPLY_SIZE];
+
+	wire_prefix_read(&p, rte_pktmbuf_mtod(m, const uint8_t *));
+	if (rte_pktmbuf_data_len(m) < WIRE_KEY_QUERY_SIZE || p.flags != 0) {
+		drop(w, m, COUNTER_drop_malformed);
+		return;
+	}
+	if (!w->guard.have_keys) {
+		drop(w, m, COUNTER_drop_login_not_ready);
+		return;
+	}
+	p.flags = 1;
+	wire_prefix_write(&p, out);
+	memcpy(out + WIRE_PREFIX, h->server_public, sizeof(h->server_public));
+	output_datagram(w, packet_info(m), out, sizeof(out));
+	count(w, COUNTER_key_replies);
+	drop(w, m, COUNTER_answered);
+}
+
+static void
+login(struct worker *w, struct rte_mbuf *m)
+{
+	bool pressed = ring_used(w->login_ring) > ring_capacity(w->login_ring) / 2;
+	uint8_t cookie[HANDSHAKE_COOKIE_SIZE];
+
+	switch (guard_login(&w->guard, w->guard_shared, &packet_info(m)->peer, rte_pktmbuf_mtod(m, const uint8_t *),
+			    rte_pktmbuf_data_len(m), w->now_us, pressed, cookie)) {
+	case GUARD_PUNT:
+		drop(w, m, punt_login(w, m) ? COUNTER_punted : COUNTER_drop_ring_login);
+		break;
+	case GUARD_COOKIE:
+		output_datagram(w, packet_info(m), cookie, sizeof(cookie));
+		count(w, COUNTER_cookies_sent);
+		drop(w, m, COUNTER_drop_login_cookie);
+		break;
+	case GUARD_BAD_MAC:
+		drop(w, m, COUNTER_drop_login_mac);
+		break;
+	case GUARD_NOT_READY:
+		drop(w, m, COUNTER_drop_login_not_ready);
+		break;
+	case GUARD_LIMIT:
+		drop(w, m, COUNTER_drop_login_limit);
+		break;
+	}
+}
+
+/* A hint to a client whose session is gone; no larger than what it answers, and bounded per second. */
+static void
+session_unknown(struct worker *w, struct rte_mbuf *m, session_id_t sid)
+{
+	struct wire_prefix p = {.type = WIRE_RESET, .version = WIRE_VERSION, .id = sid};
+	uint8_t out[WIRE_RESET_SIZE];
+
+	if (w->now_us / 1000000 != w->reset_second) {
+		w->reset_second = w->now_us / 1000000;
+		w->reset_tokens = RESETS_PER_SECOND;
+	}
+	if (w->reset_tokens != 0) {
+		w->reset_tokens--;
+		wire_prefix_write(&p, out);
+		output_datagram(w, packet_info(m), out, sizeof(out));
+		count(w, COUNTER_resets_sent);
+	}
+	drop(w, m, COUNTER_drop_session_unknown);
+}
+
+/* ---- frames ------------------------------------------------------------------------- */
+
+static void
+pong(struct worker *w, struct session *s, const struct packet_info *from, uint64_t token)
+{
+	struct frame f = {.type = FRAME_PONG, .pong = {.token = token, .observed = from->peer}};
+	uint8_t buf[64];
+	int n = frame_write(&f, buf, sizeof(buf));
+	uint8_t *at = output_frame(w, s, (size_t)n);
+
+	count(w, COUNTER_pings);
+	if (at != NULL)
+		memcpy(at, buf, (size_t)n);
+}
+
+static void
+path_response(struct worker *w, struct session *s, const struct packet_info *from, uint64_t token)
+{
+	struct activity *a = activity_of(&w->sessions, s);
+
+	if (a == NULL || a->path_token == 0 || a->path_token != token || !endpoint_equal(&a->path_peer, &from->peer) ||
+	    a->path_port != from->port)
+		return;
+	a->path_token = 0;
+	/* What was written for the old address goes there. */
+	output_flush(w);
+	s->peer = from->peer;
+	s->port = from->port;
+	s->local = from->local;
+	count(w, COUNTER_path_changes);
+	/* Best effort: control wants the address only for the next start of the dataplane. */
+	punt_session(w, s, SESSION_MOVED);
+}
+
+static void
+path_challenge(struct worker *w, struct session *s, const struct packet_info *from)
+{
+	struct activity *a = activity_get(&w->sessions, s, w->now_us);
+	struct frame f = {.type = FRAME_PATH_CHALLENGE};
+	uint8_t buf[16];
+	uint8_t *at;
+	int n;
+
+	if (a == NULL)
+		return;
+	if (a->path_token == 0 || !endpoint_equal(&a->path_peer, &from->peer) || a->path_port != from->port)
+		a->path_token = worker_random(w) | 1;
+	else if (w->now_us - a->path_sent_us < PATH_CHALLENGE_GAP_US)
+		return;
+	a->path_peer = from->peer;
+	a->path_port = from->port;
+	a->path_local = from->local;
+	a->path_sent_us = w->now_us;
+	f.token = a->path_token;
+	n = frame_write(&f, buf, sizeof(buf));
+	at = output_frame_to(w, s, from, (size_t)n);
+	if (at == NULL)
+		return;
+	memcpy(at, buf, (size_t)n);
+	output_flush(w);
+	count(w, COUNTER_path_challenges);
+}
+
+static bool
+restricted_allows(uint8_t type)
+{
+	return type == FRAME_PAD || type == FRAME_PING || type == FRAME_PONG || type == FRAME_PATH_RESPONSE || type == FRAME_CLOSE ||
+	       type == FRAME_ACK || type == FRAME_REQUEST;
+}
+
+static void
+acks(struct worker *w, struct session *s, const struct frame_ack *ack)
+{
+	uint32_t first;
+	uint16_t length;
+
+	for (unsigned i = 0; i < ack->count; i++) {
+		wire_ack_range(ack, i, &first, &length);
+		inflight_ack(w, s, first, length);
+	}
+}
+
+/* Acts on one frame. Returns the counter that says how the packet goes on: consumed, or a drop. */
+static enum counter
+frame_act(struct worker *w, struct session *s, const struct packet_info *from, const struct frame *f)
+{
+	if (s->flags & SESSION_FLAG_RESTRICTED && !restricted_allows(f->type))
+		return COUNTER_drop_restricted;
+	switch (f->type) {
+	case FRAME_PING:
+		pong(w, s, from, f->token);
+		break;
+	case FRAME_PATH_RESPONSE:
+		path_response(w, s, from, f->token);
+		break;
+	case FRAME_MESSAGE:
+		relay_message(w, s, &f->message);
+		break;
+	case FRAME_CONFIRM:
+		relay_confirm(w, s, f->confirm);
+		break;
+	case FRAME_ACK:
+		acks(w, s, &f->ack);
+		break;
+	case FRAME_REQUEST:
+		punt_request(w, s, &f->request);
+		break;
+	case FRAME_PAD:
+	case FRAME_PONG:
+		break;
+	default: /* frames that only a server sends */
+		return COUNTER_drop_frame;
+	}
+	return COUNTER_consumed;
+}
+
+static enum counter
+frames(struct worker *w, struct session *s, const struct packet_info *from, const uint8_t *data, size_t length)
+{
+	enum counter result = COUNTER_consumed;
+	struct frame f;
+
+	while (length != 0 && result == COUNTER_consumed) {
+		int n = frame_read(&f, data, length);
+
+		if (n < 0)
+			return COUNTER_drop_frame;
+		if (f.type == FRAME_CLOSE) {
+			session_end(w, s, SESSION_CLOSED);
+			return COUNTER_consumed;
+		}
+		result = frame_act(w, s, from, &f);
+		data += n;
+		length -= (size_t)n;
+	}
+	return result;
+}
+
+/* ---- DATA --------------------------------------------------------------------------- */
+
+/* Opens the packet in place. Returns the plaintext's length, or a negative counter. */
+static int
+data_open(struct worker *w, struct session *s, const struct wire_data *d, struct rte_mbuf *m)
+{
+	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *);
+	size_t length = rte_pktmbuf_data_len(m) - WIRE_DATA_HEADER - WIRE_TAG;
+	struct keycache_entry *keys;
+	uint8_t nonce[AEAD_NONCE];
+
+	if (!replay_fresh(&s->replay, d->counter & WIRE_SEQUENCE_MAX))
+		return -COUNTER_drop_replay;
+	keys = keycache_get(w->keycache, d->sid, &s->keys);
+	wire_nonce(nonce, d->counter);
+	if (aead_open(&keys->rx, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, length, data + WIRE_DATA_HEADER,
+		      data + WIRE_DATA_HEADER + length) != 0)
+		return -COUNTER_drop_tag;
+	return (int)length;
+}
+
+/* An earlier epoch: its keys are with control, which checks the tag and asks for a probe. A later one is nonsense. */
+static void
+data_other_epoch(struct worker *w, struct session *s, const struct wire_data *d, struct rte_mbuf *m)
+{
+	if (wire_counter_epoch(d->counter) > s->epoch)
+		drop(w, m, COUNTER_drop_epoch);
+	else
+		drop(w, m, punt_stale(w, d->sid, m) ? COUNTER_punted : COUNTER_drop_ring_request);
+}
+
+static void
+data_receive(struct worker *w, const struct wire_data *d, struct rte_mbuf *m)
+{
+	struct session *s = session_find(&w->sessions, d->sid);
+	const struct packet_info *from = packet_info(m);
+	bool newest;
+	int length;
+
+	if (s == NULL || s->flags & SESSION_FLAG_DYING) {
+		session_unknown(w, m, d->sid);
+		return;
+	}
+	if (wire_counter_epoch(d->counter) != s->epoch) {
+		data_other_epoch(w, s, d, m);
+		return;
+	}
+	length = data_open(w, s, d, m);
+	if (length < 0) {
+		drop(w, m, (enum counter)-length);
+		return;
+	}
+	newest = replay_record(&s->replay, d->counter & WIRE_SEQUENCE_MAX);
+	s->heard_ms = (uint32_t)(w->now_us / 1000);
+	if (!(s->flags & SESSION_FLAG_HEARD) && punt_session(w, s, SESSION_HEARD))
+		s->flags |= SESSION_FLAG_HEARD;
+	if (newest && (!endpoint_equal(&s->peer, &from->peer) || s->port != from->port))
+		path_challenge(w, s, from);
+	drop(w, m, frames(w, s, from, rte_pktmbuf_mtod_offset(m, const uint8_t *, WIRE_DATA_HEADER), (size_t)length));
+}
+
+/* ---- a burst ------------------------------------------------------------------------ */
+
+static void
+data_hand_off(struct worker *w, uint32_t owner, session_id_t sid, struct rte_mbuf *m)
+{
+	struct handoff_item item = {.kind = HANDOFF_PACKET, .from = (uint8_t)w->index, .packet = m};
+
+	if (owner >= w->workers)
+		session_unknown(w, m, sid);
+	else if (handoff_put(w, owner, &item))
+		count(w, COUNTER_handoff_out);
+	else
+		drop(w, m, COUNTER_drop_ring_handoff);
+}
+
+/* Datagrams without a session end here. Returns true with *d when m is DATA of a session of this worker. */
+static bool
+sort(struct worker *w, struct rte_mbuf *m, struct wire_data *d)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+	uint16_t length = rte_pktmbuf_data_len(m);
+	uint32_t owner;
+
+	if (length < WIRE_RUNT)
+		drop(w, m, COUNTER_drop_runt);
+	else if (length > WIRE_DATAGRAM_MAX)
+		drop(w, m, COUNTER_drop_oversize);
+	else if (data[0] < WIRE_DATA || data[0] > WIRE_RESUME)
+		drop(w, m, COUNTER_drop_type);
+	else if (data[1] != WIRE_VERSION)
+		version_reply(w, m);
+	else if (data[0] == WIRE_LOGIN)
+		login(w, m);
+	else if (data[0] == WIRE_KEY)
+		key_reply(w, m);
+	else if (data[0] != WIRE_DATA)
+		drop(w, m, COUNTER_drop_type);
+	else if (wire_data_read(d, data, length) != 0)
+		drop(w, m, COUNTER_drop_malformed);
+	else if ((owner = session_id_worker(d->sid)) != w->index)
+		data_hand_off(w, owner, d->sid, m);
+	else
+		return true;
+	return false;
+}
+
+void
+receive_burst(struct worker *w, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct wire_data data[PORT_BURST];
+	struct rte_mbuf *ours[PORT_BURST];
+	uint16_t count_ours = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		rte_prefetch0(rte_pktmbuf_mtod(pkts[i], void *));
+	for (uint16_t i = 0; i < n; i++) {
+		struct wire_data *d = &data[count_ours];
+
+		if (!sort(w, pkts[i], d))
+			continue;
+		ours[count_ours++] = pkts[i];
+		if (session_id_index(d->sid) < w->sessions.capacity) {
+			const struct session *s = &w->sessions.sessions[session_id_index(d->sid)];
+
+			rte_prefetch0(s);
+			rte_prefetch0(&s->keys);
+		}
+	}
+	for (uint16_t i = 0; i < count_ours; i++)
+		keycache_prefetch(w->keycache, data[i].sid);
+	for (uint16_t i = 0; i < count_ours; i++)
+		data_receive(w, &data[i], ours[i]);
+}

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A message's life on the sender's side (docs/protocol.md, section 4):
+ *
+ *   MESSAGE -> record -> verdict -> ACCEPTED -> parts: one per live device, one for all away devices
+ *   part acknowledged, or stored -> gone; part failed -> stored for that device
+ *   no part left -> DELIVERED or STORED -> CONFIRM or a minute later: record freed
+ */
+#include "worker_state.h"
+
+#define RECORDS_PER_SESSION 512
+#define SLOW_DOWN_MS 200
+#define VERDICT_WAIT_US UINT64_C(2000000)
+#define LINGER_US UINT64_C(60000000)
+#define EVENT_RETRY_US UINT64_C(5000)
+#define STORE_RETRY_US UINT64_C(1000000)
+#define STORE_WAIT_US UINT64_C(5000000)
+#define STORE_ATTEMPTS 8
+#define MESSAGE_TIMER_BUDGET 256
+
+static void
+record_link(struct worker *w, struct activity *a, struct message *m)
+{
+	uint32_t i = message_index(&w->messages, m);
+
+	m->list_next = a->records;
+	m->list_prev = NONE;
+	if (a->records != NONE)
+		w->messages.messages[a->records].list_prev = i;
+	a->records = i;
+	a->record_count++;
+}
+
+static void
+record_free(struct worker *w, struct message *m)
+{
+	struct session *s = session_find(&w->sessions, m->sender);
+	struct activity *a = s != NULL ? activity_of(&w->sessions, s) : NULL;
+
+	/* An orphan (relay_orphan) is in no list. */
+	if (a != NULL) {
+		if (m->list_prev != NONE)
+			w->messages.messages[m->list_prev].list_next = m->list_next;
+		else
+			a->records = m->list_next;
+		if (m->list_next != NONE)
+			w->messages.messages[m->list_next].list_prev = m->list_prev;
+		a->record_count--;
+	}
+	message_free(&w->messages, m);
+}
+
+static void
+record_final(struct worker *w, struct message *m, enum receipt_level level, enum refuse_reason reason)
+{
+	struct session *s = session_find(&w->sessions, m->sender);
+
+	if (level == RECEIPT_STORED)
+		count(w, COUNTER_messages_stored);
+	else if (level == RECEIPT_REFUSED)
+		count(w, COUNTER_messages_refused);
+	m->state = MESSAGE_FINAL;
+	m->level = level;
+	m->reason = reason;
+	if (s == NULL) {
+		record_free(w, m);
+		return;
+	}
+	output_receipt(w, s, level, reason, 0, m->id);
+	message_timer(&w->messages, m, w->now_us + LINGER_US);
+}
+
+/* Asks control to store part; if the lossless ring is full, again soon. */
+static void
+part_store(struct worker *w, struct message *m, unsigned part)
+{
+	uint16_t bit = (uint16_t)(1u << part);
+
+	m->storing |= bit;
+	if (punt_store(w, m, part)) {
+		m->unsent &= (uint16_t)~bit;
+		message_timer(&w->messages, m, w->now_us + (m->unsent != 0 ? EVENT_RETRY_US : STORE_WAIT_US));
+	} else {
+		m->unsent |= bit;
+		message_timer(&w->messages, m, w->now_us + EVENT_RETRY_US);
+	}
+}
+
+static void
+part_done(struct worker *w, struct message *m, unsigned part)
+{
+	uint16_t keep = (uint16_t)~(1u << part);
+
+	m->parts &= keep;
+	m->storing &= keep;
+	m->unsent &= keep;
+	if (m->parts != 0)
+		return;
+	if (m->acked)
+		record_final(w, m, RECEIPT_DELIVERED, REFUSE_NONE);
+	else if (m->stored)
+		record_final(w, m, RECEIPT_STORED, REFUSE_NONE);
+	else if (part == PART_STORE && m->live_count == 0)
+		record_final(w, m, RECEIPT_REFUSED, REFUSE_UNKNOWN_USER);
+	else {
+		/* The devices known here are gone: whoever is left of the user's devices gets it from the store. */
+		m->live_count = 0;
+		m->parts = 1u << PART_STORE;
+		part_store(w, m, PART_STORE);
+	}
+}
+
+static void
+part_deliver(struct worker *w, struct message *m, unsigned part)
+{
+	struct record_ref ref = {.index = message_index(&w->messages, m), .generation = m->generation};
+	uint32_t owner = session_id_worker(m->live[part].sid);
+	struct handoff_item item = {
+		.kind = HANDOFF_DELIVER,
+		.from = (uint8_t)w->index,
+		.part = (uint8_t)part,
+		.record = ref,
+		.message = m,
+		.sid = m->live[part].sid,
+	};
+
+	if (owner == w->index) {
+		inflight_start(w, m, ref, w->index, part, m->live[part].sid);
+		return;
+	}
+	if (owner < w->workers && w->handoff_out[owner].deliveries < HANDOFF_CREDIT && handoff_put(w, owner, &item)) {
+		w->handoff_out[owner].deliveries++;
+		return;
+	}
+	count(w, COUNTER_ring_handoff_full);
+	relay_result(w, ref, part, DELIVERY_FAILED);
+}
+
+static void
+message_accept(struct worker *w, struct session *s, struct message *m, const struct live_session *live, unsigned live_count,
+	       bool away)
+{
+	uint32_t generation = m->generation;
+	uint16_t deliver = 0;
+
+	m->state = MESSAGE_ACCEPTED;
+	m->live_count = (uint8_t)live_count;
+	for (unsigned i = 0; i < live_count; i++) {
+		m->live[i] = live[i];
+		/* To oneself: the other devices, not the one that speaks. */
+		if (live[i].sid != m->sender)
+			deliver |= (uint16_t)(1u << i);
+	}
+	m->parts = deliver;
+	if (away || deliver == 0)
+		m->parts |= 1u << PART_STORE;
+	timer_wheel_remove(&w->messages.wheel, message_index(&w->messages, m));
+	if (s != NULL)
+		output_receipt(w, s, RECEIPT_ACCEPTED, REFUSE_NONE, 0, m->id);
+	if (m->parts & 1u << PART_STORE)
+		part_store(w, m, PART_STORE);
+	for (unsigned i = 0; i < live_count && m->generation == generation; i++)
+		if (deliver >> i & 1)
+			part_deliver(w, m, i);
+}
+
+static void
+message_judge(struct worker *w, struct session *s, struct message *m, enum verdict verdict, const struct live_session *live,
+	      unsigned live_count, bool away)
+{
+	switch (verdict) {
+	case VERDICT_ALLOWED:
+		message_accept(w, s, m, live, live_count, away);
+		break;
+	case VERDICT_NOT_BUDDIES:
+		record_final(w, m, RECEIPT_REFUSED, REFUSE_NOT_BUDDIES);
+		break;
+	case VERDICT_BLOCKED:
+		record_final(w, m, RECEIPT_REFUSED, REFUSE_BLOCKED);
+		break;
+	case VERDICT_UNKNOWN_USER:
+	case VERDICT_NONE:
+		record_final(w, m, RECEIPT_REFUSED, REFUSE_UNKNOWN_USER);
+		break;
+	}
+}
+
+static void
+slow_down(struct worker *w, struct session *s, message_id_t id)
+{
+	count(w, COUNTER_messages_slowed);
+	output_receipt(w, s, RECEIPT_REFUSED, REFUSE_SLOW_DOWN, SLOW_DOWN_MS, id);
+}
+
+/* A retry: the same answer as before, as far as there is one. */
+static void
+message_again(struct worker *w, struct session *s, const struct message *m)
+{
+	count(w, COUNTER_messages_duplicate);
+	if (m->state == MESSAGE_ACCEPTED)
+		output_receipt(w, s, RECEIPT_ACCEPTED, REFUSE_NONE, 0, m->id);
+	else if (m->state == MESSAGE_FINAL)
+		output_receipt(w, s, m->level, m->reason, 0, m->id);
+}
+
+/* A quarter of the records is kept for frames from control: those end by themselves within the retransmission limit, so cells from
+ * control (also those that free records) never wait for ever. */
+static bool
+message_room(const struct worker *w)
+{
+	return w->messages.used < w->messages.capacity - w->messages.capacity / 4;
+}
+
+static struct message *
+message_new(struct worker *w, const struct session *s, struct activity *a, const struct frame_message *f)
+{
+	struct message *m;
+
+	m = message_alloc(&w->messages, session_id_of(w, s), f->id, MESSAGE_WAIT_VERDICT);
+	if (m == NULL)
+		return NULL;
+	m->flags = f->flags & (MESSAGE_MORE | MESSAGE_NUDGE);
+	m->from = s->user;
+	m->from_device = s->device;
+	m->to = f->to;
+	m->sent_at = w->wall_ms;
+	m->prev_delta = f->prev_delta;
+	m->floor_delta = f->floor_delta;
+	m->length = f->length;
+	memcpy(m->payload, f->body, f->length);
+	record_link(w, a, m);
+	return m;
+}
+
+void
+relay_message(struct worker *w, struct session *s, const struct frame_message *f)
+{
+	struct activity *a = activity_get(&w->sessions, s, w->now_us);
+	const struct user_entry *user;
+	enum verdict verdict;
+	struct message *m;
+
+	count(w, COUNTER_messages_in);
+	if (a == NULL) {
+		slow_down(w, s, f->id);
+		return;
+	}
+	if (f->id <= a->confirmed) {
+		count(w, COUNTER_messages_duplicate);
+		return;
+	}
+	m = message_find(&w->messages, session_id_of(w, s), f->id);
+	if (m != NULL) {
+		message_again(w, s, m);
+		return;
+	}
+	m = a->record_count < RECORDS_PER_SESSION && message_room(w) ? message_new(w, s, a, f) : NULL;
+	if (m == NULL) {
+		slow_down(w, s, f->id);
+		return;
+	}
+	verdict = tables_verdict(w->tables, m->from, m->to);
+	if (verdict == VERDICT_NONE) {
+		count(w, COUNTER_verdict_misses);
+		if (!punt_verdict(w, m)) {
+			record_free(w, m);
+			slow_down(w, s, f->id);
+			return;
+		}
+		message_timer(&w->messages, m, w->now_us + VERDICT_WAIT_US);
+		return;
+	}
+	count(w, COUNTER_verdict_hits);
+	user = verdict == VERDICT_ALLOWED ? tables_user(w->tables, m->to) : NULL;
+	if (user == NULL)
+		message_judge(w, s, m, verdict, NULL, 0, true);
+	else
+		message_judge(w, s, m, verdict, user->live, user->live_count, user->away);
+}
+
+void
+relay_verdict(struct worker *w, const struct cell_verdict *v)
+{
+	struct message *m = message_at(&w->messages, v->record);
+
+	if (m == NULL || m->state != MESSAGE_WAIT_VERDICT || m->from != v->from || m->to != v->to)
+		return;
+	message_judge(w, session_find(&w->sessions, m->sender), m, v->verdict, v->live, v->live_count, v->away);
+}
+
+void
+relay_confirm(struct worker *w, struct session *s, message_id_t id)
+{
+	struct activity *a = activity_of(&w->sessions, s);
+	uint32_t next;
+
+	if (a == NULL || id <= a->confirmed)
+		return;
+	a->confirmed = id;
+	for (uint32_t i = a->records; i != NONE; i = next) {
+		struct message *m = &w->messages.messages[i];
+
+		next = m->list_next;
+		if (m->state == MESSAGE_FINAL && m->id <= id)
+			record_free(w, m);
+	}
+}
+
+void
+relay_stored(struct worker *w, const struct cell_stored *c)
+{
+	struct message *m = message_at(&w->messages, c->record);
+	unsigned part = PART_STORE;
+
+	if (m == NULL || m->state != MESSAGE_ACCEPTED || m->id != c->id)
+		return;
+	if (c->device != 0) {
+		for (part = 0; part < m->live_count; part++)
+			if (m->live[part].device == c->device && m->storing >> part & 1)
+				break;
+		if (part == m->live_count)
+			return;
+	}
+	if (!(m->storing >> part & 1))
+		return;
+	if (!c->ok) {
+		message_timer(&w->messages, m, w->now_us + STORE_RETRY_US);
+		return;
+	}
+	m->stored |= c->stored != 0;
+	part_done(w, m, part);
+}
+
+static void
+control_result(struct worker *w, struct message *m, enum delivery_outcome outcome)
+{
+	if (m->id != 0 && !punt_delivered(w, m->live[0].sid, m->id, outcome)) {
+		m->level = outcome;
+		message_timer(&w->messages, m, w->now_us + EVENT_RETRY_US);
+		return;
+	}
+	if (--m->pending == 0)
+		message_free(&w->messages, m);
+}
+
+void
+relay_result(struct worker *w, struct record_ref ref, uint32_t part, enum delivery_outcome outcome)
+{
+	struct message *m = message_at(&w->messages, ref);
+
+	if (m == NULL)
+		return;
+	if (m->state == MESSAGE_CONTROL) {
+		control_result(w, m, outcome);
+		return;
+	}
+	if (m->state != MESSAGE_ACCEPTED || part >= m->live_count || !(m->parts >> part & 1))
+		return;
+	if (outcome == DELIVERY_ACKED) {
+		m->acked = 1;
+		part_done(w, m, part);
+	} else {
+		part_store(w, m, part);
+	}
+}
+
+bool
+relay_control_frame(struct worker *w, const struct cell_frame *f, const uint8_t *frame, uint16_t length)
+{
+	struct record_ref ref;
+	struct message *m;
+
+	if (length < RELIABLE_HEADER || length > MESSAGE_PAYLOAD_MAX)
+		return true;
+	m = message_alloc(&w->messages, SESSION_ID_NONE, f->token, MESSAGE_CONTROL);
+	if (m == NULL)
+		return false;
+	count(w, COUNTER_frames_injected);
+	memcpy(m->payload, frame, length);
+	m->length = length;
+	m->live[0].sid = f->sids[0];
+	ref = (struct record_ref){.index = message_index(&w->messages, m), .generation = m->generation};
+	/* One more than the deliveries: results that come at once must not free the record under the loop. */
+	m->pending = f->session_count + 1u;
+	for (unsigned i = 0; i < f->session_count; i++)
+		inflight_start(w, m, ref, w->index, 0, f->sids[i]);
+	if (--m->pending == 0)
+		message_free(&w->messages, m);
+	return true;
+}
+
+void
+relay_orphan(struct worker *w, struct session *s)
+{
+	struct activity *a = activity_of(&w->sessions, s);
+	uint32_t next;
+
+	if (a == NULL)
+		return;
+	for (uint32_t i = a->records; i != NONE; i = next) {
+		struct message *m = &w->messages.messages[i];
+
+		next = m->list_next;
+		m->list_next = NONE;
+		m->list_prev = NONE;
+		if (m->state != MESSAGE_ACCEPTED)
+			message_free(&w->messages, m);
+	}
+	a->records = NONE;
+	a->record_count = 0;
+}
+
+static uint64_t
+message_deadline(void *ctx, uint32_t i)
+{
+	struct worker *w = ctx;
+
+	return w->messages.messages[i].deadline_us;
+}
+
+static void
+message_store_timer(struct worker *w, struct message *m)
+{
+	uint16_t again = m->unsent;
+
+	if (again == 0) {
+		again = m->storing;
+		m->attempts++;
+	}
+	if (m->attempts > STORE_ATTEMPTS && m->parts == m->storing) {
+		/* The store is out of reach: unanswered, the client keeps it and starts anew. */
+		record_free(w, m);
+		return;
+	}
+	for (unsigned part = 0; part <= PART_STORE; part++)
+		if (again >> part & 1)
+			part_store(w, m, part);
+	if (m->unsent == 0 && again != 0)
+		message_timer(&w->messages, m, w->now_us + (STORE_WAIT_US << RTE_MIN(m->attempts, 3)));
+}
+
+static void
+message_fire(void *ctx, uint32_t i, uint64_t now_us)
+{
+	struct worker *w = ctx;
+	struct message *m = &w->messages.messages[i];
+
+	(void)now_us;
+	switch (m->state) {
+	case MESSAGE_WAIT_VERDICT: /* the question or its answer was lost: the client's retry asks again */
+	case MESSAGE_FINAL:
+		record_free(w, m);
+		break;
+	case MESSAGE_ACCEPTED:
+		message_store_timer(w, m);
+		break;
+	case MESSAGE_CONTROL:
+		control_result(w, m, m->level);
+		break;
+	default:
+		break;
+	}
+}
+
+unsigned
+relay_timers(struct worker *w)
+{
+	return timer_wheel_advance(&w->messages.wheel, w->now_us, MESSAGE_TIMER_BUDGET, message_deadline, message_fire, w);
+}

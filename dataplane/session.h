@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The session table: slots named by the index in the session id, two cache lines each, and the activity blocks that
+ * hold what only a busy session needs.
+ *
+ * Thread-safety: every field is read and written by the owner worker alone. Other workers hand packets and messages over (handoff.h).
+ */
+#ifndef ROOKERY_DATAPLANE_SESSION_H
+#define ROOKERY_DATAPLANE_SESSION_H
+
+#include "replay.h"
+#include "shared/address.h"
+#include "shared/cell.h"
+#include "timer_wheel.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define NONE UINT32_MAX
+
+enum session_flag {
+	SESSION_FLAG_RESTRICTED = 0x01, /* not enrolled yet */
+	SESSION_FLAG_HEARD = 0x02,      /* control knows that the client is there */
+	SESSION_FLAG_DYING = 0x04,      /* ended; control does not know yet because the event ring is full */
+	SESSION_FLAG_CLOSED = 0x08,     /* with DYING: by the client */
+};
+
+struct session {
+	/* first line: every packet */
+	uint32_t generation; /* 0: free */
+	uint8_t flags;
+	uint8_t port;
+	uint8_t local;
+	uint8_t reserved;
+	uint16_t epoch;
+	struct endpoint peer;
+	uint32_t heard_ms; /* worker time of the last valid packet, modulo 2^32 */
+	struct replay_window replay;
+	uint64_t tx_sequence; /* last one used */
+	/* second line */
+	struct session_keys keys;
+	user_id_t user;
+	device_id_t device;
+	struct timer_node timer;
+	uint32_t activity; /* index, or NONE */
+	uint32_t delivery; /* last delivery number used */
+};
+
+_Static_assert(sizeof(struct session) == 128, "a session is two cache lines");
+_Static_assert(offsetof(struct session, keys) == 64, "what every packet touches is the first line");
+
+struct activity {
+	uint32_t session; /* slot that has it, NONE: free */
+	uint32_t next_free;
+	message_id_t confirmed;  /* the client has the final answer of all ids up to this */
+	uint32_t records;        /* list of message records, newest first */
+	uint32_t record_count;
+	uint32_t inflight_head;  /* deliveries sent and not acknowledged, by delivery number */
+	uint32_t inflight_tail;
+	uint32_t inflight_count;
+	uint32_t pending_head;   /* deliveries that wait for room in the window */
+	uint32_t pending_tail;
+	uint32_t pending_count;
+	uint32_t srtt_us;        /* 0: no sample yet (RFC 6298) */
+	uint32_t rttvar_us;
+	uint64_t used_us;        /* last use: an idle block may be taken from its session */
+	/* path validation: the address that was challenged */
+	uint64_t path_token;     /* 0: none */
+	uint64_t path_sent_us;
+	struct endpoint path_peer;
+	uint8_t path_port;
+	uint8_t path_local;
+};
+
+struct session_table {
+	struct session *sessions;
+	uint32_t capacity;
+	uint32_t live;
+	struct activity *activities;
+	uint32_t activity_capacity;
+	uint32_t activity_free;  /* list through next_free */
+	uint32_t activity_hand;  /* clock hand of the search for an idle block */
+	struct timer_wheel wheel;
+};
+
+#define SESSION_TICK_US 100000
+#define ACTIVITY_IDLE_US UINT64_C(60000000)
+
+/* Returns 0 or -ENOMEM. */
+int session_table_init(struct session_table *t, uint32_t capacity, uint32_t activities, int numa_node, uint64_t now_us);
+void session_table_fini(struct session_table *t); /* wipes keys */
+
+/* The live session with this id, or NULL. */
+static inline struct session *
+session_find(const struct session_table *t, session_id_t sid)
+{
+	uint32_t i = session_id_index(sid);
+	struct session *s;
+
+	if (i >= t->capacity)
+		return NULL;
+	s = &t->sessions[i];
+	return s->generation != 0 && s->generation == session_id_generation(sid) ? s : NULL;
+}
+
+static inline uint32_t
+session_index(const struct session_table *t, const struct session *s)
+{
+	return (uint32_t)(s - t->sessions);
+}
+
+/* The session's activity block; taken from the pool if it has none. NULL when all blocks are busy. */
+struct activity *activity_get(struct session_table *t, struct session *s, uint64_t now_us);
+
+static inline struct activity *
+activity_of(const struct session_table *t, const struct session *s)
+{
+	return s->activity == NONE ? NULL : &t->activities[s->activity];
+}
+
+static inline bool
+activity_idle(const struct activity *a)
+{
+	return a->record_count == 0 && a->inflight_count == 0 && a->pending_count == 0 && a->path_token == 0;
+}
+
+void activity_release(struct session_table *t, struct session *s);
+
+/* Every list and count is sound. For tests. */
+bool session_table_check(const struct session_table *t);
+
+#endif

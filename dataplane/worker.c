@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The loop: rx burst, hand-offs, cells from control, timers, tx; and the idle back-off. */
+#include "worker_state.h"
+
+#include <errno.h>
+#include <rte_cycles.h>
+#include <rte_malloc.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+/* Iterations without work before a worker sleeps, and for how long it does at most: hand-offs and cells from control wait no longer. */
+#define IDLE_LOOPS 256
+#define IDLE_WAIT_US 1000
+#define WALL_SYNC_US UINT64_C(100000)
+#define ACTIVITIES_PER_WORKER 65536u
+/* Deliveries of this worker's own records; a record has one part in most cases. */
+#define DELIVERIES_PER_MESSAGE 2u
+
+static int
+worker_tables(struct worker *w, const struct worker_options *o)
+{
+	uint32_t sessions = (o->config->dataplane.sessions + o->workers - 1) / o->workers;
+	uint32_t messages = o->config->dataplane.messages;
+	uint64_t seed;
+	int rc;
+
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed) || getrandom(&w->random, sizeof(w->random), 0) != sizeof(w->random))
+		return -EIO;
+	w->random |= 1;
+	rc = session_table_init(&w->sessions, sessions, RTE_MIN(sessions, ACTIVITIES_PER_WORKER), o->numa_node, w->now_us);
+	if (rc == 0)
+		rc = message_table_init(&w->messages, messages, o->numa_node, w->now_us, seed);
+	if (rc == 0)
+		rc = delivery_table_init(&w->deliveries, messages * DELIVERIES_PER_MESSAGE, (o->workers - 1) * HANDOFF_CREDIT,
+					 o->numa_node, w->now_us);
+	if (rc == 0)
+		rc = handoff_init(w, o->numa_node);
+	if (rc != 0)
+		return rc;
+	w->keycache = keycache_new(KEYCACHE_ENTRIES, o->numa_node);
+	return w->keycache != NULL ? 0 : -ENOMEM;
+}
+
+static void
+worker_rings(struct worker *w)
+{
+	w->event_ring = ipc_ring(w->ipc, IPC_EVENT, w->index);
+	w->request_ring = ipc_ring(w->ipc, IPC_REQUEST, w->index);
+	w->login_ring = ipc_ring(w->ipc, IPC_LOGIN, w->index);
+	w->inject_ring = ipc_ring(w->ipc, IPC_INJECT, w->index);
+}
+
+int
+worker_new(struct worker **out, const struct worker_options *o, char *error, size_t cap)
+{
+	struct worker *w;
+	int rc;
+
+	if (o->port_count > PORT_MAX || o->workers > SESSION_WORKERS_MAX || o->index >= o->workers) {
+		snprintf(error, cap, "worker %u: %u ports and %u workers are more than this build serves (%u, %u)", o->index, o->port_count,
+			 o->workers, PORT_MAX, SESSION_WORKERS_MAX);
+		return -EINVAL;
+	}
+	w = rte_zmalloc_socket("worker", sizeof(*w), 64, o->numa_node);
+	if (w == NULL)
+		goto no_memory;
+	w->index = o->index;
+	w->workers = o->workers;
+	w->config = o->config;
+	w->ipc = o->ipc;
+	w->tables = o->tables;
+	w->pool = o->pool;
+	w->numa_node = o->numa_node;
+	w->port_count = o->port_count;
+	w->timeout_us = (uint64_t)o->config->session.timeout_ms * 1000;
+	w->restricted_us = (uint64_t)o->config->session.restricted_ms * 1000;
+	for (unsigned i = 0; i < o->port_count; i++)
+		w->queues[i] = (struct port_queue){
+			.port = &o->ports[i],
+			.queue = (uint16_t)o->index,
+			.index = (uint8_t)i,
+			.pool = o->pool,
+			.counters = w->counters,
+		};
+	worker_rings(w);
+	guard_init(&w->guard, o->config->control.logins_per_second, w->now_us);
+	rc = aead_init();
+	if (rc == 0)
+		rc = worker_tables(w, o);
+	if (rc == 0) {
+		*out = w;
+		return 0;
+	}
+	worker_free(w);
+	if (rc != -ENOMEM) {
+		snprintf(error, cap, "worker %u: %s", o->index, strerror(-rc));
+		return rc;
+	}
+no_memory:
+	snprintf(error, cap,
+		 "worker %u: no memory on NUMA node %d for %u sessions and %u messages; raise dataplane.memory_mb or the number of "
+		 "hugepages",
+		 o->index, o->numa_node, o->config->dataplane.sessions / o->workers, o->config->dataplane.messages);
+	return -ENOMEM;
+}
+
+void
+worker_connect(struct worker **workers, uint32_t n)
+{
+	for (uint32_t from = 0; from < n; from++)
+		for (uint32_t to = 0; to < n; to++)
+			workers[from]->handoff_out[to].ring = workers[to]->handoff.ring;
+}
+
+void
+worker_free(struct worker *w)
+{
+	if (w == NULL)
+		return;
+	if (w->output.mbuf != NULL)
+		rte_pktmbuf_free(w->output.mbuf);
+	handoff_fini(w);
+	keycache_free(w->keycache);
+	delivery_table_fini(&w->deliveries);
+	message_table_fini(&w->messages);
+	session_table_fini(&w->sessions);
+	rte_free(w);
+}
+
+static void
+server_key(struct worker *w)
+{
+	const struct ipc_header *h = w->ipc->header;
+
+	if (!w->guard.have_keys && atomic_load_explicit(&h->server_key_set, memory_order_acquire) != 0)
+		guard_set_server_key(&w->guard, h->server_public);
+}
+
+unsigned
+worker_poll(struct worker *w, uint64_t now_us, uint64_t wall_ms)
+{
+	struct rte_mbuf *pkts[PORT_BURST];
+	unsigned work = 0;
+
+	w->now_us = now_us;
+	w->wall_ms = wall_ms;
+	server_key(w);
+	for (unsigned i = 0; i < w->port_count; i++) {
+		struct port_queue *q = &w->queues[i];
+		uint16_t n = q->port->ops->rx(q, pkts, PORT_BURST, now_us / 1000);
+
+		receive_burst(w, pkts, n);
+		work += n;
+	}
+	if (w->workers > 1)
+		work += handoff_poll(w);
+	work += inject_poll(w);
+	work += session_timers(w);
+	work += relay_timers(w);
+	work += inflight_timers(w);
+	output_transmit(w);
+	handoff_flush(w);
+	return work;
+}
+
+/* Monotonic microseconds from the TSC, without a division per iteration. */
+struct tsc_clock {
+	uint64_t start_tsc;
+	double us_per_cycle;
+	uint64_t wall_ms;     /* at wall_us */
+	uint64_t wall_us;
+};
+
+static uint64_t
+clock_us(struct tsc_clock *c, uint64_t tsc)
+{
+	return (uint64_t)((double)(tsc - c->start_tsc) * c->us_per_cycle) + 1;
+}
+
+static uint64_t
+clock_wall_ms(struct tsc_clock *c, uint64_t now_us)
+{
+	struct timespec ts;
+
+	if (c->wall_ms == 0 || now_us - c->wall_us > WALL_SYNC_US) {
+		clock_gettime(CLOCK_REALTIME, &ts);
+		c->wall_ms = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+		c->wall_us = now_us;
+	}
+	return c->wall_ms + (now_us - c->wall_us) / 1000;
+}
+
+static void
+idle_wait(struct worker *w)
+{
+	tables_reader_offline(w->tables, w->index);
+	for (unsigned i = 0; i < w->port_count; i++)
+		w->queues[i].port->ops->wait(&w->queues[i], IDLE_WAIT_US / w->port_count);
+	tables_reader_online(w->tables, w->index);
+}
+
+int
+worker_run(void *arg)
+{
+	const struct worker_run *run = arg;
+	struct worker *w = run->worker;
+	bool adaptive = w->config->dataplane.poll == POLL_ADAPTIVE;
+	struct tsc_clock clock = {.start_tsc = rte_rdtsc(), .us_per_cycle = 1e6 / (double)rte_get_tsc_hz()};
+	unsigned idle = 0;
+
+	tables_reader_online(w->tables, w->index);
+	while (!atomic_load_explicit(run->stop, memory_order_relaxed)) {
+		uint64_t tsc = rte_rdtsc();
+		uint64_t now_us = clock_us(&clock, tsc);
+
+		if (worker_poll(w, now_us, clock_wall_ms(&clock, now_us)) != 0) {
+			w->counters[COUNTER_loops_busy]++;
+			w->counters[COUNTER_cycles_busy] += rte_rdtsc() - tsc;
+			idle = 0;
+		} else {
+			w->counters[COUNTER_loops_idle]++;
+			if (adaptive && ++idle > IDLE_LOOPS)
+				idle_wait(w);
+		}
+		tables_reader_quiescent(w->tables, w->index);
+	}
+	tables_reader_offline(w->tables, w->index);
+	return 0;
+}

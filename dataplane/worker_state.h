@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The inside of a worker, shared by the rooms a packet passes:
+ *
+ *   receive.c   datagrams: classify, owner, replay window, open AEAD, frames
+ *   relay.c     MESSAGE, CONFIRM: records, verdicts, parts, receipts
+ *   inflight.c  deliveries to this worker's sessions: send, retransmit, ACK
+ *   handoff.c   packets, deliveries and results between workers
+ *   punt.c      cells to control          inject.c  cells from control
+ *   output.c    frames into packets: coalesce, seal, transmit
+ *
+ * Thread-safety: one worker's lcore, except struct handoff_ring's ring (many producers) and the counters, which
+ * housekeeping reads.
+ */
+#ifndef ROOKERY_DATAPLANE_WORKER_STATE_H
+#define ROOKERY_DATAPLANE_WORKER_STATE_H
+
+#include "guard.h"
+#include "handoff.h"
+#include "inflight.h"
+#include "keycache.h"
+#include "message.h"
+#include "session.h"
+#include "shared/counters.h"
+#include "worker.h"
+
+#include <rte_ring.h>
+
+#define KEYCACHE_ENTRIES 4096
+#define TX_BURST 64
+
+/* The packet that frames are being written into; sealed when another session or address comes, or at the end of the iteration. */
+struct output_packet {
+	struct rte_mbuf *mbuf; /* NULL: none open */
+	struct session *session;
+	uint16_t length;       /* plaintext bytes */
+	uint16_t receipt;      /* offset of the last frame if it is a RECEIPT, else 0xffff */
+	bool elsewhere;        /* goes to an address other than the session's */
+};
+
+struct tx_batch {
+	struct rte_mbuf *packets[TX_BURST];
+	uint16_t count;
+};
+
+struct worker {
+	uint64_t counters[COUNTER_COUNT]; /* worker adds, housekeeping reads */
+
+	uint64_t now_us;
+	uint64_t wall_ms;
+	uint32_t index;
+	uint32_t workers;
+	const struct config *config;
+	const struct ipc *ipc;
+	struct tables *tables;
+	struct rte_mempool *pool;
+
+	struct session_table sessions;
+	struct message_table messages;
+	struct delivery_table deliveries;
+	struct keycache *keycache;
+	struct guard guard;
+	const struct guard_shared *guard_shared; /* set by housekeeping_new before the workers run */
+	uint64_t timeout_us;
+	uint64_t restricted_us;
+	uint64_t random;
+	uint32_t reset_tokens; /* RESETs that may still be sent in the present second */
+	uint64_t reset_second;
+
+	struct output_packet output;
+	struct port_queue queues[PORT_MAX];
+	struct tx_batch tx[PORT_MAX];
+	unsigned port_count;
+
+	struct handoff_ring handoff;       /* what others hand to this worker */
+	struct handoff_batch *handoff_out; /* per worker: what this one hands to others */
+
+	struct rte_ring *event_ring;
+	struct rte_ring *request_ring;
+	struct rte_ring *login_ring;
+	struct rte_ring *inject_ring;
+
+	int numa_node;
+};
+
+static inline void
+count(struct worker *w, enum counter c)
+{
+	w->counters[c]++;
+}
+
+static inline session_id_t
+session_id_of(const struct worker *w, const struct session *s)
+{
+	return session_id_make(w->index, s->generation, session_index(&w->sessions, s));
+}
+
+static inline uint64_t
+worker_random(struct worker *w)
+{
+	/* xorshift64* (Marsaglia 2003); seeded by the kernel. Tokens are protected by the AEAD, not by this. */
+	w->random ^= w->random >> 12;
+	w->random ^= w->random << 25;
+	w->random ^= w->random >> 27;
+	return w->random * UINT64_C(0x2545f4914f6cdd1d);
+}
+
+/* receive.c */
+void receive_burst(struct worker *w, struct rte_mbuf **pkts, uint16_t n);
+
+/* session_end.c: ends the session: fails its deliveries, orphans its records, wipes keys, frees the slot. */
+void session_remove(struct worker *w, struct session *s);
+/* Ends it and tells control (SESSION_EXPIRED or SESSION_CLOSED); again later if the event ring is full. */
+void session_end(struct worker *w, struct session *s, enum session_event event);
+unsigned session_timers(struct worker *w);
+
+/* relay.c */
+void relay_message(struct worker *w, struct session *s, const struct frame_message *f);
+void relay_confirm(struct worker *w, struct session *s, message_id_t id);
+void relay_verdict(struct worker *w, const struct cell_verdict *v);
+void relay_stored(struct worker *w, const struct cell_stored *c);
+/* The result of a delivery part. */
+void relay_result(struct worker *w, struct record_ref ref, uint32_t part, enum delivery_outcome outcome);
+/* The session's records lose their sender: nobody is left to be told. */
+void relay_orphan(struct worker *w, struct session *s);
+unsigned relay_timers(struct worker *w);
+/* A frame from control for sessions of this worker. false: no record is free now, try again. */
+bool relay_control_frame(struct worker *w, const struct cell_frame *f, const uint8_t *frame, uint16_t length);
+
+/* punt.c: false when the ring is full (counted). */
+bool punt_login(struct worker *w, const struct rte_mbuf *m);
+bool punt_stale(struct worker *w, session_id_t sid, const struct rte_mbuf *m);
+bool punt_request(struct worker *w, const struct session *s, const struct frame_request *f);
+bool punt_verdict(struct worker *w, const struct message *m);
+bool punt_store(struct worker *w, const struct message *m, unsigned part);
+bool punt_delivered(struct worker *w, session_id_t sid, uint64_t token, enum delivery_outcome outcome);
+bool punt_session(struct worker *w, const struct session *s, enum session_event event);
+bool punt_session_refused(struct worker *w, session_id_t sid);
+
+/* inject.c */
+unsigned inject_poll(struct worker *w);
+
+/* output.c */
+/* Room for a frame of size bytes in the session's open packet, NULL without an mbuf. */
+uint8_t *output_frame(struct worker *w, struct session *s, size_t size);
+/* The same in a packet of its own to another address (path challenge, probe); flushed at once by the caller. */
+uint8_t *output_frame_to(struct worker *w, struct session *s, const struct packet_info *to, size_t size);
+void output_receipt(struct worker *w, struct session *s, enum receipt_level level, enum refuse_reason reason,
+		    uint32_t retry_ms, message_id_t id);
+/* Seals the open packet. */
+void output_flush(struct worker *w);
+/* Sends an unsealed datagram, n at most WIRE_DATAGRAM_MAX. */
+void output_datagram(struct worker *w, const struct packet_info *to, const uint8_t *data, size_t n);
+/* Hands everything to the ports. */
+void output_transmit(struct worker *w);
+
+#endif
