@@ -302,7 +302,7 @@ static int
 schema_migrate(struct store *st)
 {
 	char pragma[64];
-	int version, rc;
+	int version = 0, rc;
 
 	rc = schema_version(st, &version);
 	if (rc < 0)

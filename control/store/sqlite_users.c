@@ -368,6 +368,9 @@ store_session_del(struct store *st, session_id_t sid)
 	return statement_run(st, q);
 }
 
+#define SESSION_COLUMNS "sid, user, device, key, ephemeral, secret, instance, login_ms, login_timestamp, peer, port," \
+	" status, device_name, reply"
+
 static void
 session_read(sqlite3_stmt *q, struct store_session *s)
 {
@@ -395,10 +398,25 @@ session_read(sqlite3_stmt *q, struct store_session *s)
 }
 
 int
+store_session_get(struct store *st, session_id_t sid, struct store_session *s)
+{
+	sqlite3_stmt *q = statement(st, STATEMENT_SESSION_GET, "SELECT " SESSION_COLUMNS " FROM sessions WHERE sid = ?");
+	int rc;
+
+	bind_u64(q, 1, sid);
+	rc = statement_step(st, q);
+	if (rc <= 0)
+		return rc == 0 ? -ENOENT : rc;
+	session_read(q, s);
+	statement_end(q);
+	return 0;
+}
+
+int
 store_sessions(struct store *st, store_session_fn cb, void *arg)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_SESSIONS, "SELECT sid, user, device, key, ephemeral, secret, instance,"
-		" login_ms, login_timestamp, peer, port, status, device_name, reply FROM sessions ORDER BY login_ms, sid");
+	sqlite3_stmt *q = statement(st, STATEMENT_SESSIONS,
+				    "SELECT " SESSION_COLUMNS " FROM sessions ORDER BY login_ms, sid");
 	struct store_session s;
 	int rc;
 
