@@ -30,11 +30,12 @@ struct admin_options {
 
 /*
  * Listens on runtime_dir/control.sock, replacing a socket that nobody answers. Returns 0, or -errno with one line in
- * error: -EADDRINUSE (another control process answers there), -ENAMETOOLONG, -EACCES, -ENOMEM, ...
+ * error: -EADDRINUSE (another control process answers there), -ENAMETOOLONG, -EACCES, -ENOMEM, ... After an error *out
+ * may be set (already closed): pass it to admin_free, as after a success, when the loop has ended.
  */
 int admin_open(struct admin **out, const struct admin_options *o, char *error, size_t error_cap);
 
-/* Stops listening, drops all clients, removes the socket. Operations that the server has not finished go on. The handles
+/* Idempotent. Stops listening, drops all clients, removes the socket. Operations that the server has not finished go on. The handles
  * are closed by the loop's next iterations. */
 void admin_close(struct admin *a);
 

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -276,11 +275,9 @@ set_up(struct supervisor *s)
 int
 supervisor_run(const struct supervisor_options *o)
 {
-	struct supervisor *s = calloc(1, sizeof(*s));
-	if (!s) {
-		log_error("launcher", "out of memory", "");
-		return 1;
-	}
+	static struct supervisor supervisor; /* too large for comfort on the stack */
+	struct supervisor *s = &supervisor;
+	memset(s, 0, sizeof(*s));
 	s->options = o;
 	int r = set_up(s);
 	if (r < 0) {
@@ -291,7 +288,5 @@ supervisor_run(const struct supervisor_options *o)
 		start(&s->children[i]);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&s->loop);
-	int result = s->result;
-	free(s);
-	return result;
+	return s->result;
 }

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The commands of the admin API: arguments in, JSON out, on top of server.h. No I/O. */
+#ifndef ROOKERY_CONTROL_ADMIN_COMMANDS_H
+#define ROOKERY_CONTROL_ADMIN_COMMANDS_H
+
+#include "control/admin_protocol.h"
+#include "control/server.h"
+
+#define ADMIN_PAGE_DEFAULT 100
+#define ADMIN_PAGE_MAX 1000
+
+enum admin_outcome {
+	ADMIN_OK,    /* result is set */
+	ADMIN_ERROR, /* code and text are set */
+	ADMIN_LATER, /* done will be called with done_arg; the reply is made from its result */
+};
+
+struct admin_call {
+	struct server *server;
+	const struct config *config;
+	const json_t *args;
+	server_done_fn done;
+	void *done_arg;
+	/* out */
+	json_t *result;
+	const char *code;
+	char text[512];
+};
+
+/* Runs command. Everything in call up to done_arg is set by the caller. */
+enum admin_outcome admin_command_run(const char *command, struct admin_call *call);
+
+/* The "code" of an error reply for a result of server.h. */
+const char *admin_code(int result);
+
+#endif
