@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "timer_wheel.h"
+
+#include <stddef.h>
+
+#define SLOT_MASK (TIMER_WHEEL_SLOTS - 1)
+#define TOP (TIMER_WHEEL_LEVELS - 1)
+
+static inline struct timer_node *
+node(const struct timer_wheel *w, uint32_t i)
+{
+	return (struct timer_node *)(void *)(w->nodes + (size_t)i * w->stride);
+}
+
+static inline unsigned
+level_shift(unsigned level)
+{
+	return level * TIMER_WHEEL_BITS;
+}
+
+/* Slot of a level in which a tick lies. */
+static inline unsigned
+slot_of(uint64_t tick, unsigned level)
+{
+	return (unsigned)(tick >> level_shift(level)) & SLOT_MASK;
+}
+
+/* Does a slot of this level begin at the tick? */
+static inline bool
+slot_begins(uint64_t tick, unsigned level)
+{
+	return (tick & ((UINT64_C(1) << level_shift(level)) - 1)) == 0;
+}
+
+static inline void
+set_occupied(struct timer_wheel *w, uint32_t list)
+{
+	if (list < TIMER_LIST_TURN)
+		w->occupied[list / TIMER_WHEEL_SLOTS] |= UINT64_C(1) << (list % TIMER_WHEEL_SLOTS);
+}
+
+static inline void
+clear_occupied(struct timer_wheel *w, uint32_t list)
+{
+	if (list < TIMER_LIST_TURN)
+		w->occupied[list / TIMER_WHEEL_SLOTS] &= ~(UINT64_C(1) << (list % TIMER_WHEEL_SLOTS));
+}
+
+static void
+link_first(struct timer_wheel *w, uint32_t list, uint32_t i)
+{
+	struct timer_node *n = node(w, i);
+
+	n->next = w->list[list];
+	n->prev = TIMER_SLOT | list;
+	if (n->next != TIMER_NONE)
+		node(w, n->next)->prev = i;
+	else
+		set_occupied(w, list);
+	w->list[list] = i;
+	w->count++;
+}
+
+static void
+unlink_node(struct timer_wheel *w, struct timer_node *n)
+{
+	if (n->next != TIMER_NONE)
+		node(w, n->next)->prev = n->prev;
+	if (n->prev & TIMER_SLOT) {
+		uint32_t list = n->prev & ~TIMER_SLOT;
+
+		w->list[list] = n->next;
+		if (n->next == TIMER_NONE)
+			clear_occupied(w, list);
+	} else {
+		node(w, n->prev)->next = n->next;
+	}
+	timer_node_init(n);
+	w->count--;
+}
+
+/* Moves a whole list to an empty one. */
+static void
+move_list(struct timer_wheel *w, uint32_t from, uint32_t to)
+{
+	uint32_t first = w->list[from];
+
+	if (first == TIMER_NONE)
+		return;
+	w->list[to] = first;
+	w->list[from] = TIMER_NONE;
+	clear_occupied(w, from);
+	node(w, first)->prev = TIMER_SLOT | to;
+}
+
+/* The list for a deadline. Ticks are rounded up, so that a slot's turn never comes before the deadline. */
+static uint32_t
+place(const struct timer_wheel *w, uint64_t deadline_us)
+{
+	uint64_t tick = deadline_us / w->tick_us + (deadline_us % w->tick_us != 0);
+	uint64_t differs = tick ^ w->tick;
+	unsigned level;
+	uint64_t ahead;
+
+	if (deadline_us <= w->now_us || tick < w->tick)
+		return TIMER_LIST_DUE;
+	if (differs < TIMER_WHEEL_SLOTS)
+		return slot_of(tick, 0);
+	level = (63u - (unsigned)__builtin_clzll(differs)) / TIMER_WHEEL_BITS;
+	if (level < TOP)
+		return level * TIMER_WHEEL_SLOTS + slot_of(tick, level);
+	/* The top level goes round: 63 slots ahead is the last before the present one comes again. */
+	ahead = (tick >> level_shift(TOP)) - (w->tick >> level_shift(TOP));
+	if (ahead > SLOT_MASK)
+		ahead = SLOT_MASK;
+	return TOP * TIMER_WHEEL_SLOTS + (uint32_t)((slot_of(w->tick, TOP) + ahead) & SLOT_MASK);
+}
+
+void
+timer_wheel_init(struct timer_wheel *w, void *nodes, uint32_t stride, uint32_t capacity, uint32_t tick_us, uint64_t now_us)
+{
+	*w = (struct timer_wheel){
+		.tick = now_us / tick_us + 1,
+		.now_us = now_us,
+		.tick_us = tick_us,
+		.stride = stride,
+		.nodes = nodes,
+		.capacity = capacity,
+	};
+	for (unsigned l = 0; l < TIMER_LISTS; l++)
+		w->list[l] = TIMER_NONE;
+}
+
+void
+timer_node_init(struct timer_node *n)
+{
+	n->next = TIMER_NONE;
+	n->prev = TIMER_NONE;
+}
+
+bool
+timer_wheel_filed(const struct timer_wheel *w, uint32_t i)
+{
+	return node(w, i)->prev != TIMER_NONE;
+}
+
+void
+timer_wheel_add(struct timer_wheel *w, uint32_t i, uint64_t deadline_us)
+{
+	timer_wheel_remove(w, i);
+	link_first(w, place(w, deadline_us), i);
+}
+
+void
+timer_wheel_remove(struct timer_wheel *w, uint32_t i)
+{
+	struct timer_node *n = node(w, i);
+
+	if (n->prev != TIMER_NONE)
+		unlink_node(w, n);
+}
+
+/* The next tick, from the present one on, at which a slot begins that holds something; UINT64_MAX: none. */
+static uint64_t
+next_busy_tick(const struct timer_wheel *w)
+{
+	uint64_t t = w->tick;
+	uint64_t ahead;
+
+	for (unsigned level = TOP; level > 0; level--) {
+		if (slot_begins(t, level) && w->occupied[level] >> slot_of(t, level) & 1)
+			return t;
+	}
+	ahead = w->occupied[0] >> slot_of(t, 0);
+	if (ahead != 0)
+		return t + (unsigned)__builtin_ctzll(ahead);
+	/* All of a level lies before anything of the next, whose present slot is empty by now. */
+	for (unsigned level = 1; level <= TOP; level++) {
+		unsigned cur = slot_of(t, level);
+		unsigned first = (cur + 1) & SLOT_MASK;
+
+		if (level == TOP && first != 0)
+			ahead = w->occupied[level] >> first | w->occupied[level] << (TIMER_WHEEL_SLOTS - first);
+		else if (level == TOP)
+			ahead = w->occupied[level];
+		else
+			ahead = first == 0 ? 0 : w->occupied[level] >> first;
+		if (ahead != 0)
+			return ((t >> level_shift(level)) + 1 + (unsigned)__builtin_ctzll(ahead)) << level_shift(level);
+	}
+	return UINT64_MAX;
+}
+
+/* Moves the wheel to the next occupied slot that begins at or before tick target and gives it its turn. False: there is none. */
+static bool
+next_turn(struct timer_wheel *w, uint64_t target)
+{
+	uint64_t t = next_busy_tick(w);
+
+	if (t > target) {
+		if (target >= w->tick)
+			w->tick = target + 1;
+		return false;
+	}
+	w->tick = t;
+	/* From the top: a coarse slot files its objects into finer slots of this very tick and later ones. */
+	for (unsigned level = TOP; level > 0; level--) {
+		unsigned slot = slot_of(t, level);
+
+		if (slot_begins(t, level) && w->occupied[level] >> slot & 1) {
+			move_list(w, level * TIMER_WHEEL_SLOTS + slot, TIMER_LIST_TURN);
+			return true;
+		}
+	}
+	move_list(w, slot_of(t, 0), TIMER_LIST_TURN);
+	w->tick = t + 1;
+	return true;
+}
+
+/* The list to take from now. They alternate, so that neither an expiry storm nor objects that are filed as due again and again
+ * hold up the other. */
+static uint32_t
+pick_list(const struct timer_wheel *w, uint32_t looked)
+{
+	bool turn = w->list[TIMER_LIST_TURN] != TIMER_NONE;
+	bool due = w->list[TIMER_LIST_DUE_NOW] != TIMER_NONE;
+
+	if (turn && due)
+		return looked & 1 ? TIMER_LIST_TURN : TIMER_LIST_DUE_NOW;
+	if (turn)
+		return TIMER_LIST_TURN;
+	return due ? TIMER_LIST_DUE_NOW : TIMER_NONE;
+}
+
+uint32_t
+timer_wheel_advance(struct timer_wheel *w, uint64_t now_us, uint32_t budget, timer_deadline_fn deadline, timer_fire_fn fire, void *ctx)
+{
+	uint64_t target = now_us / w->tick_us;
+	uint32_t looked = 0;
+	uint32_t list;
+
+	w->now_us = now_us;
+	if (w->list[TIMER_LIST_DUE_NOW] == TIMER_NONE)
+		move_list(w, TIMER_LIST_DUE, TIMER_LIST_DUE_NOW);
+	do {
+		/* fire may remove any object: nothing but the list's head is trusted from one to the next. */
+		while ((list = pick_list(w, looked)) != TIMER_NONE) {
+			uint32_t i = w->list[list];
+			struct timer_node *n = node(w, i);
+			uint64_t at;
+
+			if (looked == budget)
+				return looked;
+			looked++;
+			if (n->next != TIMER_NONE)
+				__builtin_prefetch(node(w, n->next), 1);
+			unlink_node(w, n);
+			at = deadline(ctx, i);
+			if (at == UINT64_MAX)
+				continue;
+			if (at <= now_us)
+				fire(ctx, i, now_us);
+			else
+				link_first(w, place(w, at), i);
+		}
+	} while (looked < budget && next_turn(w, target));
+	return looked;
+}
+
+/* Walks one list; returns its length, or UINT32_MAX when it is not sound. */
+static uint32_t
+check_list(const struct timer_wheel *w, uint32_t list)
+{
+	uint32_t prev = TIMER_SLOT | list;
+	uint32_t length = 0;
+
+	for (uint32_t i = w->list[list]; i != TIMER_NONE; i = node(w, i)->next) {
+		if (i >= w->capacity || node(w, i)->prev != prev || length == w->count)
+			return UINT32_MAX;
+		prev = i;
+		length++;
+	}
+	return length;
+}
+
+/* Slots before the wheel's place are empty; so is the present slot of a coarse level, except at its very beginning. */
+static bool
+check_passed(const struct timer_wheel *w)
+{
+	for (unsigned level = 0; level < TIMER_WHEEL_LEVELS; level++) {
+		unsigned cur = slot_of(w->tick, level);
+		uint64_t passed = level == TOP ? 0 : (UINT64_C(1) << cur) - 1;
+
+		if (!slot_begins(w->tick, level))
+			passed |= UINT64_C(1) << cur;
+		if (w->occupied[level] & passed)
+			return false;
+	}
+	return true;
+}
+
+bool
+timer_wheel_check(const struct timer_wheel *w)
+{
+	uint64_t listed = 0;
+	uint32_t filed = 0;
+
+	for (uint32_t list = 0; list < TIMER_LISTS; list++) {
+		uint32_t length = check_list(w, list);
+
+		if (length == UINT32_MAX)
+			return false;
+		if (list < TIMER_LIST_TURN &&
+		    (w->occupied[list / TIMER_WHEEL_SLOTS] >> (list % TIMER_WHEEL_SLOTS) & 1) != (length != 0))
+			return false;
+		listed += length;
+	}
+	for (uint32_t i = 0; i < w->capacity; i++)
+		filed += timer_wheel_filed(w, i);
+	return listed == w->count && filed == w->count && check_passed(w);
+}
