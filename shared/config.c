@@ -25,26 +25,28 @@
 
 /* ---- loading ------------------------------------------------------------------------ */
 
-/* libcyaml's own complaint: only reached by what config_check lets through, as aliases. */
+/* Where libcyaml stopped: its log is the only way to learn it. */
 static void
-cyaml_complaint(cyaml_log_t level, void *ctx, const char *format, va_list args)
+note_line(cyaml_log_t level, void *ctx, const char *format, va_list args)
 {
-	struct config_error *e = ctx;
-	char line[256];
+	size_t *line = ctx;
+	char text[256];
+	const char *found;
 
-	if (level < CYAML_LOG_ERROR || e->text[0] != '\0')
+	if (level < CYAML_LOG_ERROR || *line != 0)
 		return;
-	vsnprintf(line, sizeof(line), format, args);
-	line[strcspn(line, "\n")] = '\0';
-	config_error_at(e, 0, "%s", line);
+	vsnprintf(text, sizeof(text), format, args);
+	found = strstr(text, "(line: ");
+	if (found != NULL)
+		*line = strtoul(found + strlen("(line: "), NULL, 10);
 }
 
 static cyaml_config_t
-cyaml_settings(struct config_error *e)
+cyaml_settings(size_t *line)
 {
 	return (cyaml_config_t){
-		.log_fn = e == NULL ? NULL : cyaml_complaint,
-		.log_ctx = e,
+		.log_fn = line == NULL ? NULL : note_line,
+		.log_ctx = line,
 		.mem_fn = cyaml_mem,
 		.log_level = CYAML_LOG_ERROR,
 		.flags = CYAML_CFG_NO_ALIAS,
@@ -55,17 +57,22 @@ cyaml_settings(struct config_error *e)
 static int
 load_one(struct config **out, yaml_document_t *doc, const char *text, size_t len, struct config_error *e)
 {
-	cyaml_config_t settings = cyaml_settings(e);
+	size_t line = 0;
+	cyaml_config_t settings = cyaml_settings(&line);
 	int rc = config_check(doc, text, len, e);
+	cyaml_err_t err;
 
 	*out = NULL;
 	if (rc < 0 || yaml_document_get_root_node(doc) == NULL)
 		return rc;
-	e->text[0] = '\0';
-	if (cyaml_load_data((const uint8_t *)text, len, &settings, &config_schema, (cyaml_data_t **)out, NULL) == CYAML_OK)
+	err = cyaml_load_data((const uint8_t *)text, len, &settings, &config_schema, (cyaml_data_t **)out, NULL);
+	if (err == CYAML_OK)
 		return 0;
-	if (e->text[0] == '\0')
-		config_error_at(e, 0, "could not be loaded");
+	/* Little gets past config_check. */
+	if (err == CYAML_ERR_ALIAS)
+		config_error_at(e, line, "aliases (\"*name\") are not read; write the value out");
+	else
+		config_error_at(e, line, "%s", cyaml_strerror(err));
 	yaml_document_delete(doc);
 	return -EINVAL;
 }
