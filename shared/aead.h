@@ -24,9 +24,9 @@ struct aead_key {
 /* Call once per process before any other. Returns 0 or -ENOTSUP with no usable implementation. */
 int aead_init(void);
 
-/* Expands raw into k, which is zeroed before its first use and never copied. aead_key_clear wipes it and frees what the implementation holds; a cleared or
- * zeroed key may be cleared again. aead_key_set on a live key needs no clear before it.
- * Returns 0 or -ENOMEM. */
+/* Expands raw into k, which the caller zeroed before its first use and never copies. aead_key_clear wipes it and
+ * frees what the implementation holds; a cleared or zeroed key may be cleared again. aead_key_set on a live key
+ * needs no clear before it. Returns 0 or -ENOMEM. */
 int aead_key_set(struct aead_key *k, const uint8_t raw[AEAD_KEY]);
 void aead_key_clear(struct aead_key *k);
 

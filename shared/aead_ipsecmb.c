@@ -25,7 +25,8 @@ aead_init(void)
 	if (m == NULL)
 		return -ENOTSUP;
 	init_mb_mgr_auto(m, NULL);
-	if (imb_get_errno(m) != 0 || m->gcm128_pre == NULL || m->gcm128_enc == NULL || m->gcm128_dec == NULL) {
+	if (imb_get_errno(m) != 0 || m->gcm128_pre == NULL || m->gcm128_enc == NULL ||
+	    m->gcm128_dec == NULL) {
 		free_mb_mgr(m);
 		return -ENOTSUP;
 	}

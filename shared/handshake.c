@@ -20,7 +20,8 @@ _Static_assert(sizeof(struct noise) <= sizeof(((struct handshake_server *)0)->no
 _Static_assert(_Alignof(struct noise) <= 8, "the state is aligned");
 _Static_assert(HANDSHAKE_LOGIN_OVERHEAD == WIRE_PREFIX + NOISE_FIRST_OVERHEAD + LOGIN_MACS, "LOGIN's layout");
 _Static_assert(HANDSHAKE_REPLY_OVERHEAD == WIRE_PREFIX + NOISE_SECOND_OVERHEAD, "LOGIN_REPLY's layout");
-_Static_assert(HANDSHAKE_LOGIN_OVERHEAD + HANDSHAKE_PAYLOAD_MAX <= WIRE_DATAGRAM_MAX, "any LOGIN is a datagram");
+_Static_assert(HANDSHAKE_LOGIN_OVERHEAD + HANDSHAKE_PAYLOAD_MAX <= WIRE_DATAGRAM_MAX,
+	       "any LOGIN is a datagram");
 _Static_assert(HANDSHAKE_COOKIE_SIZE == WIRE_PREFIX + COOKIE_NONCE + COOKIE_SEALED, "COOKIE's layout");
 _Static_assert(HANDSHAKE_COOKIE_SIZE <= HANDSHAKE_LOGIN_MIN, "no reply is larger than its request");
 
@@ -132,7 +133,8 @@ handshake_check_mac1(const struct handshake_guard *g, const uint8_t *in, size_t 
 }
 
 bool
-handshake_check_mac2(const uint8_t cookie_secret[32], const struct endpoint *peer, const uint8_t *in, size_t len)
+handshake_check_mac2(const uint8_t cookie_secret[32], const struct endpoint *peer, const uint8_t *in,
+		     size_t len)
 {
 	uint8_t cookie[HANDSHAKE_MAC], mac[HANDSHAKE_MAC];
 
@@ -144,8 +146,9 @@ handshake_check_mac2(const uint8_t cookie_secret[32], const struct endpoint *pee
 }
 
 int
-handshake_write_cookie(const struct handshake_guard *g, const uint8_t cookie_secret[32], const struct endpoint *peer,
-		       const uint8_t nonce[24], const uint8_t *in, size_t len, uint8_t *out)
+handshake_write_cookie(const struct handshake_guard *g, const uint8_t cookie_secret[32],
+		       const struct endpoint *peer, const uint8_t nonce[24], const uint8_t *in, size_t len,
+		       uint8_t *out)
 {
 	uint8_t cookie[HANDSHAKE_MAC];
 	struct wire_prefix p;
@@ -155,8 +158,9 @@ handshake_write_cookie(const struct handshake_guard *g, const uint8_t cookie_sec
 	memcpy(out + WIRE_PREFIX, nonce, COOKIE_NONCE);
 	cookie_make(cookie, cookie_secret, peer);
 	/* Bound to mac1, so that only who saw the LOGIN can make a COOKIE that its client accepts. */
-	crypto_aead_xchacha20poly1305_ietf_encrypt(out + WIRE_PREFIX + COOKIE_NONCE, NULL, cookie, sizeof(cookie),
-						   in + len - LOGIN_MACS, HANDSHAKE_MAC, NULL, nonce, g->cookie_key);
+	crypto_aead_xchacha20poly1305_ietf_encrypt(out + WIRE_PREFIX + COOKIE_NONCE, NULL, cookie,
+						   sizeof(cookie), in + len - LOGIN_MACS, HANDSHAKE_MAC, NULL,
+						   nonce, g->cookie_key);
 	return HANDSHAKE_COOKIE_SIZE;
 }
 
@@ -181,7 +185,8 @@ handshake_client_start_fixed(struct handshake_client *h, const struct handshake_
 	prefix_write(out, WIRE_LOGIN, id);
 	prologue_make(prologue, out);
 	noise_init(noise, prologue, sizeof(prologue), device->public, device->secret, server_public);
-	rc = noise_write_first(noise, server_public, ephemeral_secret, payload, payload_len, out + LOGIN_NOISE);
+	rc = noise_write_first(noise, server_public, ephemeral_secret, payload, payload_len,
+			       out + LOGIN_NOISE);
 	if (rc < 0) {
 		sodium_memzero(h->noise, sizeof(h->noise));
 		return rc;
@@ -208,14 +213,15 @@ handshake_client_start(struct handshake_client *h, const struct handshake_keypai
 	int rc;
 
 	randombytes_buf(ephemeral, sizeof(ephemeral));
-	rc = handshake_client_start_fixed(h, device, server_public, id, ephemeral, payload, payload_len, out, cap);
+	rc = handshake_client_start_fixed(h, device, server_public, id, ephemeral, payload, payload_len, out,
+					  cap);
 	sodium_memzero(ephemeral, sizeof(ephemeral));
 	return rc;
 }
 
 int
-handshake_client_finish(struct handshake_client *h, const uint8_t *in, size_t len, uint8_t *payload, size_t cap,
-			struct session_secret *secret)
+handshake_client_finish(struct handshake_client *h, const uint8_t *in, size_t len, uint8_t *payload,
+			size_t cap, struct session_secret *secret)
 {
 	struct noise noise;
 	size_t payload_len;
@@ -245,8 +251,9 @@ handshake_client_cookie(struct handshake_client *h, const uint8_t *in, size_t le
 	if (len != HANDSHAKE_COOKIE_SIZE || !prefix_check(in, len, WIRE_COOKIE, &h->id))
 		return -EBADMSG;
 	handshake_guard_init(&guard, h->server);
-	if (crypto_aead_xchacha20poly1305_ietf_decrypt(cookie, NULL, NULL, nonce + COOKIE_NONCE, COOKIE_SEALED, h->mac1,
-						       HANDSHAKE_MAC, nonce, guard.cookie_key) != 0)
+	if (crypto_aead_xchacha20poly1305_ietf_decrypt(cookie, NULL, NULL, nonce + COOKIE_NONCE,
+						       COOKIE_SEALED, h->mac1, HANDSHAKE_MAC, nonce,
+						       guard.cookie_key) != 0)
 		return -EBADMSG;
 	memcpy(h->cookie, cookie, sizeof(cookie));
 	h->have_cookie = true;
@@ -262,8 +269,8 @@ handshake_client_clear(struct handshake_client *h)
 /* ---- control --------------------------------------------------------------------------- */
 
 int
-handshake_server_read(struct handshake_server *h, const struct handshake_keypair *server, const uint8_t *in, size_t len,
-		      uint8_t *payload, size_t cap)
+handshake_server_read(struct handshake_server *h, const struct handshake_keypair *server, const uint8_t *in,
+		      size_t len, uint8_t *payload, size_t cap)
 {
 	uint8_t prologue[sizeof(PROLOGUE_LABEL) - 1 + WIRE_PREFIX];
 	struct noise *noise = server_noise(h);
@@ -311,8 +318,8 @@ handshake_server_reply_fixed(struct handshake_server *h, const uint8_t ephemeral
 }
 
 int
-handshake_server_reply(struct handshake_server *h, const uint8_t *payload, size_t payload_len, uint8_t *out, size_t cap,
-		       struct session_secret *secret)
+handshake_server_reply(struct handshake_server *h, const uint8_t *payload, size_t payload_len, uint8_t *out,
+		       size_t cap, struct session_secret *secret)
 {
 	uint8_t ephemeral[HANDSHAKE_KEY];
 	int rc;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The two steps of handshake.h that draw an ephemeral key, with the key given: for test vectors, and for nothing else. */
+/* The two steps of handshake.h that draw an ephemeral key, with the key given: for test vectors, and for
+ * nothing else. */
 #ifndef ROOKERY_SHARED_HANDSHAKE_INTERNAL_H
 #define ROOKERY_SHARED_HANDSHAKE_INTERNAL_H
 

@@ -36,8 +36,8 @@ gcm_begin(EVP_CIPHER_CTX *ctx, bool seal, const uint8_t key[NOISE_KEY], uint64_t
 }
 
 int
-noise_seal(const uint8_t key[NOISE_KEY], uint64_t counter, const uint8_t *ad, size_t ad_len, const uint8_t *in,
-	   size_t len, uint8_t *out)
+noise_seal(const uint8_t key[NOISE_KEY], uint64_t counter, const uint8_t *ad, size_t ad_len,
+	   const uint8_t *in, size_t len, uint8_t *out)
 {
 	EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
 	uint8_t none[16];
@@ -53,8 +53,8 @@ noise_seal(const uint8_t key[NOISE_KEY], uint64_t counter, const uint8_t *ad, si
 }
 
 int
-noise_open(const uint8_t key[NOISE_KEY], uint64_t counter, const uint8_t *ad, size_t ad_len, const uint8_t *in,
-	   size_t len, uint8_t *out)
+noise_open(const uint8_t key[NOISE_KEY], uint64_t counter, const uint8_t *ad, size_t ad_len,
+	   const uint8_t *in, size_t len, uint8_t *out)
 {
 	uint8_t tag[NOISE_TAG], none[16];
 	EVP_CIPHER_CTX *ctx;
@@ -214,7 +214,8 @@ noise_read_first(struct noise *n, const uint8_t *in, size_t len, uint8_t *payloa
 }
 
 int
-noise_write_second(struct noise *n, const uint8_t e_secret[NOISE_KEY], const uint8_t *payload, size_t len, uint8_t *out)
+noise_write_second(struct noise *n, const uint8_t e_secret[NOISE_KEY], const uint8_t *payload, size_t len,
+		   uint8_t *out)
 {
 	int rc;
 
@@ -242,7 +243,8 @@ noise_read_second(struct noise *n, const uint8_t *in, size_t len, uint8_t *paylo
 }
 
 void
-noise_split(const struct noise *n, uint8_t initiator_to_responder[NOISE_KEY], uint8_t responder_to_initiator[NOISE_KEY])
+noise_split(const struct noise *n, uint8_t initiator_to_responder[NOISE_KEY],
+	    uint8_t responder_to_initiator[NOISE_KEY])
 {
 	hkdf(n->ck, NULL, 0, initiator_to_responder, responder_to_initiator);
 }

@@ -135,8 +135,8 @@ message_valid(const struct frame_message *m)
 static bool
 deliver_valid(const struct frame_deliver *d)
 {
-	return body_valid(d->flags, MESSAGE_MORE | MESSAGE_NUDGE | MESSAGE_STORED, d->length) && d->from != 0 &&
-	       d->from_device != 0 && order_valid(d->id, d->prev_delta, d->floor_delta);
+	return body_valid(d->flags, MESSAGE_MORE | MESSAGE_NUDGE | MESSAGE_STORED, d->length) &&
+	       d->from != 0 && d->from_device != 0 && order_valid(d->id, d->prev_delta, d->floor_delta);
 }
 
 static bool
@@ -662,12 +662,9 @@ const char *
 refuse_reason_name(uint8_t reason)
 {
 	static const char *const names[] = {
-		[REFUSE_NONE] = "none",
-		[REFUSE_NOT_BUDDIES] = "not_buddies",
-		[REFUSE_BLOCKED] = "blocked",
-		[REFUSE_UNKNOWN_USER] = "unknown_user",
-		[REFUSE_TOO_LARGE] = "too_large",
-		[REFUSE_SLOW_DOWN] = "slow_down",
+		[REFUSE_NONE] = "none",           [REFUSE_NOT_BUDDIES] = "not_buddies",
+		[REFUSE_BLOCKED] = "blocked",     [REFUSE_UNKNOWN_USER] = "unknown_user",
+		[REFUSE_TOO_LARGE] = "too_large", [REFUSE_SLOW_DOWN] = "slow_down",
 	};
 
 	return name_of(names, sizeof(names) / sizeof(names[0]), reason);
@@ -677,11 +674,8 @@ const char *
 close_reason_name(uint8_t reason)
 {
 	static const char *const names[] = {
-		[CLOSE_LOGOUT] = "logout",
-		[CLOSE_KICKED] = "kicked",
-		[CLOSE_REPLACED] = "replaced",
-		[CLOSE_EXPIRED] = "expired",
-		[CLOSE_REVOKED] = "revoked",
+		[CLOSE_LOGOUT] = "logout",   [CLOSE_KICKED] = "kicked",   [CLOSE_REPLACED] = "replaced",
+		[CLOSE_EXPIRED] = "expired", [CLOSE_REVOKED] = "revoked",
 	};
 
 	return name_of(names, sizeof(names) / sizeof(names[0]), reason);

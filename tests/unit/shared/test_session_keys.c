@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "hex.h"
+#include "shared/session_keys.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <sodium.h>
+#include <string.h>
+
+static struct session_secret
+secret_make(void)
+{
+	struct session_secret s;
+
+	for (unsigned i = 0; i < 32; i++) {
+		s.client_to_server[i] = (uint8_t)i;
+		s.server_to_client[i] = (uint8_t)(0x80 + i);
+	}
+	return s;
+}
+
+/* The definition, worked out by another library. */
+static void
+equal_to_the_definition(void **state)
+{
+	static const uint16_t epochs[] = {0, 1, 0x00ff, 0x0100, 0xfffe, 0xffff};
+	struct session_secret secret = secret_make();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(epochs) / sizeof(epochs[0]); i++) {
+		uint8_t input[18] = "rookery data key", mac[EVP_MAX_MD_SIZE];
+		struct session_keys keys;
+
+		input[16] = (uint8_t)(epochs[i] >> 8);
+		input[17] = (uint8_t)epochs[i];
+		session_keys_derive(&keys, &secret, epochs[i]);
+		HMAC(EVP_sha256(), secret.client_to_server, 32, input, sizeof(input), mac, NULL);
+		assert_memory_equal(keys.client_to_server, mac, AEAD_KEY);
+		HMAC(EVP_sha256(), secret.server_to_client, 32, input, sizeof(input), mac, NULL);
+		assert_memory_equal(keys.server_to_client, mac, AEAD_KEY);
+	}
+}
+
+static void
+directions_and_epochs_differ(void **state)
+{
+	struct session_secret secret = secret_make();
+	struct session_keys zero, one;
+
+	(void)state;
+	memcpy(secret.server_to_client, secret.client_to_server, 32);
+	session_keys_derive(&zero, &secret, 0);
+	session_keys_derive(&one, &secret, 1);
+	assert_memory_not_equal(zero.client_to_server, one.client_to_server, AEAD_KEY);
+	secret.server_to_client[0] ^= 1;
+	session_keys_derive(&zero, &secret, 0);
+	assert_memory_not_equal(zero.client_to_server, zero.server_to_client, AEAD_KEY);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(equal_to_the_definition),
+		cmocka_unit_test(directions_and_epochs_differ),
+	};
+
+	if (sodium_init() < 0)
+		return 1;
+	return cmocka_run_group_tests_name("session_keys", tests, NULL, NULL);
+}
