@@ -360,6 +360,7 @@ static int
 check_port(const struct config *c, unsigned i, yaml_document_t *doc, yaml_node_t *node, struct config_error *e)
 {
 	const struct config_port *p = &c->dataplane.ports[i];
+	yaml_node_t *listen = config_node(doc, node, "listen");
 	struct endpoint endpoint;
 	int rc = check_foreign_keys(doc, node, p->type, e);
 
@@ -369,7 +370,7 @@ check_port(const struct config *c, unsigned i, yaml_document_t *doc, yaml_node_t
 		return check_ethdev(c, p, doc, node, e);
 	/* 0 would be a port that nobody knows. */
 	if (endpoint_parse(&endpoint, p->listen, WIRE_PORT) < 0 || endpoint.port == 0)
-		return config_error_at(e, config_line(config_node(doc, node, "listen")),
+		return config_error_at(e, config_line(listen == NULL ? node : listen),
 				       "dataplane.ports.listen: \"%s\" is no address, as \"127.0.0.1:8000\" or \"[::]:8000\"",
 				       p->listen);
 	return 0;
