@@ -19,16 +19,16 @@ struct keycache {
 	struct keycache_entry *entries; /* KEYCACHE_WAYS per set; one more, with random keys, for want of memory */
 	uint64_t clock;                 /* calls of keycache_get */
 	uint64_t misses;
-	unsigned shift;                 /* 64 - log2(sets) */
+	uint32_t mask;                  /* sets - 1 */
 	uint32_t count;                 /* entries, without the one more */
 };
 
-/* Fibonacci hashing: the high bits of the product depend on all bits of the tag, and session ids differ mostly in the low ones. */
+/* The low bits as they are: they are the session's slot, slots are given out densely, so as many sessions as there are entries fit
+ * without a conflict, where a hash would leave some sets over-full. Clients cannot choose their slots. */
 static inline uint32_t
 set_index(const struct keycache *c, uint64_t tag)
 {
-	/* The shift in two steps: with a single set it is by 64. */
-	return (uint32_t)(tag * UINT64_C(0x9e3779b97f4a7c15) >> (c->shift - 1) >> 1);
+	return (uint32_t)tag & c->mask;
 }
 
 static void
@@ -75,7 +75,7 @@ keycache_new(uint32_t entries, int numa_node)
 	c = rte_zmalloc_socket("keycache", sizeof(*c), RTE_CACHE_LINE_SIZE, numa_node);
 	if (c == NULL)
 		return NULL;
-	c->shift = 64u - (unsigned)__builtin_ctz(sets);
+	c->mask = sets - 1;
 	c->count = entries;
 	c->sets = rte_zmalloc_socket("keycache-sets", sets * sizeof(*c->sets), RTE_CACHE_LINE_SIZE, numa_node);
 	/* Zeroed: aead_key_set and aead_key_clear accept such a key. */

@@ -160,6 +160,12 @@ timer_wheel_remove(struct timer_wheel *w, uint32_t i)
 		unlink_node(w, n);
 }
 
+static inline uint64_t
+rotate_right(uint64_t bits, unsigned by)
+{
+	return bits >> (by & 63) | bits << (-by & 63);
+}
+
 /* The next tick, from the present one on, at which a slot begins that holds something; UINT64_MAX: none. */
 static uint64_t
 next_busy_tick(const struct timer_wheel *w)
@@ -176,15 +182,8 @@ next_busy_tick(const struct timer_wheel *w)
 		return t + (unsigned)__builtin_ctzll(ahead);
 	/* All of a level lies before anything of the next, whose present slot is empty by now. */
 	for (unsigned level = 1; level <= TOP; level++) {
-		unsigned cur = slot_of(t, level);
-		unsigned first = (cur + 1) & SLOT_MASK;
-
-		if (level == TOP && first != 0)
-			ahead = w->occupied[level] >> first | w->occupied[level] << (TIMER_WHEEL_SLOTS - first);
-		else if (level == TOP)
-			ahead = w->occupied[level];
-		else
-			ahead = first == 0 ? 0 : w->occupied[level] >> first;
+		/* Only the top level goes round; in the others the slots before the present one are empty. */
+		ahead = rotate_right(w->occupied[level], slot_of(t, level) + 1);
 		if (ahead != 0)
 			return ((t >> level_shift(level)) + 1 + (unsigned)__builtin_ctzll(ahead)) << level_shift(level);
 	}

@@ -63,8 +63,8 @@ bool timer_wheel_filed(const struct timer_wheel *w, uint32_t i);
 void timer_wheel_add(struct timer_wheel *w, uint32_t i, uint64_t deadline_us);
 /* Does nothing when it is not filed. */
 void timer_wheel_remove(struct timer_wheel *w, uint32_t i);
-/* Serves ticks up to now_us, looking at no more than budget objects; what is left is served by the next call. Never fires early; at most one
- * tick late (without a budget shortage). Empty ticks cost nothing, however many. Returns the objects looked at. */
+/* Serves ticks up to now_us, looking at no more than budget objects; what is left is served by the next calls. Never fires early; at most
+ * one tick late (unless this call or the one before spent its budget). Empty ticks cost nothing, however many. Returns the objects looked at. */
 uint32_t timer_wheel_advance(struct timer_wheel *w, uint64_t now_us, uint32_t budget, timer_deadline_fn deadline, timer_fire_fn fire, void *ctx);
 /* Every list is sound, counts and bitmaps match, no slot was passed over. For tests: walks all objects. */
 bool timer_wheel_check(const struct timer_wheel *w);
