@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/boot.h"
+
+#include "dataplane/packet.h"
+#include "shared/log.h"
+
+#include <errno.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_log.h>
+#include <rte_mbuf.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FILE_PREFIX "rookery"
+#define ARGUMENTS_MAX 96
+#define ARGUMENT_SIZE 8192 /* a list of all CPUs of the largest machine */
+
+/* Packets of a worker: bursts, answers and hand-offs under way; a device holds more of them in its rings. */
+#define POOL_PACKETS 8192
+#define POOL_PACKETS_MANY 4096 /* each, with more than this many workers: */
+#define MANY_WORKERS 8
+#define POOL_PACKETS_ETHDEV 4096
+#define POOL_PACKETS_AF_XDP 8192 /* its fill and completion rings */
+#define POOL_CACHE 256
+
+/* ---- DPDK's own messages, as lines of our log ------------------------------------------------ */
+
+struct log_line {
+	size_t length;
+	char text[512];
+};
+
+static struct log_line log_line;
+static FILE *log_stream;
+
+static void
+log_line_write(struct log_line *line)
+{
+	int level = rte_log_cur_msg_loglevel();
+	size_t i;
+
+	line->text[line->length] = '\0';
+	for (i = 0; i < line->length; i++)
+		if (line->text[i] == '"')
+			line->text[i] = '\'';
+	if (line->length > 0)
+		log_write(level <= (int)RTE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "dpdk", line->text, "");
+	line->length = 0;
+}
+
+/* The stream's lock is held. */
+static ssize_t
+log_cookie_write(void *cookie, const char *buf, size_t size)
+{
+	struct log_line *line = cookie;
+	size_t i;
+
+	for (i = 0; i < size; i++) {
+		if (buf[i] == '\n')
+			log_line_write(line);
+		else if (line->length < sizeof(line->text) - 1)
+			line->text[line->length++] = buf[i];
+	}
+	return (ssize_t)size;
+}
+
+static void
+log_redirect(void)
+{
+	static const cookie_io_functions_t functions = {.write = log_cookie_write};
+
+	log_stream = fopencookie(&log_line, "w", functions);
+	if (log_stream != NULL)
+		rte_openlog_stream(log_stream);
+}
+
+static void
+log_restore(void)
+{
+	rte_openlog_stream(NULL);
+	if (log_stream != NULL)
+		fclose(log_stream);
+	log_stream = NULL;
+}
+
+/* ---- CPUs ------------------------------------------------------------------------------------ */
+
+/* Reads "2,4-7" into cpus in the order given. Returns the number, or -EINVAL. */
+static int
+cpus_parse(const char *text, uint16_t *cpus, unsigned max)
+{
+	unsigned long first, last;
+	unsigned n = 0;
+	char *end;
+
+	while (*text != '\0') {
+		if (*text < '0' || *text > '9')
+			return -EINVAL;
+		first = last = strtoul(text, &end, 10);
+		if (*end == '-') {
+			if (end[1] < '0' || end[1] > '9')
+				return -EINVAL;
+			last = strtoul(end + 1, &end, 10);
+		}
+		if (last < first || last >= CPU_SETSIZE || (*end != '\0' && *end != ','))
+			return -EINVAL;
+		for (; first <= last; first++) {
+			if (n == max)
+				return -EINVAL;
+			cpus[n++] = (uint16_t)first;
+		}
+		text = *end == ',' ? end + 1 : end;
+	}
+	return (int)n;
+}
+
+/* "(0-2)@(0,1)": all lcores on all the CPUs that we may use, be they fewer than the lcores. */
+static int
+lcores_floating(unsigned lcores, const cpu_set_t *allowed, char *out, size_t cap)
+{
+	int cpu, at = snprintf(out, cap, "(0-%u)@(", lcores - 1);
+	const char *comma = "";
+
+	for (cpu = 0; cpu < CPU_SETSIZE && (size_t)at < cap; cpu++) {
+		if (!CPU_ISSET(cpu, allowed))
+			continue;
+		at += snprintf(out + at, cap - (size_t)at, "%s%d", comma, cpu);
+		comma = ",";
+	}
+	if ((size_t)at + 2 > cap)
+		return -ENOSPC;
+	strcpy(out + at, ")");
+	return 0;
+}
+
+static int
+lcores_pinned(const char *text, unsigned lcores, const cpu_set_t *allowed, char *out, size_t cap, char *error, size_t error_cap)
+{
+	uint16_t cpus[CPU_SETSIZE];
+	int count = cpus_parse(text, cpus, CPU_SETSIZE);
+	unsigned i;
+	int at = 0;
+
+	if (count < 0) {
+		snprintf(error, error_cap, "dataplane.cpus \"%s\": write a list like \"2,4-7\"", text);
+		return -EINVAL;
+	}
+	if ((unsigned)count < lcores) {
+		snprintf(error, error_cap, "dataplane.cpus \"%s\" names %d CPUs; housekeeping and %u workers need %u", text, count,
+			 lcores - 1, lcores);
+		return -EINVAL;
+	}
+	for (i = 0; i < lcores && (size_t)at < cap; i++) {
+		if (!CPU_ISSET(cpus[i], allowed)) {
+			snprintf(error, error_cap, "dataplane.cpus \"%s\": this process may not run on CPU %u", text, cpus[i]);
+			return -EINVAL;
+		}
+		at += snprintf(out + at, cap - (size_t)at, "%s%u@%u", i == 0 ? "" : ",", i, cpus[i]);
+	}
+	return (size_t)at < cap ? 0 : -ENOSPC;
+}
+
+static int
+lcores_argument(const struct config *c, char *out, size_t cap, char *error, size_t error_cap)
+{
+	unsigned lcores = c->dataplane.workers + 1;
+	const char *cpus = c->dataplane.cpus;
+	cpu_set_t allowed;
+
+	CPU_ZERO(&allowed);
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0 || CPU_COUNT(&allowed) == 0)
+		CPU_SET(0, &allowed);
+	if (lcores > RTE_MAX_LCORE) {
+		snprintf(error, error_cap, "dataplane.workers: %u are more than DPDK serves; at most %u", lcores - 1, RTE_MAX_LCORE - 1);
+		return -EINVAL;
+	}
+	if (cpus != NULL && cpus[0] != '\0')
+		return lcores_pinned(cpus, lcores, &allowed, out, cap, error, error_cap);
+	return lcores_floating(lcores, &allowed, out, cap);
+}
+
+/* ---- EAL ------------------------------------------------------------------------------------- */
+
+/* "0000:03:00.0" or "03:00.0". */
+static bool
+is_pci_address(const char *device)
+{
+	unsigned domain, bus, slot, function;
+	int end = 0;
+
+	if (sscanf(device, "%x:%x:%x.%x%n", &domain, &bus, &slot, &function, &end) != 4)
+		end = sscanf(device, "%x:%x.%x%n", &bus, &slot, &function, &end) == 3 ? end : 0;
+	return end > 0 && (device[end] == '\0' || device[end] == ',');
+}
+
+struct arguments {
+	int count;
+	bool failed;
+	char *text[ARGUMENTS_MAX];
+};
+
+static void
+argument_add(struct arguments *a, const char *text)
+{
+	char *copy = a->count < ARGUMENTS_MAX - 1 ? strdup(text) : NULL;
+
+	if (copy == NULL)
+		a->failed = true;
+	else
+		a->text[a->count++] = copy;
+}
+
+static void
+arguments_devices(struct arguments *a, const struct config *c)
+{
+	bool pci = false;
+	unsigned i, k;
+
+	for (i = 0; i < c->dataplane.ports_count; i++) {
+		const struct config_port *p = &c->dataplane.ports[i];
+
+		for (k = 0; p->type == PORT_ETHDEV && k < p->devices_count; k++) {
+			if (!is_pci_address(p->devices[k]))
+				continue;
+			/* named devices only: others on the machine are not ours to take */
+			argument_add(a, "-a");
+			argument_add(a, p->devices[k]);
+			pci = true;
+		}
+	}
+	if (!pci)
+		argument_add(a, "--no-pci");
+}
+
+static void
+arguments_make(struct arguments *a, const struct config *c, const char *lcores)
+{
+	char memory[16];
+	unsigned i;
+
+	memset(a, 0, sizeof(*a));
+	argument_add(a, "rookery-dataplane");
+	argument_add(a, "--lcores");
+	argument_add(a, lcores);
+	argument_add(a, "--main-lcore");
+	argument_add(a, "0");
+	argument_add(a, "--file-prefix");
+	argument_add(a, FILE_PREFIX);
+	argument_add(a, "--no-telemetry");
+	argument_add(a, "--log-level=*:warning");
+	/* Both forms: no files of EAL's own, so nothing to leave behind when killed. */
+	if (c->dataplane.hugepages) {
+		argument_add(a, "--in-memory");
+	} else {
+		snprintf(memory, sizeof(memory), "%u", c->dataplane.memory_mb);
+		argument_add(a, "--no-shconf");
+		argument_add(a, "--no-huge");
+		argument_add(a, "-m");
+		argument_add(a, memory);
+		/* Physical addresses need root, and no device without hugepages can use them. */
+		argument_add(a, "--iova-mode=va");
+	}
+	arguments_devices(a, c);
+	for (i = 0; i < c->dataplane.eal_count; i++)
+		argument_add(a, c->dataplane.eal[i]);
+}
+
+/* Where EAL puts its directory. It prefers the variable of systemd; without any it would use /var/run or /tmp. */
+static int
+init_in_runtime_dir(const struct config *c, struct arguments *a)
+{
+	const char *before = getenv("RUNTIME_DIRECTORY");
+	char *saved = before != NULL ? strdup(before) : NULL;
+	char *argv[ARGUMENTS_MAX];
+	int rc;
+
+	setenv("RUNTIME_DIRECTORY", c->runtime_dir, 1);
+	/* EAL permutes the array; ours keeps the strings to free */
+	memcpy(argv, a->text, sizeof(argv));
+	rc = rte_eal_init(a->count, argv);
+	if (saved != NULL)
+		setenv("RUNTIME_DIRECTORY", saved, 1);
+	else
+		unsetenv("RUNTIME_DIRECTORY");
+	free(saved);
+	return rc < 0 ? -rte_errno : 0;
+}
+
+/* What EAL makes even without files of its own; only if empty, for other DPDK programs may share runtime_dir. */
+static void
+directories_remove(const struct config *c)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/dpdk/" FILE_PREFIX, c->runtime_dir);
+	(void)rmdir(path);
+	snprintf(path, sizeof(path), "%s/dpdk", c->runtime_dir);
+	(void)rmdir(path);
+}
+
+int
+boot_eal(const struct config *c, char *error, size_t cap)
+{
+	char *lcores = malloc(ARGUMENT_SIZE);
+	struct arguments a;
+	int i, rc = -ENOMEM;
+
+	snprintf(error, cap, "no memory for EAL's arguments");
+	if (lcores != NULL)
+		rc = lcores_argument(c, lcores, ARGUMENT_SIZE, error, cap);
+	if (rc != 0) {
+		free(lcores);
+		return rc;
+	}
+	arguments_make(&a, c, lcores);
+	free(lcores);
+	rc = a.failed ? -E2BIG : 0;
+	if (rc == 0) {
+		log_redirect();
+		rc = init_in_runtime_dir(c, &a);
+		directories_remove(c);
+		if (rc != 0)
+			log_restore();
+	}
+	for (i = 0; i < a.count; i++)
+		free(a.text[i]);
+	if (rc == 0)
+		return 0;
+	if (rc == -E2BIG)
+		snprintf(error, cap, "dataplane.eal: too many arguments");
+	else if (c->dataplane.hugepages)
+		snprintf(error, cap, "EAL did not start (%s): see the lines above; reserve hugepages (vm.nr_hugepages) or set "
+			 "dataplane.hugepages: false", strerror(-rc));
+	else
+		snprintf(error, cap, "EAL did not start (%s): see the lines above; check dataplane.memory_mb (%u) and dataplane.eal",
+			 strerror(-rc), c->dataplane.memory_mb);
+	return rc;
+}
+
+void
+boot_stop(void)
+{
+	(void)rte_eal_cleanup();
+	log_restore();
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+int
+boot_numa_node(const struct config *c, uint32_t worker)
+{
+	if (!c->dataplane.hugepages || c->dataplane.cpus == NULL || c->dataplane.cpus[0] == '\0')
+		return SOCKET_ID_ANY;
+	return (int)rte_lcore_to_socket_id(boot_lcore(worker));
+}
+
+static unsigned
+pool_packets(const struct config *c)
+{
+	unsigned packets = c->dataplane.workers > MANY_WORKERS ? POOL_PACKETS_MANY : POOL_PACKETS;
+	unsigned i;
+
+	for (i = 0; i < c->dataplane.ports_count; i++) {
+		const struct config_port *p = &c->dataplane.ports[i];
+
+		if (p->type != PORT_ETHDEV)
+			continue;
+		packets += POOL_PACKETS_ETHDEV;
+		if (p->devices_count > 0 && strncmp(p->devices[0], "net_af_xdp", 10) == 0)
+			packets += POOL_PACKETS_AF_XDP;
+	}
+	return packets - 1;
+}
+
+int
+boot_pool(struct rte_mempool **out, const struct config *c, uint32_t worker, char *error, size_t cap)
+{
+	int node = boot_numa_node(c, worker);
+	unsigned packets = pool_packets(c);
+	char name[RTE_MEMPOOL_NAMESIZE];
+
+	snprintf(name, sizeof(name), "packets-%u", worker);
+	*out = rte_pktmbuf_pool_create(name, packets, POOL_CACHE, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, node);
+	if (*out != NULL)
+		return 0;
+	snprintf(error, cap, "worker %u: no memory for %u packets (%s); raise %s", worker, packets, rte_strerror(rte_errno),
+		 c->dataplane.hugepages ? "the number of hugepages" : "dataplane.memory_mb");
+	return rte_errno != 0 ? -rte_errno : -ENOMEM;
+}

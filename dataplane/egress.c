@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "dataplane/egress.h"
+
+#include "dataplane/checksum.h"
+#include "shared/counters.h"
+
+#include <netinet/in.h>
+#include <rte_ethdev.h>
+#include <rte_ether.h>
+#include <rte_ip.h>
+#include <rte_udp.h>
+
+#define EGRESS_TTL 64
+
+_Static_assert(EGRESS_HEADERS_MAX == sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv6_hdr) + sizeof(struct rte_udp_hdr),
+	       "IPv6 has the longer header");
+_Static_assert(PACKET_HEADROOM >= EGRESS_HEADERS_MAX, "every packet has room for its headers");
+
+/* The next hop of the packet before: most of a burst goes by the same router. */
+struct hop_cache {
+	struct ip_address ip;
+	struct rte_ether_addr mac;
+	bool valid;
+};
+
+/* The address to ask the neighbour table for: ip itself or its gateway. NULL: there is neither. */
+static const uint8_t *
+next_hop(const struct iface *f, const uint8_t *ip)
+{
+	bool ipv4 = ip_is_ipv4(ip);
+
+	if (iface_on_link(f, ip))
+		return ip;
+	if (ipv4)
+		return f->has_gateway ? f->gateway.bytes : NULL;
+	return f->has_gateway6 ? f->gateway6.bytes : NULL;
+}
+
+/* Sends a request for hop in a frame of its own; best effort. */
+static void
+ask_again(struct link_queue *l, const uint8_t *hop, const struct rte_ether_addr *mac, struct rte_mbuf **requests, uint16_t *count)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(l->pool);
+
+	if (m == NULL)
+		return;
+	if (neighbor_solicit(l->iface, m, hop, mac))
+		requests[(*count)++] = m;
+	else
+		rte_pktmbuf_free(m);
+}
+
+/* Finds the MAC for a packet to ip. False when it cannot go now; *ask: turn it into a request for *hop. */
+static bool
+resolve(struct link_queue *l, const uint8_t *ip, struct hop_cache *cache, const uint8_t **hop, bool *ask,
+	struct rte_mbuf **requests, uint16_t *count, uint64_t now_ms)
+{
+	bool found;
+
+	*ask = false;
+	*hop = next_hop(l->iface, ip);
+	if (*hop != NULL && cache->valid && ip_equal(cache->ip.bytes, *hop))
+		return true;
+	cache->valid = false;
+	if (*hop == NULL)
+		return neighbor_router(l->neighbors, ip_is_ipv4(ip), &cache->mac);
+	found = neighbor_lookup(l->neighbors, *hop, now_ms, &cache->mac, ask);
+	if (found && *ask)
+		ask_again(l, *hop, &cache->mac, requests, count);
+	/* until the gateway answers, the way by which packets come in will do */
+	if (!found && *hop != ip && neighbor_router(l->neighbors, ip_is_ipv4(ip), &cache->mac)) {
+		found = true;
+		if (*ask)
+			ask_again(l, *hop, NULL, requests, count);
+	}
+	if (found) {
+		*ask = false;
+		cache->valid = true;
+		memcpy(cache->ip.bytes, *hop, sizeof(cache->ip.bytes));
+	}
+	return found;
+}
+
+static void
+udp_write(struct rte_udp_hdr *udp, const struct iface *f, uint16_t peer_port, uint16_t len, uint16_t pseudo, bool offload)
+{
+	udp->src_port = f->udp_port;
+	udp->dst_port = rte_cpu_to_be_16(peer_port);
+	udp->dgram_len = rte_cpu_to_be_16(len);
+	udp->dgram_cksum = 0;
+	if (offload) {
+		udp->dgram_cksum = pseudo; /* the device adds the rest */
+		return;
+	}
+	udp->dgram_cksum = checksum_make(udp, len, pseudo);
+	if (udp->dgram_cksum == 0)
+		udp->dgram_cksum = 0xffff; /* zero would say that there is none */
+}
+
+static void
+write_ipv4(const struct iface *f, struct rte_mbuf *m, const struct packet_info *info, unsigned local, uint16_t udp_len)
+{
+	struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, sizeof(struct rte_ether_hdr));
+	bool udp_offload = (f->tx_offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0;
+	bool ip_offload = (f->tx_offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
+
+	/* DF and id 0: never a fragment (RFC 6864, 4.1) */
+	memset(ip, 0, sizeof(*ip));
+	ip->version_ihl = RTE_IPV4_VHL_DEF;
+	ip->total_length = rte_cpu_to_be_16((uint16_t)sizeof(*ip) + udp_len);
+	ip->fragment_offset = RTE_BE16(RTE_IPV4_HDR_DF_FLAG);
+	ip->time_to_live = EGRESS_TTL;
+	ip->next_proto_id = IPPROTO_UDP;
+	memcpy(&ip->src_addr, f->address[local].ip.bytes + 12, 4);
+	memcpy(&ip->dst_addr, info->peer.ip + 12, 4);
+	if (ip_offload)
+		m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
+	else
+		ip->hdr_checksum = checksum_make(ip, sizeof(*ip), 0);
+	if (udp_offload)
+		m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
+	m->l3_len = sizeof(*ip);
+	udp_write((struct rte_udp_hdr *)(ip + 1), f, info->peer.port, udp_len,
+		  checksum_pseudo(&ip->src_addr, &ip->dst_addr, 4, IPPROTO_UDP, udp_len), udp_offload);
+}
+
+static void
+write_ipv6(const struct iface *f, struct rte_mbuf *m, const struct packet_info *info, unsigned local, uint16_t udp_len)
+{
+	struct rte_ipv6_hdr *ip = rte_pktmbuf_mtod_offset(m, struct rte_ipv6_hdr *, sizeof(struct rte_ether_hdr));
+	bool udp_offload = (f->tx_offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0;
+
+	ip->vtc_flow = RTE_BE32(UINT32_C(6) << 28);
+	ip->payload_len = rte_cpu_to_be_16(udp_len);
+	ip->proto = IPPROTO_UDP;
+	ip->hop_limits = EGRESS_TTL;
+	memcpy(ip->src_addr, f->address[local].ip.bytes, sizeof(ip->src_addr));
+	memcpy(ip->dst_addr, info->peer.ip, sizeof(ip->dst_addr));
+	if (udp_offload)
+		m->ol_flags |= RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_UDP_CKSUM;
+	m->l3_len = sizeof(*ip);
+	udp_write((struct rte_udp_hdr *)(ip + 1), f, info->peer.port, udp_len,
+		  checksum_pseudo(ip->src_addr, ip->dst_addr, 16, IPPROTO_UDP, udp_len), udp_offload);
+}
+
+/* Our address for the packet: where the request came to, if that is known and of the peer's family. 0: none. */
+static unsigned
+source_of(const struct iface *f, const struct packet_info *info, bool ipv4)
+{
+	if (info->local != IFACE_LOCAL_ANY && info->local <= f->count && f->address[info->local].ipv4 == ipv4)
+		return info->local;
+	return iface_source(f, info->peer.ip);
+}
+
+/* Puts the headers before the payload. False when there is no way to do so. */
+static bool
+frame_build(const struct iface *f, struct rte_mbuf *m, const struct rte_ether_addr *mac)
+{
+	const struct packet_info *info = packet_info(m);
+	bool ipv4 = ip_is_ipv4(info->peer.ip);
+	unsigned local = source_of(f, info, ipv4);
+	uint16_t headers = (uint16_t)(sizeof(struct rte_ether_hdr) + sizeof(struct rte_udp_hdr) +
+				      (ipv4 ? sizeof(struct rte_ipv4_hdr) : sizeof(struct rte_ipv6_hdr)));
+	uint16_t udp_len = (uint16_t)sizeof(struct rte_udp_hdr) + m->data_len;
+	struct rte_ether_hdr *eth;
+
+	if (local == 0 || info->peer.port == 0 || m->data_len > f->mtu - (headers - sizeof(*eth)))
+		return false;
+	eth = (struct rte_ether_hdr *)rte_pktmbuf_prepend(m, headers);
+	if (eth == NULL)
+		return false;
+	/* what the receiving device said about it holds no more */
+	m->ol_flags &= RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT;
+	m->l2_len = sizeof(*eth);
+	eth->dst_addr = *mac;
+	eth->src_addr = f->mac;
+	if (ipv4) {
+		eth->ether_type = RTE_BE16(RTE_ETHER_TYPE_IPV4);
+		write_ipv4(f, m, info, local, udp_len);
+	} else {
+		eth->ether_type = RTE_BE16(RTE_ETHER_TYPE_IPV6);
+		write_ipv6(f, m, info, local, udp_len);
+	}
+	return true;
+}
+
+uint16_t
+egress_burst(struct link_queue *l, struct rte_mbuf **pkts, uint16_t n, struct rte_mbuf **requests, uint16_t *request_count,
+	     uint64_t now_ms)
+{
+	struct hop_cache cache = {.valid = false};
+	uint16_t i, out = 0, asked = 0;
+	const uint8_t *hop;
+	uint8_t hop_copy[16];
+	bool ask;
+
+	for (i = 0; i < n; i++)
+		neighbor_prefetch(l->neighbors, packet_info(pkts[i])->peer.ip);
+	for (i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkts[i];
+
+		if (resolve(l, packet_info(m)->peer.ip, &cache, &hop, &ask, requests, &asked, now_ms)) {
+			if (frame_build(l->iface, m, &cache.mac)) {
+				pkts[out++] = m;
+				continue;
+			}
+		} else if (ask) {
+			memcpy(hop_copy, hop, sizeof(hop_copy));
+			l->counters[COUNTER_tx_failed]++;
+			if (neighbor_solicit(l->iface, m, hop_copy, NULL))
+				requests[asked++] = m;
+			else
+				rte_pktmbuf_free(m);
+			continue;
+		}
+		l->counters[COUNTER_tx_failed]++;
+		rte_pktmbuf_free(m);
+	}
+	*request_count = asked;
+	return out;
+}

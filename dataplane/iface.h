@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What an ethdev port is on its link: MAC, addresses, gateways.
+ *
+ * Thread-safety: written by iface_init on the main lcore before the workers run, constant afterwards.
+ */
+#ifndef ROOKERY_DATAPLANE_IFACE_H
+#define ROOKERY_DATAPLANE_IFACE_H
+
+#include "shared/config.h"
+
+#include <rte_ether.h>
+#include <rte_mempool.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Configured addresses, and one link-local that comes from the MAC. */
+#define IFACE_ADDRESS_MAX 16
+
+/* packet_info.local of a packet that is to leave from whichever address fits its destination. */
+#define IFACE_LOCAL_ANY 0
+
+/* An IP address in the form of struct endpoint: IPv4 is mapped into IPv6. */
+struct ip_address {
+	_Alignas(8) uint8_t bytes[16];
+};
+
+static inline bool
+ip_equal(const void *a, const void *b)
+{
+	return memcmp(a, b, 16) == 0;
+}
+
+static inline bool
+ip_is_ipv4(const void *ip)
+{
+	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+	return memcmp(ip, mapped, sizeof(mapped)) == 0;
+}
+
+static inline void
+ip_from_ipv4(void *ip, const void *v4)
+{
+	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+	memcpy(ip, mapped, sizeof(mapped));
+	memcpy((uint8_t *)ip + 12, v4, 4);
+}
+
+static inline bool
+ip_is_link_local(const void *ip)
+{
+	const uint8_t *b = ip;
+
+	return b[0] == 0xfe && (b[1] & 0xc0) == 0x80;
+}
+
+struct iface_address {
+	struct ip_address ip;
+	uint8_t prefix; /* of 128 bits: IPv4 /24 is 120 */
+	bool ipv4;
+};
+
+struct iface {
+	struct rte_ether_addr mac;
+	uint16_t udp_port;          /* network order */
+	uint16_t mtu;
+	uint16_t count;             /* addresses are [1..count]; packet_info.local indexes them */
+	bool ipv6;                  /* some address is IPv6 */
+	bool has_gateway;
+	bool has_gateway6;
+	bool trust_rx_checksum;     /* the device checks: believed when it says that a sum is good, verified otherwise */
+	bool partial_checksum;      /* peers may be on this machine and leave UDP checksums to hardware that never comes */
+	uint64_t tx_offloads;       /* RTE_ETH_TX_OFFLOAD_* in use */
+	struct ip_address gateway;
+	struct ip_address gateway6;
+	struct iface_address address[IFACE_ADDRESS_MAX + 1];
+};
+
+/* One worker's view of a link: what the stages between the device and the worker need. */
+struct link_queue {
+	const struct iface *iface;
+	struct neighbor_table *neighbors; /* of the port, shared by its queues */
+	struct rte_mempool *pool;         /* for the port's own frames */
+	uint64_t *counters;               /* the worker's */
+	uint8_t port;
+	bool mld_query_seen;              /* ingress sets, the port reports its groups and clears */
+};
+
+/* Reads addresses, gateways, UDP port and MTU of c; adds the link-local address when an IPv6 address is configured. Returns 0
+ * or -EINVAL with a line in error. */
+int iface_init(struct iface *f, const struct config_port *c, const struct rte_ether_addr *mac, char *error, size_t cap);
+
+/* Index of ip among our addresses; 0 when it is not ours. */
+unsigned iface_local(const struct iface *f, const void *ip);
+
+/* Index of the address from which to reach ip: on the same link if there is one, otherwise the first of the family that
+ * reaches beyond the link; 0 without an address of that family. */
+unsigned iface_source(const struct iface *f, const void *ip);
+
+/* Is ip a direct neighbour? */
+bool iface_on_link(const struct iface *f, const void *ip);
+
+/* Is multicast group one that we listen to: all nodes, or the solicited-node group of an address of ours (RFC 4291, 2.7.1)? */
+bool iface_in_group(const struct iface *f, const void *group);
+
+void ip_solicited_node(void *group, const void *ip);
+void ip_multicast_mac(struct rte_ether_addr *mac, const void *group);
+
+#endif

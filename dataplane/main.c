@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* rookery-dataplane: the packet path. */
+#include "dataplane/boot.h"
+#include "dataplane/port.h"
+#include "dataplane/worker.h"
+#include "shared/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EXIT_USAGE 2
+#define PATH_SIZE 4096
+#define PAUSE_MIN_US 100
+#define PAUSE_MAX_US 1000
+
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ADDRESS_SANITIZER 1
+#endif
+#endif
+
+struct dataplane {
+	struct config *config;
+	uint32_t workers;
+	int lock;                            /* runtime_dir/dataplane.lock */
+	bool eal;
+	struct rte_mempool *pool[SESSION_WORKERS_MAX];
+	struct port port[PORT_MAX];
+	unsigned port_count;                 /* open ones */
+	struct ipc ipc;
+	bool ipc_made;
+	struct tables *tables;
+	struct worker *worker[SESSION_WORKERS_MAX];
+	struct worker_run run[SESSION_WORKERS_MAX];
+	struct housekeeping *housekeeping;
+};
+
+static struct dataplane dataplane = {.lock = -1};
+static _Atomic bool stop; /* signal handler writes; main and workers read */
+
+static void
+on_signal(int number)
+{
+	(void)number;
+	atomic_store_explicit(&stop, true, memory_order_relaxed);
+}
+
+static void
+signals_set(void)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	action.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &action, NULL);
+}
+
+static const char *
+runtime_path(const struct dataplane *d, const char *name)
+{
+	static char path[PATH_SIZE];
+
+	return config_runtime_path(d->config, name, path, sizeof(path));
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+/* One dataplane per runtime_dir: a second one would replace the rings of the first. Returns 0 or -errno. */
+static int
+lock_take(struct dataplane *d, char *error, size_t cap)
+{
+	const char *path = runtime_path(d, "dataplane.lock");
+	struct stat held, named;
+
+	for (;;) {
+		if (path == NULL)
+			return -ENAMETOOLONG;
+		d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		if (d->lock < 0) {
+			snprintf(error, cap, "%s: %s", path, strerror(errno));
+			return -errno;
+		}
+		if (flock(d->lock, LOCK_EX | LOCK_NB) != 0) {
+			snprintf(error, cap, "another rookery-dataplane runs in %s; stop it or choose another --state or runtime_dir",
+				 d->config->runtime_dir);
+			close(d->lock);
+			d->lock = -1;
+			return -EBUSY;
+		}
+		/* its last owner may have removed it between our open and our lock */
+		if (fstat(d->lock, &held) == 0 && stat(path, &named) == 0 && held.st_ino == named.st_ino)
+			return 0;
+		close(d->lock);
+	}
+}
+
+static void
+lock_release(struct dataplane *d)
+{
+	const char *path = runtime_path(d, "dataplane.lock");
+
+	if (d->lock < 0)
+		return;
+	if (path != NULL)
+		unlink(path);
+	close(d->lock);
+	d->lock = -1;
+}
+
+/* Cells take 1,472 bytes each: with many workers, each has fewer of them. */
+static struct ipc_options
+ring_sizes(const struct config *c)
+{
+	uint32_t workers = c->dataplane.workers;
+	uint32_t divide = workers <= 4 ? 1 : workers <= 16 ? 2 : 4;
+
+	return (struct ipc_options){
+		.workers = workers,
+		.event_cells = 4096 / divide,
+		.request_cells = 1024 / divide,
+		.login_cells = 256,
+		.inject_cells = 4096 / divide,
+		.table_cells = 8192,
+		.sessions_per_worker = (c->dataplane.sessions + workers - 1) / workers,
+	};
+}
+
+static int
+ipc_start(struct dataplane *d, char *error, size_t cap)
+{
+	struct ipc_options options = ring_sizes(d->config);
+	const char *path = runtime_path(d, "rings.shm");
+	int rc = path == NULL ? -ENAMETOOLONG : ipc_new(&d->ipc, path, &options);
+
+	if (rc != 0) {
+		snprintf(error, cap, "the rings to rookery-control cannot be made at %s/rings.shm (%zu MiB): %s", d->config->runtime_dir,
+			 ipc_footprint(&options) >> 20, strerror(-rc));
+		return rc;
+	}
+	d->ipc_made = true;
+	return 0;
+}
+
+static int
+ports_start(struct dataplane *d, char *error, size_t cap)
+{
+	const struct config *c = d->config;
+	char text[512];
+	uint32_t i;
+	int rc;
+
+	if (c->dataplane.ports_count > PORT_MAX) {
+		snprintf(error, cap, "dataplane.ports: %u are too many; at most %u", c->dataplane.ports_count, PORT_MAX);
+		return -EINVAL;
+	}
+	for (i = 0; i < d->workers; i++) {
+		rc = boot_pool(&d->pool[i], c, i, error, cap);
+		if (rc != 0)
+			return rc;
+	}
+	for (i = 0; i < c->dataplane.ports_count; i++) {
+		struct port *p = &d->port[i];
+
+		rc = port_open(p, &c->dataplane.ports[i], (uint8_t)i, (uint16_t)d->workers, d->pool, error, cap);
+		if (rc != 0)
+			return rc;
+		d->port_count = i + 1;
+		p->ops->describe(p, text, sizeof(text));
+		log_info("port", "port is open", "port=%u is=\"%s\"", i, text);
+	}
+	return 0;
+}
+
+static int
+workers_start(struct dataplane *d, char *error, size_t cap)
+{
+	const char *doorbell;
+	uint32_t i;
+	int rc;
+
+	d->tables = tables_new(d->config, d->workers, boot_numa_node(d->config, 0));
+	if (d->tables == NULL) {
+		snprintf(error, cap, "no memory for %u users and %u conversations; raise dataplane.memory_mb",
+			 d->config->dataplane.users, d->config->dataplane.conversations);
+		return -ENOMEM;
+	}
+	for (i = 0; i < d->workers; i++) {
+		struct worker_options options = {
+			.config = d->config,
+			.ipc = &d->ipc,
+			.tables = d->tables,
+			.index = i,
+			.workers = d->workers,
+			.numa_node = boot_numa_node(d->config, i),
+			.pool = d->pool[i],
+			.ports = d->port,
+			.port_count = d->port_count,
+		};
+
+		rc = worker_new(&d->worker[i], &options, error, cap);
+		if (rc != 0)
+			return rc;
+	}
+	worker_connect(d->worker, d->workers);
+	doorbell = runtime_path(d, "doorbell.sock");
+	rc = doorbell == NULL ? -ENAMETOOLONG :
+	     housekeeping_new(&d->housekeeping, &d->ipc, d->tables, d->worker, d->workers, doorbell);
+	if (rc != 0)
+		snprintf(error, cap, "housekeeping did not start (%s/doorbell.sock): %s", d->config->runtime_dir, strerror(-rc));
+	return rc;
+}
+
+static int
+dataplane_start(struct dataplane *d, char *error, size_t cap)
+{
+	int rc = lock_take(d, error, cap);
+
+	if (rc == 0) {
+		rc = boot_eal(d->config, error, cap);
+		d->eal = rc == 0;
+	}
+	if (rc == 0)
+		rc = ports_start(d, error, cap);
+	if (rc == 0)
+		rc = ipc_start(d, error, cap);
+	if (rc == 0)
+		rc = workers_start(d, error, cap);
+	return rc;
+}
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+static uint64_t
+monotonic_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static int
+dataplane_run(struct dataplane *d, char *error, size_t cap)
+{
+	long pause_us = PAUSE_MIN_US;
+	struct timespec pause = {0};
+	uint32_t i;
+	int rc;
+
+	for (i = 0; i < d->workers; i++) {
+		d->run[i] = (struct worker_run){.worker = d->worker[i], .stop = &stop};
+		rc = rte_eal_remote_launch(worker_run, &d->run[i], boot_lcore(i));
+		if (rc != 0) {
+			snprintf(error, cap, "worker %u did not start: %s", i, strerror(-rc));
+			return rc;
+		}
+	}
+	log_info("dataplane", "running", "workers=%u ports=%u sessions=%u version=%s", d->workers, d->port_count,
+		 d->config->dataplane.sessions, ROOKERY_VERSION);
+	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+		if (housekeeping_poll(d->housekeeping, monotonic_us()) > 0)
+			pause_us = PAUSE_MIN_US;
+		else
+			pause_us = RTE_MIN(pause_us * 2, (long)PAUSE_MAX_US);
+		pause.tv_nsec = pause_us * 1000;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+static void
+dataplane_stop(struct dataplane *d)
+{
+	const char *path;
+	uint32_t i;
+
+	atomic_store_explicit(&stop, true, memory_order_relaxed);
+	if (d->eal)
+		rte_eal_mp_wait_lcore();
+	housekeeping_free(d->housekeeping);
+	for (i = 0; i < d->workers; i++)
+		worker_free(d->worker[i]);
+	if (d->tables != NULL)
+		tables_free(d->tables);
+	for (i = 0; i < d->port_count; i++)
+		port_close(&d->port[i]);
+	if (d->ipc_made) {
+		atomic_store_explicit(&d->ipc.header->dataplane_alive, 0, memory_order_release);
+		path = runtime_path(d, "rings.shm");
+		ipc_delete(&d->ipc, path);
+	}
+	for (i = 0; i < d->workers; i++)
+		rte_mempool_free(d->pool[i]);
+	if (d->eal)
+		boot_stop();
+	lock_release(d);
+	config_free(d->config);
+}
+
+/* ---- command line ------------------------------------------------------------------------------ */
+
+static void
+usage(FILE *out)
+{
+	fputs("usage: rookery-dataplane [--config FILE] [--state DIR]\n"
+	      "The packet path of a Rookery server; usually started by `rookery run` or systemd.\n"
+	      "\n"
+	      "  --config FILE  configuration; without it the embedded default\n"
+	      "  --state DIR    directory of the database and the runtime files, instead of state_dir\n"
+	      "  --version      print the version and leave\n"
+	      "  --help         print this and leave\n", out);
+}
+
+/* Returns 0 to go on, or an exit status + 1. */
+static int
+arguments_read(int argc, char **argv, const char **config, const char **state)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"state", required_argument, NULL, 's'},
+		{"version", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			*config = optarg;
+			break;
+		case 's':
+			*state = optarg;
+			break;
+		case 'v':
+			puts("rookery-dataplane " ROOKERY_VERSION);
+			return 1 + EXIT_SUCCESS;
+		case 'h':
+			usage(stdout);
+			return 1 + EXIT_SUCCESS;
+		default:
+			usage(stderr);
+			return 1 + EXIT_USAGE;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "rookery-dataplane: unexpected argument '%s'\n", argv[optind]);
+		usage(stderr);
+		return 1 + EXIT_USAGE;
+	}
+	return 0;
+}
+
+static void
+report(char *error)
+{
+	char *quote;
+
+	/* inside a quoted value */
+	while ((quote = strchr(error, '"')) != NULL)
+		*quote = '\'';
+	log_error("dataplane", "cannot run", "reason=\"%s\"", error);
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *config = NULL, *state = NULL;
+	struct dataplane *d = &dataplane;
+	char error[768] = "";
+	int rc = arguments_read(argc, argv, &config, &state);
+
+	if (rc != 0)
+		return rc - 1;
+	rc = config_load(&d->config, config, state, error, sizeof(error));
+	if (rc != 0) {
+		fprintf(stderr, "rookery-dataplane: %s\n", error);
+		return EXIT_USAGE;
+	}
+	log_open("rookery-dataplane", (enum log_level)d->config->log.level);
+	signals_set();
+	d->workers = d->config->dataplane.workers;
+	rc = config_make_dirs(d->config, error, sizeof(error));
+	if (rc == 0)
+		rc = dataplane_start(d, error, sizeof(error));
+#ifndef WITH_ADDRESS_SANITIZER
+	/* Keys of live sessions must not end in a core dump. Only now: EAL reads /proc/self, which this takes away from a
+	 * process without root; and the leak checker attaches to its own process. */
+	if (rc == 0)
+		prctl(PR_SET_DUMPABLE, 0);
+#endif
+	if (rc == 0)
+		rc = dataplane_run(d, error, sizeof(error));
+	if (rc != 0)
+		report(error);
+	else
+		log_info("dataplane", "stopping", "");
+	dataplane_stop(d);
+	return rc == 0 ? EXIT_SUCCESS : rc == -EINVAL ? EXIT_USAGE : EXIT_FAILURE;
+}
