@@ -30,7 +30,7 @@ session_end(struct worker *w, struct session *s, enum session_event event)
 		s->flags |= SESSION_FLAG_DYING;
 		if (event == SESSION_CLOSED)
 			s->flags |= SESSION_FLAG_CLOSED;
-		timer_wheel_add(&w->sessions.wheel, session_index(&w->sessions, s), w->now_us);
+		timer_wheel_add(&w->sessions.wheel, session_index(&w->sessions, s), w->now_us + SESSION_TICK_US);
 		return;
 	}
 	count(w, event == SESSION_CLOSED ? COUNTER_sessions_closed : COUNTER_sessions_expired);

@@ -74,6 +74,7 @@ worker_new(struct worker **out, const struct worker_options *o, char *error, siz
 	w->pool = o->pool;
 	w->numa_node = o->numa_node;
 	w->port_count = o->port_count;
+	w->reset_second = UINT64_MAX;
 	w->timeout_us = (uint64_t)o->config->session.timeout_ms * 1000;
 	w->restricted_us = (uint64_t)o->config->session.restricted_ms * 1000;
 	for (unsigned i = 0; i < o->port_count; i++)

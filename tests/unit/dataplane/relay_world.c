@@ -68,8 +68,10 @@ struct world *
 world_new(uint32_t workers)
 {
 	struct world *w = calloc(1, sizeof(*w));
+	static unsigned serial;
 	char error[256] = "";
 	char path[128];
+	char name[16];
 
 	assert_non_null(w);
 	w->count = workers;
@@ -82,7 +84,9 @@ world_new(uint32_t workers)
 	world_ipc(w);
 	w->tables = tables_new(w->config, workers, SOCKET_ID_ANY);
 	assert_non_null(w->tables);
-	w->pool = rte_pktmbuf_pool_create("relay_world", 8191, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	/* A world that a failed test left behind keeps its name. */
+	snprintf(name, sizeof(name), "world%u", serial++);
+	w->pool = rte_pktmbuf_pool_create(name, 8191, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	assert_non_null(w->pool);
 	w->port = (struct port){.ops = &memory_port, .queues = (uint16_t)workers, .state = w};
 	for (uint32_t i = 0; i < workers; i++) {

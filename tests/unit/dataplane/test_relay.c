@@ -520,7 +520,7 @@ test_window(void **state)
 }
 
 int
-main(int argc, char **argv)
+main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_delivered),
@@ -540,7 +540,5 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_window),
 	};
 
-	(void)argc;
-	(void)argv;
 	return cmocka_run_group_tests_name("relay", tests, eal_fixture_setup, eal_fixture_teardown);
 }
