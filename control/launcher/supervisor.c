@@ -219,15 +219,18 @@ static bool
 on_status(void *arg, const json_t *status)
 {
 	struct supervisor *s = arg;
-	/* A control process that an earlier launcher left (killed this moment) must not be taken for ours. */
-	if (!json_is_true(json_object_get(status, "ready")) ||
-	    json_integer_value(json_object_get(status, "pid")) != s->children[SUPERVISED_CONTROL].pid)
-		return false;
-	s->ready = true;
-	uv_timer_stop(&s->patience);
 	pid_t pids[SUPERVISED_COUNT];
 	for (int i = 0; i < SUPERVISED_COUNT; i++)
 		pids[i] = s->children[i].pid;
+	const json_t *dataplane = json_object_get(status, "dataplane");
+	/* Processes that an earlier launcher left (killed this moment), or that died since, must not be taken for ours. */
+	if (!json_is_true(json_object_get(status, "ready")) || pids[SUPERVISED_CONTROL] == 0 ||
+	    json_integer_value(json_object_get(status, "pid")) != pids[SUPERVISED_CONTROL] ||
+	    pids[SUPERVISED_DATAPLANE] == 0 ||
+	    json_integer_value(json_object_get(dataplane, "pid")) != pids[SUPERVISED_DATAPLANE])
+		return false;
+	s->ready = true;
+	uv_timer_stop(&s->patience);
 	s->options->ready(s->options->arg, status, pids);
 	return true;
 }
