@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# For people: everything is built by meson; this installs what is missing and calls it.
+#
+#   make build   all programs into build/, optimised; as root installs missing packages first (config/packages.txt)
+#   make run     the above, then a server with the default configuration: 127.0.0.1:8000, no NIC needed
+#                (ARGS="--config FILE --state DIR" is passed on)
+#   make test    every test, with gcc and with clang and sanitizers; last line: N passed, N failed
+#   make fuzz    each fuzz target for FUZZ_SECONDS (60)
+#   make clean   removes what the above built
+
+BUILD ?= build
+FUZZ_SECONDS ?= 60
+
+# Packages first: meson would only name the first one missing.
+build:
+	@config/packages.sh build
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD)
+	@ninja -C $(BUILD)
+
+run: build
+	@exec $(BUILD)/rookery run $(ARGS)
+
+test:
+	@exec tests/run.sh
+
+fuzz:
+	@exec tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+clean:
+	rm -rf $(BUILD) build-sanitize build-fuzz
+
+.PHONY: build run test fuzz clean
