@@ -118,6 +118,15 @@ netns_make(struct world *w)
 }
 
 void
+netns_make_one(struct world *w)
+{
+	snprintf(w->server_ns, sizeof(w->server_ns), WORLD_PREFIX "%d-%s-l", (int)getpid(), strrchr(w->dir, '-') + 1);
+	snprintf(w->client_ns, sizeof(w->client_ns), "%s", w->server_ns);
+	tool(w, "ip", "netns", "add", w->server_ns);
+	tool(w, "ip", "-n", w->server_ns, "link", "set", "lo", "up");
+}
+
+void
 netns_peer_tx_offload(struct world *w, bool on)
 {
 	tool(w, "ip", "netns", "exec", w->client_ns, "ethtool", "-K", NETNS_CLIENT_IFACE, "tx", on ? "on" : "off");

@@ -18,6 +18,8 @@
 
 /* Sets server_ns, client_ns, server4, server6 of the world. */
 void netns_make(struct world *w);
+/* A single one with loopback, for server and clients: every port is free there. */
+void netns_make_one(struct world *w);
 /* Best effort, for cleaning up. */
 void netns_delete(const char *name);
 

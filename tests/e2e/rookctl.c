@@ -13,9 +13,9 @@
 int
 rookctl_status(struct world *w, const char *const *args, char **out, char **err)
 {
-	const char *argv[ARGS_MAX] = {"rookctl", "--config", w->server->config_path, "--state", w->server->state_dir, "--json"};
+	const char *argv[ARGS_MAX] = {"rookctl", "--json", "--state", w->server->state_dir, "--config", w->server->config_path};
 	char path[160];
-	size_t n = 6;
+	size_t n = w->place.kind == KIND_DEFAULT ? 4 : 6;
 	int status;
 
 	for (size_t i = 0; args[i] && n < ARGS_MAX - 1; i++)
@@ -26,7 +26,7 @@ rookctl_status(struct world *w, const char *const *args, char **out, char **err)
 		unlink(path);
 	/* Who may ask: the user that the server runs as. */
 	status = process_run(w, &(struct process_options){.name = "rookctl", .argv = argv,
-							  .as_root = w->place.kind != KIND_SOCKET}, out);
+							  .as_root = world_is_ethdev(w)}, out);
 	if (err)
 		*err = file_text(path);
 	return status;

@@ -15,6 +15,7 @@
 
 static const char *const kind_names[] = {
 	[KIND_SOCKET] = "socket",
+	[KIND_DEFAULT] = "embedded default",
 	[KIND_AF_PACKET] = "AF_PACKET",
 	[KIND_AF_XDP] = "AF_XDP",
 };

@@ -380,3 +380,11 @@ static const struct scenario scenarios[] = {
 };
 
 const struct scenario_list scenario_chat = {scenarios, sizeof(scenarios) / sizeof(scenarios[0])};
+
+static const struct scenario smoke[] = {
+	{"a first chat", first_chat},
+	{"offline messages", offline_messages},
+	{"sessions outlive a restart", sessions_outlive_a_restart},
+};
+
+const struct scenario_list scenario_smoke = {smoke, sizeof(smoke) / sizeof(smoke[0])};

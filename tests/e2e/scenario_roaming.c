@@ -17,7 +17,7 @@
 static const char *
 other_address(const struct world *w)
 {
-	if (w->place.kind != KIND_SOCKET)
+	if (world_is_ethdev(w))
 		return w->place.family == AF_INET6 ? "fd77::3" : "10.77.0.3";
 	return w->place.family == AF_INET6 ? NULL : "127.0.0.2";
 }

@@ -59,9 +59,9 @@ write_config(struct server *s)
 
 	if (!f)
 		abort();
-	fprintf(f, "dataplane:\n  workers: %u\n  memory_mb: 128\n  sessions: 1024\n  messages: %u\n  users: 4096\n"
+	fprintf(f, "dataplane:\n  workers: %u\n  memory_mb: %u\n  sessions: 1024\n  messages: %u\n  users: 4096\n"
 		   "  conversations: 4096\n  ports:\n",
-		w->place.workers, or_default(o->messages, 2048));
+		w->place.workers, 128 * w->place.workers, or_default(o->messages, 2048));
 	print_ports(f, w);
 	fprintf(f, "session:\n  heartbeat_ms: %u\n  timeout_ms: %u\n  retransmit_limit: %u\n",
 		or_default(o->heartbeat_ms, 5000), or_default(o->timeout_ms, 60000),
@@ -105,14 +105,17 @@ server_start(struct world *w)
 {
 	struct server *s = server_of(w);
 	uint64_t deadline = deadline_in(WAIT_EVENT);
-	const char *argv[] = {"rookery", "run", "--config", s->config_path, "--state", s->state_dir, NULL};
-	bool ethdev = w->place.kind != KIND_SOCKET;
+	const char *argv[] = {"rookery", "run", "--state", s->state_dir, "--config", s->config_path, NULL};
+	bool ethdev = world_is_ethdev(w);
 	char name[32];
 
 	w->servers++;
 	snprintf(name, sizeof(name), "server%u", w->servers);
 	snprintf(s->marker, sizeof(s->marker), "%s.server%u.", w->marker, w->servers);
-	write_config(s);
+	if (w->place.kind == KIND_DEFAULT)
+		argv[4] = NULL;
+	else
+		write_config(s);
 	s->ready = false;
 	/* An ethdev needs raw sockets or more; the UDP socket port must do without any right. */
 	s->process = process_start(w, &(struct process_options){

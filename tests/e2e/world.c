@@ -61,6 +61,12 @@ skip_without_root(void)
 	return true;
 }
 
+bool
+world_is_ethdev(const struct world *w)
+{
+	return w->place.kind == KIND_AF_PACKET || w->place.kind == KIND_AF_XDP;
+}
+
 const char *
 world_server_address(const struct world *w)
 {
@@ -280,14 +286,13 @@ world_new(const struct place *place)
 	make_directories(w);
 	w->drop_root = have_root();
 	find_programs(w);
-	if (w->place.kind == KIND_SOCKET) {
-		w->port = free_udp_port();
-		snprintf(w->server4, sizeof(w->server4), "127.0.0.1:%u", w->port);
-		snprintf(w->server6, sizeof(w->server6), "[::1]:%u", w->port);
-	} else {
-		w->port = 8000;
+	w->port = w->place.kind == KIND_SOCKET ? free_udp_port() : 8000;
+	snprintf(w->server4, sizeof(w->server4), "127.0.0.1:%u", w->port);
+	snprintf(w->server6, sizeof(w->server6), "[::1]:%u", w->port);
+	if (w->place.kind == KIND_DEFAULT)
+		netns_make_one(w);
+	else if (world_is_ethdev(w))
 		netns_make(w);
-	}
 	return w;
 }
 
@@ -325,7 +330,7 @@ world_free(struct world *w)
 	kill_marked(w->marker);
 	if (w->server_ns[0])
 		netns_delete(w->server_ns);
-	if (w->client_ns[0])
+	if (w->client_ns[0] && strcmp(w->client_ns, w->server_ns) != 0)
 		netns_delete(w->client_ns);
 	if (w->failed && getenv("ROOKERY_E2E_KEEP"))
 		fprintf(stderr, "kept: %s\n", w->dir);

@@ -22,7 +22,12 @@
 #define WAIT_EVENT 60
 #define WAIT_BULK 300
 
-enum port_kind { KIND_SOCKET, KIND_AF_PACKET, KIND_AF_XDP };
+enum port_kind {
+	KIND_SOCKET,
+	KIND_DEFAULT, /* the embedded default configuration, in a namespace where port 8000 is free */
+	KIND_AF_PACKET,
+	KIND_AF_XDP,
+};
 
 /* Where a scenario runs: the initial state of each test. */
 struct place {
@@ -71,6 +76,8 @@ bool have_root(void);
 /* For a program whose tests all need root: prints a skipped plan and returns true without it. */
 bool skip_without_root(void);
 
+/* An ethdev port: the server needs root, and lives in namespaces with its clients. */
+bool world_is_ethdev(const struct world *w);
 /* The server's address for this place's clients. */
 const char *world_server_address(const struct world *w);
 
