@@ -15,6 +15,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netpacket/packet.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -79,26 +80,44 @@ struct ip4_udp {
 	uint8_t payload[64];
 } __attribute__((packed));
 
-static uint16_t
-sum16(const void *data, size_t len, uint32_t sum)
+static uint32_t
+add16(uint32_t sum, const void *data, size_t len)
 {
 	const uint8_t *p = data;
 
 	for (size_t i = 0; i + 1 < len; i += 2)
 		sum += (uint32_t)(p[i] << 8 | p[i + 1]);
-	if (len % 2)
-		sum += (uint32_t)(p[len - 1] << 8);
+	return sum;
+}
+
+static uint16_t
+fold(uint32_t sum)
+{
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
+	return htons((uint16_t)~sum);
+}
+
+static void
+fix_ip_checksum(struct ip4_udp *f)
+{
+	f->checksum = 0;
+	f->checksum = fold(add16(0, &f->version_ihl, 20));
+}
+
+static void
+fix_udp_checksum(struct ip4_udp *f)
+{
+	uint32_t pseudo = add16(IPPROTO_UDP + 8 + sizeof(f->payload), (uint8_t *)f + offsetof(struct ip4_udp, from), 8);
+
+	f->udp_checksum = 0;
+	f->udp_checksum = fold(add16(pseudo, (uint8_t *)f + offsetof(struct ip4_udp, sport), 8 + sizeof(f->payload)));
 }
 
 /* A frame as the client's kernel would send it, with a payload that is no datagram of ours (drop_type). */
 static void
 make_frame(const struct link *l, struct ip4_udp *f)
 {
-	uint32_t pseudo;
-
 	memset(f, 0, sizeof(*f));
 	memcpy(f->dst, l->server_mac, 6);
 	memcpy(f->src, l->client_mac, 6);
@@ -107,24 +126,14 @@ make_frame(const struct link *l, struct ip4_udp *f)
 	f->length = htons(sizeof(*f) - 14);
 	f->ttl = 64;
 	f->protocol = IPPROTO_UDP;
-	inet_pton(AF_INET, "10.77.0.2", &f->from);
-	inet_pton(AF_INET, NETNS_SERVER4, &f->to);
-	f->checksum = htons(sum16(&f->version_ihl, 20, 0));
+	f->from = inet_addr("10.77.0.2");
+	f->to = inet_addr(NETNS_SERVER4);
+	fix_ip_checksum(f);
 	f->sport = htons(5000);
 	f->dport = htons(l->w->port);
 	f->udp_length = htons(8 + sizeof(f->payload));
 	memset(f->payload, 0xee, sizeof(f->payload));
-	pseudo = IPPROTO_UDP + 8 + sizeof(f->payload);
-	for (int i = 0; i < 4; i++)
-		pseudo += ntohs(((const uint16_t *)&f->from)[i]);
-	f->udp_checksum = htons(sum16(&f->sport, 8 + sizeof(f->payload), pseudo));
-}
-
-static void
-fix_ip_checksum(struct ip4_udp *f)
-{
-	f->checksum = 0;
-	f->checksum = htons(sum16(&f->version_ihl, 20, 0));
+	fix_udp_checksum(f);
 }
 
 static void
@@ -205,7 +214,7 @@ packets_for_others(struct link *l)
 	struct ip4_udp f;
 
 	make_frame(l, &f);
-	inet_pton(AF_INET, "10.77.0.99", &f.to);
+	f.to = inet_addr("10.77.0.99");
 	fix_ip_checksum(&f);
 	expect_drop(l, &f, sizeof(f), "drop_ip_not_ours");
 	make_frame(l, &f);
