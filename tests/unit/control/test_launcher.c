@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The launcher's parts that decide something; that it starts, restarts and stops processes is in tests/e2e. */
+#include "control/launcher/banner.h"
+#include "control/launcher/child.h"
+#include "control/launcher/lock.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void
+test_restart_delay(void **state)
+{
+	(void)state;
+	static const uint32_t expected[] = {100, 200, 400, 800, 1600, 3200, 5000, 5000};
+	uint32_t last = 0;
+	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
+		assert_int_equal(restart_delay(&last, 10), expected[i]);
+	/* A long life is forgiven at once, and begins the count anew. */
+	assert_int_equal(restart_delay(&last, RESTART_SHORT_LIFE_MS), 0);
+	assert_int_equal(restart_delay(&last, RESTART_SHORT_LIFE_MS - 1), 100);
+}
+
+static void
+test_lock(void **state)
+{
+	(void)state;
+	char dir[] = "/tmp/test_launcher.XXXXXX", path[64];
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/lock", dir);
+	struct lock first = LOCK_NONE, second = LOCK_NONE;
+	pid_t holder;
+	assert_int_equal(lock_take(&first, path, &holder), 0);
+	assert_int_equal(lock_take(&second, path, &holder), -EWOULDBLOCK);
+	assert_int_equal(holder, getpid());
+	lock_drop(&second); /* never taken: nothing happens */
+	assert_int_equal(access(path, F_OK), 0);
+	lock_drop(&first);
+	assert_int_equal(access(path, F_OK), -1);
+	/* A file that a killed holder left is no obstacle. */
+	FILE *stale = fopen(path, "w");
+	fputs("1\n", stale);
+	fclose(stale);
+	assert_int_equal(lock_take(&second, path, &holder), 0);
+	lock_drop(&second);
+	assert_int_equal(lock_take(&first, "/nonexistent/lock", &holder), -ENOENT);
+	rmdir(dir);
+}
+
+static void
+test_child(void **state)
+{
+	(void)state;
+	/* Its own process group, no signal ignored or blocked that was so here, an empty standard input. */
+	char script[] = "read x && exit 3; set -- $(cat /proc/$$/stat); test $5 = $$ || exit 4; kill -TERM $$; exit 5";
+	char *argv[] = {(char *)"/bin/sh", (char *)"-c", script, NULL};
+	sigset_t term;
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, NULL);
+	signal(SIGTERM, SIG_IGN);
+	pid_t pid = child_start(argv);
+	signal(SIGTERM, SIG_DFL);
+	sigprocmask(SIG_UNBLOCK, &term, NULL);
+	int status;
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGTERM);
+}
+
+static void
+test_child_missing(void **state)
+{
+	(void)state;
+	char *argv[] = {(char *)"/nonexistent/program", NULL};
+	assert_int_equal(child_start(argv), -ENOENT);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* reaped */
+	assert_int_equal(errno, ECHILD);
+}
+
+static void
+test_program_name(void **state)
+{
+	(void)state;
+	char out[64];
+	assert_string_equal(banner_program("/w/build", "rookctl", "/w", "/bin:/usr/bin", out, sizeof(out)), "build/rookctl");
+	assert_string_equal(banner_program("/w/build", "rookctl", "/w/build", "/bin", out, sizeof(out)), "./rookctl");
+	assert_string_equal(banner_program("/w/build", "rookctl", "/w/bu", "/bin", out, sizeof(out)), "/w/build/rookctl");
+	assert_string_equal(banner_program("/w/build", "rookctl", "/", "/bin", out, sizeof(out)), "/w/build/rookctl");
+	assert_string_equal(banner_program("/usr/bin", "rookctl", "/", "/bin:/usr/bin", out, sizeof(out)), "rookctl");
+	assert_string_equal(banner_program("/usr/bin", "rookctl", "/usr", NULL, out, sizeof(out)), "bin/rookctl");
+	assert_null(banner_program("/w/build", "rookctl", "/", "", out, 5));
+}
+
+static void
+test_reachable(void **state)
+{
+	(void)state;
+	char out[64];
+	assert_string_equal(banner_reachable("127.0.0.1:8000", out, sizeof(out)), "127.0.0.1:8000");
+	assert_string_equal(banner_reachable("0.0.0.0:8000", out, sizeof(out)), "127.0.0.1:8000");
+	assert_string_equal(banner_reachable("[::]:8001", out, sizeof(out)), "[::1]:8001");
+	assert_string_equal(banner_reachable("[fd00::1]:8001", out, sizeof(out)), "[fd00::1]:8001");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_restart_delay), cmocka_unit_test(test_lock),
+		cmocka_unit_test(test_child),         cmocka_unit_test(test_child_missing),
+		cmocka_unit_test(test_program_name),  cmocka_unit_test(test_reachable),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
