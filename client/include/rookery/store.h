@@ -86,7 +86,7 @@ struct rk_store {
 	int (*showing_get)(void *state, uint64_t *device, uint64_t *id);
 	int (*showing_put)(void *state, uint64_t device, uint64_t id);
 
-	/* User ids and names seen so far. */
+	/* User ids and names seen so far. A name belongs to one id; putting it with id 0 forgets it. */
 	int (*name_put)(void *state, uint64_t user, const char *name);
 	int (*name_get)(void *state, uint64_t user, char name[RK_NAME_MAX + 1]);
 	int (*name_find)(void *state, const char *name, uint64_t *user);
