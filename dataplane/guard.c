@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The attack: LOGINs cost control a Diffie-Hellman and a database lookup, and anybody who knows the server's public key can
- * make a mac1. From forged addresses a flood gets cookies only, 68 bytes for at least 400, and cannot answer them; from
- * true addresses it is bounded by the hard limit, and by the login ring, which holds nothing else.
+ * The attack: LOGINs cost control a Diffie-Hellman and a database lookup, and anybody who knows the server's
+ * public key can make a mac1. From forged addresses a flood gets cookies only, 68 bytes for at least 400, and
+ * cannot answer them; from true addresses it is bounded by the hard limit, and by the login ring, which holds
+ * nothing else.
  */
 #include "guard.h"
 
@@ -90,8 +91,8 @@ proven(const struct guard_shared *s, const struct endpoint *peer, const uint8_t 
 }
 
 static enum guard_verdict
-ask_for_cookie(struct guard *g, const struct guard_shared *s, const struct endpoint *peer, const uint8_t *in, size_t len,
-	       uint8_t *out)
+ask_for_cookie(struct guard *g, const struct guard_shared *s, const struct endpoint *peer, const uint8_t *in,
+	       size_t len, uint8_t *out)
 {
 	uint8_t secret[32];
 	uint8_t nonce[24];
@@ -107,8 +108,8 @@ ask_for_cookie(struct guard *g, const struct guard_shared *s, const struct endpo
 }
 
 enum guard_verdict
-guard_login(struct guard *g, const struct guard_shared *s, const struct endpoint *peer, const uint8_t *in, size_t len,
-	    uint64_t now_us, bool ring_pressed, uint8_t *out)
+guard_login(struct guard *g, const struct guard_shared *s, const struct endpoint *peer, const uint8_t *in,
+	    size_t len, uint64_t now_us, bool ring_pressed, uint8_t *out)
 {
 	if (!g->have_keys)
 		return GUARD_NOT_READY;
@@ -146,13 +147,15 @@ guard_shared_rotate(struct guard_shared *s, uint64_t now_us, uint64_t *last_us)
 		return;
 	*last_us = now_us;
 	if (generation == 0) {
-		/* No secret has been before the first, and a known one (zeros) would let anybody make cookies. */
+		/* No secret has been before the first, and a known one (zeros) would let anybody make
+		 * cookies. */
 		write_secret(s, 0);
 		write_secret(s, 1);
 		atomic_store_explicit(&s->generation, 2, memory_order_release);
 		return;
 	}
-	/* A reader that still sees the even generation after some new word reads it again, because the words are released after this. */
+	/* A reader that still sees the even generation after some new word reads it again, because the
+	 * words are released after this. */
 	atomic_store_explicit(&s->generation, generation + 1, memory_order_relaxed);
 	write_secret(s, (generation / 2 + 1) % 2);
 	atomic_store_explicit(&s->generation, generation + 2, memory_order_release);

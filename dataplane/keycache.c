@@ -16,15 +16,16 @@ _Static_assert(sizeof(struct keycache_set) == RTE_CACHE_LINE_SIZE, "a lookup loa
 
 struct keycache {
 	struct keycache_set *sets;
-	struct keycache_entry *entries; /* KEYCACHE_WAYS per set; one more, with random keys, for want of memory */
+	struct keycache_entry *entries; /* KEYCACHE_WAYS per set; one more, with random keys */
 	uint64_t clock;                 /* calls of keycache_get */
 	uint64_t misses;
 	uint32_t mask;                  /* sets - 1 */
 	uint32_t count;                 /* entries, without the one more */
 };
 
-/* The low bits as they are: they are the session's slot, slots are given out densely, so as many sessions as there are entries fit
- * without a conflict, where a hash would leave some sets over-full. Clients cannot choose their slots. */
+/* The low bits as they are: they are the session's slot, slots are given out densely, so as many sessions
+ * as there are entries fit without a conflict, where a hash would leave some sets over-full. Clients
+ * cannot choose their slots. */
 static inline uint32_t
 set_index(const struct keycache *c, uint64_t tag)
 {
@@ -77,9 +78,11 @@ keycache_new(uint32_t entries, int numa_node)
 		return NULL;
 	c->mask = sets - 1;
 	c->count = entries;
-	c->sets = rte_zmalloc_socket("keycache-sets", sets * sizeof(*c->sets), RTE_CACHE_LINE_SIZE, numa_node);
+	c->sets = rte_zmalloc_socket("keycache-sets", sets * sizeof(*c->sets), RTE_CACHE_LINE_SIZE,
+				     numa_node);
 	/* Zeroed: aead_key_set and aead_key_clear accept such a key. */
-	c->entries = rte_zmalloc_socket("keycache-keys", (entries + 1) * sizeof(*c->entries), _Alignof(struct keycache_entry), numa_node);
+	c->entries = rte_zmalloc_socket("keycache-keys", (entries + 1) * sizeof(*c->entries),
+					_Alignof(struct keycache_entry), numa_node);
 	if (c->sets == NULL || c->entries == NULL || random_keys(&c->entries[entries]) != 0) {
 		keycache_free(c);
 		return NULL;
@@ -111,7 +114,8 @@ fill(struct keycache *c, uint32_t s, uint64_t tag, const struct session_keys *ke
 
 	c->misses++;
 	set->tag[way] = 0;
-	if (aead_key_set(&e->rx, keys->client_to_server) != 0 || aead_key_set(&e->tx, keys->server_to_client) != 0) {
+	if (aead_key_set(&e->rx, keys->client_to_server) != 0 ||
+	    aead_key_set(&e->tx, keys->server_to_client) != 0) {
 		wipe(e);
 		return &c->entries[c->count];
 	}

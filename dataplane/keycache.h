@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Expanded AES keys of hot sessions: a bounded, set-associative cache per worker. A key lives in the session raw (16 bytes each way);
- * expanded it takes 1 KB and 350 cycles.
+ * Expanded AES keys of hot sessions: a bounded, set-associative cache per worker. A key lives in the session
+ * raw (16 bytes each way); expanded it takes 1 KB and 350 cycles.
  *
  * Thread-safety: one worker.
  */
@@ -21,13 +21,15 @@ struct keycache_entry {
 	struct aead_key tx; /* server to client */
 };
 
-/* entries: a power of two, at least KEYCACHE_WAYS. NULL without memory or for another number. EAL must be up. */
+/* entries: a power of two, at least KEYCACHE_WAYS. NULL without memory or for another number. EAL must be
+ * up. */
 struct keycache *keycache_new(uint32_t entries, int numa_node);
 void keycache_free(struct keycache *c); /* wipes all keys */
-/* Expanded keys of the session with this tag (unique per session and epoch, never 0); expands keys into the cache on a miss. Valid
- * until the next keycache_get or keycache_drop that evicts it: use it at once, or within a set's worth of calls (the least recently
- * used of a set goes first, so the last KEYCACHE_WAYS tags asked for are always there). Never NULL: should the cipher library find no
- * memory (ipsec-mb needs none), the keys are ones that nobody knows: nothing opens, and nothing sealed can be read. */
+/* Expanded keys of the session with this tag (unique per session and epoch, never 0); expands keys into
+ * the cache on a miss. Valid until the next keycache_get or keycache_drop that evicts it: use it at once,
+ * or within a set's worth of calls (the least recently used of a set goes first, so the last KEYCACHE_WAYS
+ * tags asked for are always there). Never NULL: should the cipher library find no memory (ipsec-mb needs
+ * none), the keys are ones that nobody knows: nothing opens, and nothing sealed can be read. */
 struct keycache_entry *keycache_get(struct keycache *c, uint64_t tag, const struct session_keys *keys);
 /* Starts loading the cache line of the tag's set. */
 void keycache_prefetch(const struct keycache *c, uint64_t tag);

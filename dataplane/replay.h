@@ -28,7 +28,8 @@ replay_fresh(const struct replay_window *w, uint64_t sequence)
 	return age < REPLAY_WINDOW && !(w->seen[age / 64] >> (age % 64) & 1);
 }
 
-/* Records a sequence whose tag was right and that replay_fresh allowed. Returns true if it is the highest so far. */
+/* Records a sequence whose tag was right and that replay_fresh allowed. Returns true if it is the highest
+ * so far. */
 static inline bool
 replay_record(struct replay_window *w, uint64_t sequence)
 {

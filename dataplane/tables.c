@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Deletion is in two steps: a key leaves its rte_hash at once, but its slot there, and the user entry it led to, are
- * used again only after every reader has reported a quiescent state since. In between they wait in a queue with their RCU tokens.
- * Spare slots beyond what the configuration asks for keep the writer going meanwhile; they run out only when a reader stalls.
- * (DPDK has such a queue, rte_rcu_qsbr_dq, but 22.11 marks it experimental; rte_hash's use of it cannot be flushed, and does not
- * cover replaced values.)
+ * Deletion is in two steps: a key leaves its rte_hash at once, but its slot there, and the user entry it led
+ * to, are used again only after every reader has reported a quiescent state since. In between they wait in a
+ * queue with their RCU tokens. Spare slots beyond what the configuration asks for keep the writer going
+ * meanwhile; they run out only when a reader stalls. (DPDK has such a queue, rte_rcu_qsbr_dq, but 22.11 marks
+ * it experimental; rte_hash's use of it cannot be flushed, and does not cover replaced values.)
  */
 #include "tables.h"
 
@@ -45,10 +45,11 @@ void __tsan_release(void *address);
 _Static_assert(BULK_MAX <= RTE_HASH_LOOKUP_BULK_MAX, "one bulk lookup");
 
 /*
- * A keyed hash. User ids are small numbers that the server chose, but `to` of a conversation is whatever a client writes, and its
- * 'unknown user' is remembered too; with a public hash such as CRC one client could pile its pairs into one chain of buckets and
- * make every lookup there slow. This is multilinear hashing (Carter and Wegman 1979; Lemire and Kaser 2014) of 32-bit words with
- * random 64-bit keys: two given pairs share a hash with probability 2^-32 over the keys, which never leave the process.
+ * A keyed hash. User ids are small numbers that the server chose, but `to` of a conversation is whatever a
+ * client writes, and its 'unknown user' is remembered too; with a public hash such as CRC one client could
+ * pile its pairs into one chain of buckets and make every lookup there slow. This is multilinear hashing
+ * (Carter and Wegman 1979; Lemire and Kaser 2014) of 32-bit words with random 64-bit keys: two given pairs
+ * share a hash with probability 2^-32 over the keys, which never leave the process.
  */
 struct hash_keys {
 	uint64_t word[4];
@@ -84,7 +85,7 @@ struct tables {
 	struct rte_rcu_qsbr *qsbr; /* each reader its own counter; the writer the token */
 	struct keyed_table users;
 	struct keyed_table verdicts;
-	struct user_entry *entries; /* writer, before an entry is published; then constant until it is free again */
+	struct user_entry *entries; /* writer, before an entry is published; then constant until free */
 	uint32_t *free_entries;     /* writer: stack of indices */
 	uint32_t free_count;        /* writer */
 	uint64_t random;            /* writer: where eviction looks */
@@ -95,7 +96,8 @@ mix(uint64_t sum)
 {
 	uint32_t h = (uint32_t)(sum >> 32);
 
-	/* A bijection: rte_hash takes its bucket from the low bits, and neighbouring ids should not get neighbouring ones. */
+	/* A bijection: rte_hash takes its bucket from the low bits, and neighbouring ids should not get
+	 * neighbouring ones. */
 	h ^= h >> 16;
 	h *= 0x7feb352du;
 	h ^= h >> 15;
@@ -131,7 +133,8 @@ keyed_table_init(struct keyed_table *k, const char *kind, uint32_t limit, uint32
 	static _Atomic uint32_t instances; /* rte_hash wants a name of its own for each */
 	char name[RTE_HASH_NAMESIZE];
 	uint32_t slots = limit + spare_slots(limit);
-	/* Extendable buckets: every slot can be filled, whatever the keys; without them cuckoo insertion fails at about 95%. */
+	/* Extendable buckets: every slot can be filled, whatever the keys; without them cuckoo insertion
+	 * fails at about 95%. */
 	struct rte_hash_parameters hash = {
 		.name = name,
 		.entries = slots,
@@ -142,11 +145,13 @@ keyed_table_init(struct keyed_table *k, const char *kind, uint32_t limit, uint32
 	k->limit = limit;
 	k->slots = slots;
 	k->places = rte_align32pow2(slots);
-	snprintf(name, sizeof(name), "tables-%s-%u", kind, (unsigned)atomic_fetch_add_explicit(&instances, 1, memory_order_relaxed));
+	snprintf(name, sizeof(name), "tables-%s-%u", kind,
+		 (unsigned)atomic_fetch_add_explicit(&instances, 1, memory_order_relaxed));
 	k->hash = rte_hash_create(&hash);
 	if (k->hash == NULL)
 		return -ENOMEM;
-	k->deferred = rte_malloc_socket("tables-deferred", slots * sizeof(*k->deferred), RTE_CACHE_LINE_SIZE, numa_node);
+	k->deferred = rte_malloc_socket("tables-deferred", slots * sizeof(*k->deferred),
+					RTE_CACHE_LINE_SIZE, numa_node);
 	return k->deferred == NULL ? -ENOMEM : 0;
 }
 
@@ -166,7 +171,8 @@ random_bytes(void *out, size_t n)
 static int
 qsbr_init(struct tables *t, uint32_t workers, int numa_node)
 {
-	t->qsbr = rte_zmalloc_socket("tables-qsbr", rte_rcu_qsbr_get_memsize(workers), RTE_CACHE_LINE_SIZE, numa_node);
+	t->qsbr = rte_zmalloc_socket("tables-qsbr", rte_rcu_qsbr_get_memsize(workers), RTE_CACHE_LINE_SIZE,
+				     numa_node);
 	if (t->qsbr == NULL)
 		return -ENOMEM;
 	if (rte_rcu_qsbr_init(t->qsbr, workers) != 0)
@@ -180,8 +186,10 @@ qsbr_init(struct tables *t, uint32_t workers, int numa_node)
 static int
 entries_init(struct tables *t, uint32_t count, int numa_node)
 {
-	t->entries = rte_zmalloc_socket("tables-users", (size_t)count * sizeof(*t->entries), RTE_CACHE_LINE_SIZE, numa_node);
-	t->free_entries = rte_malloc_socket("tables-free", (size_t)count * sizeof(*t->free_entries), 0, numa_node);
+	t->entries = rte_zmalloc_socket("tables-users", (size_t)count * sizeof(*t->entries),
+					RTE_CACHE_LINE_SIZE, numa_node);
+	t->free_entries = rte_malloc_socket("tables-free", (size_t)count * sizeof(*t->free_entries), 0,
+					    numa_node);
 	if (t->entries == NULL || t->free_entries == NULL)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count; i++)
@@ -199,11 +207,12 @@ tables_new(const struct config *config, uint32_t workers, int numa_node)
 
 	if (t == NULL)
 		return NULL;
-	if (random_bytes(&t->keys, sizeof(t->keys)) != 0 || random_bytes(&t->random, sizeof(t->random)) != 0 ||
-	    qsbr_init(t, workers, numa_node) != 0 ||
+	if (random_bytes(&t->keys, sizeof(t->keys)) != 0 ||
+	    random_bytes(&t->random, sizeof(t->random)) != 0 || qsbr_init(t, workers, numa_node) != 0 ||
 	    entries_init(t, users + spare_slots(users), numa_node) != 0 ||
 	    keyed_table_init(&t->users, "users", users, sizeof(user_id_t), numa_node) != 0 ||
-	    keyed_table_init(&t->verdicts, "verdicts", conversations, sizeof(struct conversation), numa_node) != 0) {
+	    keyed_table_init(&t->verdicts, "verdicts", conversations, sizeof(struct conversation),
+			     numa_node) != 0) {
 		tables_free(t);
 		return NULL;
 	}
@@ -410,7 +419,8 @@ user_set(struct tables *t, const struct cell_user *c)
 		return -ENOSPC;
 	e = entry_alloc(t);
 	if (e == NULL) {
-		/* A stalled reader. Stale sessions would be worse than none: without an entry messages go to the store. */
+		/* A stalled reader. Stale sessions would be worse than none: without an entry messages go
+		 * to the store. */
 		user_del(t, c->user);
 		return -ENOSPC;
 	}
@@ -441,11 +451,12 @@ verdict_del(struct tables *t, const struct conversation *key)
 	return 0;
 }
 
-/* Random eviction: readers leave no trace of use, which would be a shared line written per message. Somebody's next message asks
- * control again. */
+/* Random eviction: readers leave no trace of use, which would be a shared line written per message.
+ * Somebody's next message asks control again. */
 static void
 verdict_evict(struct tables *t)
 {
+	struct conversation victim;
 	const void *key;
 	void *data;
 	uint32_t at;
@@ -453,14 +464,16 @@ verdict_evict(struct tables *t)
 	t->random ^= t->random << 13;
 	t->random ^= t->random >> 7;
 	t->random ^= t->random << 17;
-	/* rte_hash's iterator is a place in its buckets. At least half of the places of a full table are taken, so this walks a few. */
+	/* rte_hash's iterator is a place in its buckets. At least half of the places of a full table are
+	 * taken, so this walks a few. */
 	at = (uint32_t)((t->random >> 32) * t->verdicts.places >> 32);
 	if (rte_hash_iterate(t->verdicts.hash, &key, &data, &at) < 0) {
 		at = 0;
 		if (rte_hash_iterate(t->verdicts.hash, &key, &data, &at) < 0)
 			return;
 	}
-	verdict_del(t, &(struct conversation){((const struct conversation *)key)->from, ((const struct conversation *)key)->to});
+	memcpy(&victim, key, sizeof(victim));
+	verdict_del(t, &victim);
 }
 
 static int
@@ -475,8 +488,8 @@ verdict_set(struct tables *t, const struct cell_verdict *c)
 	known = rte_hash_lookup_with_hash(t->verdicts.hash, &key, hash) >= 0;
 	if (!known && t->verdicts.count >= t->verdicts.limit)
 		verdict_evict(t);
-	/* Without a slot (a reader stalls) the pair stays unknown: it is a cache, the next message asks again. Overwriting
-	 * needs no slot, so a change of mind is never lost. */
+	/* Without a slot (a reader stalls) the pair stays unknown: it is a cache, the next message asks
+	 * again. Overwriting needs no slot, so a change of mind is never lost. */
 	if (add_key(t, &t->verdicts, &key, hash, (void *)(uintptr_t)c->verdict) == 0 && !known)
 		t->verdicts.count++;
 	return 0;

@@ -46,6 +46,12 @@ clear_occupied(struct timer_wheel *w, uint32_t list)
 		w->occupied[list / TIMER_WHEEL_SLOTS] &= ~(UINT64_C(1) << (list % TIMER_WHEEL_SLOTS));
 }
 
+static inline bool
+is_occupied(const struct timer_wheel *w, uint32_t slot)
+{
+	return w->occupied[slot / TIMER_WHEEL_SLOTS] >> (slot % TIMER_WHEEL_SLOTS) & 1;
+}
+
 static void
 link_first(struct timer_wheel *w, uint32_t list, uint32_t i)
 {
@@ -117,7 +123,8 @@ place(const struct timer_wheel *w, uint64_t deadline_us)
 }
 
 void
-timer_wheel_init(struct timer_wheel *w, void *nodes, uint32_t stride, uint32_t capacity, uint32_t tick_us, uint64_t now_us)
+timer_wheel_init(struct timer_wheel *w, void *nodes, uint32_t stride, uint32_t capacity, uint32_t tick_us,
+		 uint64_t now_us)
 {
 	*w = (struct timer_wheel){
 		.tick = now_us / tick_us + 1,
@@ -184,13 +191,17 @@ next_busy_tick(const struct timer_wheel *w)
 	for (unsigned level = 1; level <= TOP; level++) {
 		/* Only the top level goes round; in the others the slots before the present one are empty. */
 		ahead = rotate_right(w->occupied[level], slot_of(t, level) + 1);
-		if (ahead != 0)
-			return ((t >> level_shift(level)) + 1 + (unsigned)__builtin_ctzll(ahead)) << level_shift(level);
+		if (ahead != 0) {
+			uint64_t slot = (t >> level_shift(level)) + 1 + (unsigned)__builtin_ctzll(ahead);
+
+			return slot << level_shift(level);
+		}
 	}
 	return UINT64_MAX;
 }
 
-/* Moves the wheel to the next occupied slot that begins at or before tick target and gives it its turn. False: there is none. */
+/* Moves the wheel to the next occupied slot that begins at or before tick target and gives it its turn.
+ * False: there is none. */
 static bool
 next_turn(struct timer_wheel *w, uint64_t target)
 {
@@ -216,8 +227,8 @@ next_turn(struct timer_wheel *w, uint64_t target)
 	return true;
 }
 
-/* The list to take from now. They alternate, so that neither an expiry storm nor objects that are filed as due again and again
- * hold up the other. */
+/* The list to take from now. They alternate, so that neither an expiry storm nor objects that are filed as
+ * due again and again hold up the other. */
 static uint32_t
 pick_list(const struct timer_wheel *w, uint32_t looked)
 {
@@ -232,7 +243,8 @@ pick_list(const struct timer_wheel *w, uint32_t looked)
 }
 
 uint32_t
-timer_wheel_advance(struct timer_wheel *w, uint64_t now_us, uint32_t budget, timer_deadline_fn deadline, timer_fire_fn fire, void *ctx)
+timer_wheel_advance(struct timer_wheel *w, uint64_t now_us, uint32_t budget, timer_deadline_fn deadline,
+		    timer_fire_fn fire, void *ctx)
 {
 	uint64_t target = now_us / w->tick_us;
 	uint32_t looked = 0;
@@ -282,7 +294,8 @@ check_list(const struct timer_wheel *w, uint32_t list)
 	return length;
 }
 
-/* Slots before the wheel's place are empty; so is the present slot of a coarse level, except at its very beginning. */
+/* Slots before the wheel's place are empty; so is the present slot of a coarse level, except at its very
+ * beginning. */
 static bool
 check_passed(const struct timer_wheel *w)
 {
@@ -309,8 +322,7 @@ timer_wheel_check(const struct timer_wheel *w)
 
 		if (length == UINT32_MAX)
 			return false;
-		if (list < TIMER_LIST_TURN &&
-		    (w->occupied[list / TIMER_WHEEL_SLOTS] >> (list % TIMER_WHEEL_SLOTS) & 1) != (length != 0))
+		if (list < TIMER_LIST_TURN && is_occupied(w, list) != (length != 0))
 			return false;
 		listed += length;
 	}

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Hierarchical timer wheel (Varghese and Lauck, 1987) over objects named by index. A node is 8 bytes beside the object
- * and holds no deadline: when a slot comes round, the wheel asks the owner for each object's present deadline and either fires it or
- * files it again. So moving a deadline later (a heartbeat) costs nothing here; moving it earlier takes timer_wheel_add.
+ * Hierarchical timer wheel (Varghese and Lauck, 1987) over objects named by index. A node is 8 bytes beside
+ * the object and holds no deadline: when a slot comes round, the wheel asks the owner for each object's
+ * present deadline and either fires it or files it again. So moving a deadline later (a heartbeat) costs
+ * nothing here; moving it earlier takes timer_wheel_add.
  *
- * Level l has 64 slots of 64^l ticks. An object lies in the level of the highest 6-bit group in which its tick and the
- * wheel's differ, so each level's slots are met in order and an occupied one is found with a bit scan.
+ * Level l has 64 slots of 64^l ticks. An object lies in the level of the highest 6-bit group in which its
+ * tick and the wheel's differ, so each level's slots are met in order and an occupied one is found with a bit
+ * scan.
  *
  * Thread-safety: one thread.
  */
@@ -21,7 +23,7 @@
 
 struct timer_node {
 	uint32_t next; /* index of an object, or TIMER_NONE */
-	uint32_t prev; /* index of an object, or list number with TIMER_SLOT set, or TIMER_NONE when not filed */
+	uint32_t prev; /* index of an object, or list number with TIMER_SLOT set; TIMER_NONE: not filed */
 };
 
 #define TIMER_WHEEL_BITS 6
@@ -30,7 +32,8 @@ struct timer_node {
 
 /* Lists: one per slot (level * 64 + slot), then: */
 enum timer_list {
-	TIMER_LIST_TURN = TIMER_WHEEL_LEVELS * TIMER_WHEEL_SLOTS, /* what the budget left over of the slot whose turn it is */
+	/* what the budget left over of the slot whose turn it is */
+	TIMER_LIST_TURN = TIMER_WHEEL_LEVELS * TIMER_WHEEL_SLOTS,
 	TIMER_LIST_DUE_NOW, /* due when filed, served by the present advance */
 	TIMER_LIST_DUE,     /* due when filed, for the next advance */
 	TIMER_LISTS,
@@ -53,19 +56,22 @@ typedef uint64_t (*timer_deadline_fn)(void *ctx, uint32_t i);
 /* Object i is due; it is unfiled already and may be filed again or freed inside, as may any other object. */
 typedef void (*timer_fire_fn)(void *ctx, uint32_t i, uint64_t now_us);
 
-/* nodes: address of object 0's struct timer_node; all nodes must be initialised with timer_node_init. capacity is at most
- * TIMER_CAPACITY_MAX, tick_us at least 1. */
-void timer_wheel_init(struct timer_wheel *w, void *nodes, uint32_t stride, uint32_t capacity, uint32_t tick_us, uint64_t now_us);
+/* nodes: address of object 0's struct timer_node; all nodes must be initialised with timer_node_init.
+ * capacity is at most TIMER_CAPACITY_MAX, tick_us at least 1. */
+void timer_wheel_init(struct timer_wheel *w, void *nodes, uint32_t stride, uint32_t capacity,
+		      uint32_t tick_us, uint64_t now_us);
 void timer_node_init(struct timer_node *n);
 bool timer_wheel_filed(const struct timer_wheel *w, uint32_t i);
-/* Files object i for deadline_us (a later or earlier place if it is filed already). A deadline in the past fires at the next advance;
- * one beyond the wheel's span is filed at its end and asked again. */
+/* Files object i for deadline_us (a later or earlier place if it is filed already). A deadline in the past
+ * fires at the next advance; one beyond the wheel's span is filed at its end and asked again. */
 void timer_wheel_add(struct timer_wheel *w, uint32_t i, uint64_t deadline_us);
 /* Does nothing when it is not filed. */
 void timer_wheel_remove(struct timer_wheel *w, uint32_t i);
-/* Serves ticks up to now_us, looking at no more than budget objects; what is left is served by the next calls. Never fires early; at most
- * one tick late (unless this call or the one before spent its budget). Empty ticks cost nothing, however many. Returns the objects looked at. */
-uint32_t timer_wheel_advance(struct timer_wheel *w, uint64_t now_us, uint32_t budget, timer_deadline_fn deadline, timer_fire_fn fire, void *ctx);
+/* Serves ticks up to now_us, looking at no more than budget objects; what is left is served by the next
+ * calls. Never fires early; at most one tick late (unless this call or the one before spent its budget).
+ * Empty ticks cost nothing, however many. Returns the objects looked at. */
+uint32_t timer_wheel_advance(struct timer_wheel *w, uint64_t now_us, uint32_t budget,
+			     timer_deadline_fn deadline, timer_fire_fn fire, void *ctx);
 /* Every list is sound, counts and bitmaps match, no slot was passed over. For tests: walks all objects. */
 bool timer_wheel_check(const struct timer_wheel *w);
 

@@ -17,8 +17,8 @@ static inline int
 eal_fixture_start(void)
 {
 	char lcores[32];
-	char *argv[] = {"test", "--no-huge", "-m", EAL_FIXTURE_MEMORY_MB, "--no-pci", "--no-shconf", "--no-telemetry",
-			"--log-level=error", "--lcores", lcores, NULL};
+	char *argv[] = {"test", "--no-huge", "-m", EAL_FIXTURE_MEMORY_MB, "--no-pci", "--no-shconf",
+			"--no-telemetry", "--log-level=error", "--lcores", lcores, NULL};
 	cpu_set_t allowed;
 	int cpu = 0;
 	int rc;

@@ -39,8 +39,8 @@ static void
 login(struct fixture *f, struct client *c, uint64_t id)
 {
 	static const uint8_t payload[HANDSHAKE_LOGIN_MIN - HANDSHAKE_LOGIN_OVERHEAD] = "hello";
-	int n = handshake_client_start(&c->handshake, &c->device, f->server.public, id, payload, sizeof(payload), c->login,
-				       sizeof(c->login));
+	int n = handshake_client_start(&c->handshake, &c->device, f->server.public, id, payload,
+				       sizeof(payload), c->login, sizeof(c->login));
 
 	assert_true(n >= HANDSHAKE_LOGIN_MIN);
 	c->length = (size_t)n;
@@ -95,7 +95,8 @@ not_ready_without_server_key(void **state)
 	assert_int_equal(judge(&f, &c, false), GUARD_NOT_READY);
 	guard_set_server_key(&f.guard, f.server.public);
 	assert_int_equal(judge(&f, &c, false), GUARD_PUNT);
-	/* No secret yet: no cookie can be made, and none is taken, least of all one under a secret of zeros. */
+	/* No secret yet: no cookie can be made, and none is taken, least of all one under a secret of
+	 * zeros. */
 	memset(&f.shared, 0, sizeof(f.shared));
 	assert_int_equal(judge(&f, &c, true), GUARD_NOT_READY);
 }
@@ -112,7 +113,8 @@ bad_mac_is_refused_first(void **state)
 	for (size_t i = 0; i < c.length; i++) {
 		/* mac1 covers all before it; mac2, the last 16 bytes, is not looked at without load. */
 		c.login[i] ^= 0x40;
-		assert_int_equal(judge(&f, &c, false), i < c.length - HANDSHAKE_MAC ? GUARD_BAD_MAC : GUARD_PUNT);
+		assert_int_equal(judge(&f, &c, false),
+				 i < c.length - HANDSHAKE_MAC ? GUARD_BAD_MAC : GUARD_PUNT);
 		c.login[i] ^= 0x40;
 		f.now += SECOND;
 	}
@@ -122,7 +124,8 @@ bad_mac_is_refused_first(void **state)
 
 		assert_non_null(copy);
 		memcpy(copy, c.login, n);
-		assert_int_equal(guard_login(&f.guard, &f.shared, &c.address, copy, n, f.now, false, f.out), GUARD_BAD_MAC);
+		assert_int_equal(guard_login(&f.guard, &f.shared, &c.address, copy, n, f.now, false, f.out),
+				 GUARD_BAD_MAC);
 		free(copy);
 	}
 	/* None of these was paid for. */
@@ -294,6 +297,7 @@ cookie_has_its_size(void **state)
 {
 	struct fixture f;
 	struct client c;
+	struct client other;
 
 	(void)state;
 	fixture_init(&f);
@@ -303,12 +307,8 @@ cookie_has_its_size(void **state)
 	for (size_t i = HANDSHAKE_COOKIE_SIZE; i < sizeof(f.out); i++)
 		assert_int_equal(f.out[i], 0xee);
 	/* Another client cannot use it. */
-	{
-		struct client other;
-
-		client_init(&f, &other, 3);
-		assert_int_equal(handshake_client_cookie(&other.handshake, f.out, HANDSHAKE_COOKIE_SIZE), -EBADMSG);
-	}
+	client_init(&f, &other, 3);
+	assert_int_equal(handshake_client_cookie(&other.handshake, f.out, HANDSHAKE_COOKIE_SIZE), -EBADMSG);
 }
 
 struct rotation {
@@ -330,7 +330,8 @@ rotate(void *arg)
 	return NULL;
 }
 
-/* A worker that is caught by rotations again and again gives cookies or takes them, and nothing else happens. */
+/* A worker that is caught by rotations again and again gives cookies or takes them, and nothing else
+ * happens. */
 static void
 rotation_beside_a_worker(void **state)
 {

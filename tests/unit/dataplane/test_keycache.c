@@ -28,12 +28,19 @@ keys_of(uint64_t tag)
 	return k;
 }
 
+static const uint8_t nonce[AEAD_NONCE] = {1, 2, 3};
+static const uint8_t text[48] = "the quick brown fox jumps over the lazy dog";
+
+static int
+open_with(struct aead_key *k, const uint8_t *sealed, uint8_t *opened, const uint8_t *tag)
+{
+	return aead_open(k, nonce, nonce, sizeof(nonce), sealed, sizeof(text), opened, tag);
+}
+
 /* Do these expanded keys belong to the tag, each to its direction? Compared by what they do. */
 static void
 assert_keys_of(struct keycache_entry *e, uint64_t tag)
 {
-	static const uint8_t nonce[AEAD_NONCE] = {1, 2, 3};
-	static const uint8_t text[48] = "the quick brown fox jumps over the lazy dog";
 	struct session_keys raw = keys_of(tag);
 	struct aead_key *k = aligned_alloc(64, sizeof(*k));
 	uint8_t sealed[sizeof(text)];
@@ -44,12 +51,12 @@ assert_keys_of(struct keycache_entry *e, uint64_t tag)
 	memset(k, 0, sizeof(*k));
 	assert_int_equal(aead_key_set(k, raw.client_to_server), 0);
 	aead_seal(k, nonce, nonce, sizeof(nonce), text, sizeof(text), sealed, tag_bytes);
-	assert_int_equal(aead_open(&e->rx, nonce, nonce, sizeof(nonce), sealed, sizeof(text), opened, tag_bytes), 0);
+	assert_int_equal(open_with(&e->rx, sealed, opened, tag_bytes), 0);
 	assert_memory_equal(opened, text, sizeof(text));
-	assert_int_equal(aead_open(&e->tx, nonce, nonce, sizeof(nonce), sealed, sizeof(text), opened, tag_bytes), -EBADMSG);
+	assert_int_equal(open_with(&e->tx, sealed, opened, tag_bytes), -EBADMSG);
 	aead_seal(&e->tx, nonce, nonce, sizeof(nonce), text, sizeof(text), sealed, tag_bytes);
 	assert_int_equal(aead_key_set(k, raw.server_to_client), 0);
-	assert_int_equal(aead_open(k, nonce, nonce, sizeof(nonce), sealed, sizeof(text), opened, tag_bytes), 0);
+	assert_int_equal(open_with(k, sealed, opened, tag_bytes), 0);
 	aead_key_clear(k);
 	free(k);
 }

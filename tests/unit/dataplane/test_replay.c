@@ -98,7 +98,8 @@ end_of_the_number_space(void **state)
 	assert_false(replay_fresh(&w, 1));
 }
 
-/* Loss, reordering, duplication and jumps: nothing is taken twice, nothing fresh inside the window is refused. */
+/* Loss, reordering, duplication and jumps: nothing is taken twice, nothing fresh inside the window is
+ * refused. */
 static void
 random_against_model(void **state)
 {

@@ -39,7 +39,7 @@ set_user(struct tables *t, user_id_t user, uint64_t version)
 	c.user.away = version % 2;
 	c.user.live_count = 1 + version % USER_SESSIONS_MAX;
 	for (unsigned i = 0; i < c.user.live_count; i++)
-		c.user.live[i] = (struct live_session){.sid = version << 8 | i, .device = ~(version << 8 | i) ^ user};
+		c.user.live[i] = (struct live_session){version << 8 | i, ~(version << 8 | i) ^ user};
 	return tables_apply(t, &c);
 }
 
@@ -68,13 +68,17 @@ del_user(struct tables *t, user_id_t user)
 static int
 set_verdict(struct tables *t, user_id_t from, user_id_t to, enum verdict v)
 {
-	return tables_apply(t, &(struct cell){.type = TABLE_VERDICT_SET, .verdict = {.from = from, .to = to, .verdict = v}});
+	struct cell c = {.type = TABLE_VERDICT_SET, .verdict = {.from = from, .to = to, .verdict = v}};
+
+	return tables_apply(t, &c);
 }
 
 static int
 del_verdict(struct tables *t, user_id_t from, user_id_t to)
 {
-	return tables_apply(t, &(struct cell){.type = TABLE_VERDICT_DEL, .verdict = {.from = from, .to = to}});
+	struct cell c = {.type = TABLE_VERDICT_DEL, .verdict = {.from = from, .to = to}};
+
+	return tables_apply(t, &c);
 }
 
 static void
@@ -223,7 +227,8 @@ full_verdict_table_evicts(void **state)
 		assert_true(tables_verdict_count(t) <= CONVERSATIONS);
 	}
 	assert_int_equal(tables_verdict_count(t), CONVERSATIONS);
-	/* At random, not the newest and not by place: after one turnover in the mean 1/e of those before are left. */
+	/* At random, not the newest and not by place: after one turnover in the mean 1/e of those before
+	 * are left. */
 	for (user_id_t to = 3 * CONVERSATIONS + 1; to <= 4 * CONVERSATIONS; to++)
 		old += tables_verdict(t, 1, to) != VERDICT_NONE;
 	assert_in_range(old, CONVERSATIONS / 6, CONVERSATIONS * 3 / 5);
@@ -233,6 +238,12 @@ full_verdict_table_evicts(void **state)
 		old += tables_verdict(t, 1, to) != VERDICT_NONE;
 	assert_in_range(old, 0, CONVERSATIONS / 10);
 	tables_free(t);
+}
+
+static user_id_t
+rotated(user_id_t u, unsigned by)
+{
+	return by == 0 ? u : u << by | u >> (64 - by);
 }
 
 /* A client writes any `to` it likes: patterns that a weak hash would pile up. */
@@ -245,9 +256,9 @@ chosen_keys_fill_the_table(void **state)
 		unsigned found = 0;
 
 		for (user_id_t i = 1; i <= CONVERSATIONS; i++)
-			assert_int_equal(set_verdict(t, 9, i << shift | i >> 1 >> (63 - shift), VERDICT_UNKNOWN_USER), 0);
+			assert_int_equal(set_verdict(t, 9, rotated(i, shift), VERDICT_UNKNOWN_USER), 0);
 		for (user_id_t i = 1; i <= CONVERSATIONS; i++)
-			found += tables_verdict(t, 9, i << shift | i >> 1 >> (63 - shift)) == VERDICT_UNKNOWN_USER;
+			found += tables_verdict(t, 9, rotated(i, shift)) == VERDICT_UNKNOWN_USER;
 		assert_int_equal(found, CONVERSATIONS);
 		tables_free(t);
 	}
@@ -540,7 +551,8 @@ write_step(struct tables *t, uint64_t step)
 	tables_reclaim(t);
 }
 
-/* A reader that is off its CPU holds back what the writer replaced, and the spare slots end at 1,024: let every reader come round. */
+/* A reader that is off its CPU holds back what the writer replaced, and the spare slots end at 1,024: let
+ * every reader come round. */
 static void
 await_round(struct reader *r)
 {
@@ -564,7 +576,8 @@ readers_beside_the_writer(void **state)
 		assert_int_equal(set_verdict(t, u, u + 1, VERDICT_ALLOWED), 0);
 	}
 	for (uint32_t i = 0; i < 2; i++) {
-		readers[i] = (struct reader){.tables = t, .stop = &stop, .running = &running, .worker = i, .random = 77 + i};
+		readers[i] = (struct reader){
+			.tables = t, .stop = &stop, .running = &running, .worker = i, .random = 77 + i};
 		assert_int_equal(pthread_create(&readers[i].thread, NULL, reader_main, &readers[i]), 0);
 	}
 	while (atomic_load(&running) < 2)

@@ -22,7 +22,7 @@ struct object {
 	uint64_t fired_at; /* 0: not yet */
 	struct timer_node timer;
 	uint32_t fired;
-	uint64_t promised; /* model: must have fired when an unhindered advance reaches this, NEVER: need not */
+	uint64_t promised; /* model: an unhindered advance that reaches this fires it; NEVER: need not */
 };
 
 struct fixture {
@@ -48,7 +48,8 @@ draw(struct fixture *f, uint64_t below)
 static void
 fixture_init(struct fixture *f, uint32_t capacity, uint64_t now)
 {
-	*f = (struct fixture){.capacity = capacity, .now = now, .random = 0x1234567, .refile_at_fire = TIMER_NONE};
+	*f = (struct fixture){
+		.capacity = capacity, .now = now, .random = 0x1234567, .refile_at_fire = TIMER_NONE};
 	f->objects = calloc(capacity, sizeof(*f->objects));
 	assert_non_null(f->objects);
 	for (uint32_t i = 0; i < capacity; i++) {
@@ -138,10 +139,12 @@ static void
 fires_in_its_tick(void **state)
 {
 	/* Around the edges of every level, from a start that lies badly, too. */
-	static const uint64_t starts[] = {0, 1, 63 * TICK, 63 * TICK + 999, 64 * TICK, 4095 * TICK, 4096 * TICK, 262143 * TICK,
-					  (SPAN - 1) * TICK, SPAN * TICK, UINT64_C(1) << 50};
-	static const uint64_t ahead[] = {1, 2, 62, 63, 64, 65, 127, 128, 4031, 4032, 4095, 4096, 4097, 8191, 8192, 262143, 262144, 262145,
-					 SPAN - 262145, SPAN - 262144, SPAN - 1, SPAN, SPAN + 1, 3 * SPAN};
+	static const uint64_t starts[] = {
+		0, 1, 63 * TICK, 63 * TICK + 999, 64 * TICK, 4095 * TICK, 4096 * TICK, 262143 * TICK,
+		(SPAN - 1) * TICK, SPAN * TICK, UINT64_C(1) << 50};
+	static const uint64_t ahead[] = {
+		1, 2, 62, 63, 64, 65, 127, 128, 4031, 4032, 4095, 4096, 4097, 8191, 8192, 262143, 262144, 262145,
+		SPAN - 262145, SPAN - 262144, SPAN - 1, SPAN, SPAN + 1, 3 * SPAN};
 	struct fixture f;
 
 	(void)state;
