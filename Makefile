@@ -15,7 +15,7 @@ FUZZ_SECONDS ?= 60
 build:
 	@config/packages.sh build
 	@test -f $(BUILD)/build.ninja || meson setup $(BUILD)
-	@ninja -C $(BUILD)
+	@ninja -C $(BUILD) programs
 
 run: build
 	@exec $(BUILD)/rookery run $(ARGS)
