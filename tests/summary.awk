@@ -5,6 +5,13 @@
 # from running has failed. problems: failures outside of these logs. The JSON comes first: it knows time-outs
 # and skips; the text has the output as it was.
 
+# "test:         rookery:unit / shared/wire": the suites stand before a name when there are several.
+function bare(text) {
+	sub(/^test: */, "", text)
+	sub(/^.* \/ /, "", text)
+	return text
+}
+
 function finish(    seen, key, i) {
 	if (name == "")
 		return
@@ -45,7 +52,7 @@ BEGIN {
 
 FILENAME ~ /\.json$/ {
 	if (match($0, /"name": "[^"]*"/)) {
-		n = substr($0, RSTART + 9, RLENGTH - 10)
+		n = bare(substr($0, RSTART + 9, RLENGTH - 10))
 		if (match($0, /"result": "[A-Z]*"/))
 			result[label ":" n] = substr($0, RSTART + 11, RLENGTH - 12)
 	}
@@ -59,7 +66,7 @@ FNR == 1 || /^=+ [0-9]+\/[0-9]+ =+$/ {
 }
 
 head && /^test: / {
-	name = $2
+	name = bare($0)
 	ok = not_ok = skips = lines = status77 = 0
 	plan = -1
 	cases = status = ""
