@@ -102,6 +102,15 @@ probe(struct worker *w, session_id_t sid, uint8_t port, const struct endpoint *p
 		session_probe(w, s, &to);
 }
 
+static void
+datagram(struct worker *w, const struct cell *c)
+{
+	struct packet_info to = {.port = c->datagram.port, .local = c->datagram.local, .peer = c->datagram.peer};
+
+	if (c->length <= WIRE_DATAGRAM_MAX)
+		output_datagram(w, &to, c->data, c->length);
+}
+
 static bool
 cell_act(struct worker *w, const struct cell *c)
 {
@@ -118,7 +127,7 @@ cell_act(struct worker *w, const struct cell *c)
 		session_del(w, &c->session_del);
 		break;
 	case INJECT_DATAGRAM:
-		output_datagram(w, &(struct packet_info){.port = c->datagram.port, .peer = c->datagram.peer}, c->data, c->length);
+		datagram(w, c);
 		break;
 	case INJECT_FRAME:
 		return relay_control_frame(w, &c->frame, c->data, c->length);

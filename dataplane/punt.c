@@ -28,7 +28,7 @@ punt_login(struct worker *w, const struct rte_mbuf *m)
 	c = cell_open(w, w->login_ring, PUNT_LOGIN, rte_pktmbuf_mtod(m, const void *), rte_pktmbuf_data_len(m));
 	if (c == NULL)
 		return false;
-	c->datagram = (struct cell_datagram){.port = info->port, .peer = info->peer};
+	c->datagram = (struct cell_datagram){.port = info->port, .local = info->local, .peer = info->peer};
 	ring_publish(w->login_ring);
 	return true;
 }

@@ -303,6 +303,8 @@ data_receive(struct worker *w, const struct wire_data *d, struct rte_mbuf *m)
 		s->flags |= SESSION_FLAG_HEARD;
 	if (newest && (!endpoint_equal(&s->peer, &from->peer) || s->port != from->port))
 		path_challenge(w, s, from);
+	else if (newest)
+		s->local = from->local;
 	drop(w, m, frames(w, s, from, rte_pktmbuf_mtod_offset(m, const uint8_t *, WIRE_DATA_HEADER), (size_t)length));
 }
 

@@ -143,6 +143,7 @@ struct cell_stale {
 
 struct cell_datagram {
 	uint8_t port;
+	uint8_t local; /* which of the port's addresses it came to, and the answer leaves from */
 	struct endpoint peer;
 	/* data: the datagram (PUNT_LOGIN, INJECT_DATAGRAM) */
 };
