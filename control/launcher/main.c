@@ -88,7 +88,7 @@ take_locks(struct launcher *l)
 static void
 leave_nothing(struct launcher *l)
 {
-	static const char *const names[] = {"control.sock", "doorbell.sock", "rings.shm"};
+	static const char *const names[] = {"control.sock", "doorbell.sock", "rings.shm", "dataplane.lock"};
 	char path[PATH_MAX];
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (config_runtime_path(l->config, names[i], path, sizeof(path)))
