@@ -196,6 +196,8 @@ uint32_t server_timers(struct server *s);
 void password_job_run(struct password_job *job);
 /* Loop thread: the job is back. Takes effect in the next server_batch. */
 void server_password_done(struct server *s, struct password_job *job);
+/* Loop thread, instead of server_password_done when the program ends: whoever waits is told. */
+void server_password_cancel(struct server *s, struct password_job *job);
 
 /* Invariants between all tables in memory; for tests, after each step. NULL, or what is wrong. */
 const char *server_check(const struct server *s);

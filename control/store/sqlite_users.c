@@ -282,6 +282,15 @@ store_device_seen(struct store *st, device_id_t id, uint64_t now_ms)
 }
 
 int
+store_device_del(struct store *st, device_id_t id)
+{
+	sqlite3_stmt *q = statement(st, STATEMENT_DEVICE_DEL, "DELETE FROM devices WHERE id = ?");
+
+	bind_u64(q, 1, id);
+	return statement_run(st, q);
+}
+
+int
 store_devices(struct store *st, user_id_t user, struct store_device **out)
 {
 	sqlite3_stmt *q = statement(st, STATEMENT_DEVICES, "SELECT " DEVICE_COLUMNS

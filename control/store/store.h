@@ -115,6 +115,8 @@ int store_device_by_key(struct store *st, const uint8_t key[32], struct store_de
 int store_device_by_id(struct store *st, device_id_t id, struct store_device *d);         /* or -ENOENT */
 int store_device_login(struct store *st, device_id_t id, uint64_t timestamp, uint64_t now_ms, const char *name);
 int store_device_seen(struct store *st, device_id_t id, uint64_t now_ms);
+/* With its session and waiting messages. */
+int store_device_del(struct store *st, device_id_t id);
 /* In the order of ids. Returns the count. */
 int store_devices(struct store *st, user_id_t user, struct store_device **out);
 

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Inside of the server: what its rooms share. The way of an event:
+ *
+ *     server_batch (server.c) -> the room of its type: login.c, requests.c (-> accounts.c, buddies.c, presence.c),
+ *     sessions.c, offline.c, verdicts.c -> effects (effects.c) -> output.c -> rings
+ *
+ * A handler reads and changes the store and decides; whatever it wants to do to the server's memory or to tell the
+ * dataplane it leaves as an effect. Effects run in order after the commit. If the commit fails, their undo functions run
+ * and the same cells are handled once more with a store that takes no changes: what only reads is answered, the rest is refused
+ * (fail functions). So nothing is ever announced that is not on disk, and memory never runs ahead of it.
+ *
+ * Handlers return 0 or a negative errno of the store; any error makes the batch fail.
+ */
+#ifndef ROOKERY_CONTROL_CORE_H
+#define ROOKERY_CONTROL_CORE_H
+
+#include "map.h"
+#include "server.h"
+#include "store/store.h"
+
+#include "shared/rookery.pb-c.h"
+
+#define RECENT_MS (UINT64_C(30) * 24 * 3600 * 1000) /* a device not seen for longer gets no copies */
+#define LOGIN_CACHE 1024
+#define REQUEST_CACHE 8
+#define REQUEST_FRAGMENTS_MAX 8
+#define PUMP_WINDOW 32
+#define PUMP_RETRY_MS 5000
+#define STORE_RETRY_MS 250   /* after a failure the store is left alone for so long */
+#define PASSWORD_QUEUE_MAX 256
+#define PASSWORD_TRIES_MAX 5 /* wrong passwords in one restricted session */
+#define PASSWORD_MAX 256
+
+/* ---- counters of control, for rookctl stats ------------------------------------------ */
+
+#define CONTROL_COUNTERS(C)                                                                \
+	C(cells, "cells from the dataplane")                                               \
+	C(cells_invalid, "cells that were malformed or named an unknown worker")           \
+	C(cells_orphaned, "cells of sessions that ended meanwhile")                        \
+	C(batches, "batches of cells handled in one transaction")                          \
+	C(batches_failed, "batches rolled back because the store was not available")       \
+	C(backlogged, "cells that waited because a ring to the dataplane was full")        \
+	C(logins, "logins with an enrolled device")                                        \
+	C(logins_restricted, "logins with an unknown device")                              \
+	C(logins_repeated, "retransmitted logins answered again")                          \
+	C(logins_replayed, "logins refused: timestamp not new")                            \
+	C(logins_refused, "logins refused: wrong user or no room")                         \
+	C(logins_bad, "logins that were not for this key, forged or malformed")            \
+	C(requests, "requests")                                                            \
+	C(requests_repeated, "retransmitted requests answered again or still in work")     \
+	C(requests_malformed, "requests that could not be read")                           \
+	C(requests_unavailable, "requests refused because the store was not available")    \
+	C(accounts, "accounts registered")                                                 \
+	C(passwords_wrong, "wrong passwords")                                              \
+	C(passwords_slowed, "requests slowed down: too many passwords being hashed")       \
+	C(verdicts, "conversation verdicts given")                                         \
+	C(messages_stored, "messages committed, one per waiting device")                   \
+	C(messages_duplicate, "messages that were stored already")                         \
+	C(messages_not_stored, "messages not confirmed: store not available or queue full") \
+	C(messages_delivered, "stored messages acknowledged by their device")              \
+	C(messages_failed, "stored messages not acknowledged in time, tried again")        \
+	C(messages_expired, "stored messages dropped by age")                              \
+	C(notifications, "notifications sent, one per session")                            \
+	C(sessions_ended, "sessions ended for any reason")                                 \
+	C(stale, "packets of an earlier epoch")                                            \
+	C(stale_forged, "packets of an earlier epoch with a wrong tag")
+
+enum control_counter {
+#define CONTROL_COUNTER(name, text) CONTROL_##name,
+	CONTROL_COUNTERS(CONTROL_COUNTER)
+#undef CONTROL_COUNTER
+	CONTROL_COUNTER_COUNT
+};
+
+#define COUNT(s, name) ((s)->counters[CONTROL_##name]++)
+
+/* ---- memory -------------------------------------------------------------------------- */
+
+struct user;
+struct pump;
+struct requests;
+
+struct session {
+	session_id_t sid;
+	struct user *user;  /* NULL: restricted */
+	struct session *user_next;
+	device_id_t device;
+	uint8_t key[32];
+	uint8_t ephemeral[32];
+	struct session_secret secret;
+	uint64_t instance;
+	uint64_t login_ms;
+	uint64_t login_timestamp;
+	uint64_t deadline_ms; /* restricted: end of its life (monotonic) */
+	uint64_t probed_ms;   /* last PING for a stale packet */
+	struct endpoint peer;
+	uint8_t port;
+	uint8_t status;       /* enum Status */
+	uint8_t password_tries;
+	bool heard;
+	bool password_busy;   /* one password at a time */
+	bool resync;          /* provisioned again: what it missed is sent once it is heard */
+	char device_name[STORE_DEVICE_NAME_MAX + 1];
+	struct pump *pump;        /* full sessions */
+	struct requests *requests; /* NULL until the first */
+	struct session *restricted_next; /* list of restricted sessions, oldest first */
+};
+
+/* A user with at least one live session. */
+struct user {
+	user_id_t id;
+	char name[STORE_NAME_MAX + 1];
+	char text[STORE_TEXT_MAX + 1];
+	struct session *sessions; /* newest first */
+	uint32_t session_count;
+	uint8_t shown;            /* status that buddies were told */
+	char shown_text[STORE_TEXT_MAX + 1];
+	uint64_t version;         /* of that */
+};
+
+/* Slots of one worker: generation of the last session in each, and which are free, first freed first used. */
+struct slots {
+	uint32_t *generation;
+	uint32_t *free;     /* ring of sessions_per_worker entries */
+	uint32_t free_head;
+	uint32_t free_count;
+};
+
+struct login_entry {
+	uint8_t key[32];
+	uint8_t ephemeral[32];
+	uint16_t length; /* 0: the reply is not committed yet */
+	uint8_t reply[STORE_REPLY_MAX];
+};
+
+/* What is queued for a ring that is full. */
+struct backlog {
+	struct backlog_cell *head, *tail;
+	uint64_t count;
+};
+
+/* A change that must reach the store but that nobody waits for: written with the next transaction that succeeds. */
+enum lazy_kind { LAZY_MESSAGE_DEL, LAZY_EVENT_DEL, LAZY_SESSION_DEL, LAZY_DEVICE_SEEN, LAZY_PEER };
+struct lazy {
+	enum lazy_kind kind;
+	uint64_t a, b;
+};
+
+/* Work that is not a cell: finished passwords, admin operations. run is a handler; fail gives the bad news when the store
+ * was not available. Either way free is called afterwards. */
+struct operation {
+	int (*run)(struct server *s, struct operation *op);
+	void (*fail)(struct server *s, struct operation *op, int rc);
+	void (*free)(struct operation *op);
+	struct operation *next;
+};
+
+struct effects {
+	uint8_t *data;
+	size_t used;
+	size_t capacity;
+	bool failed; /* out of memory: the batch must fail */
+};
+
+struct server {
+	const struct config *config;
+	struct store *store;
+	struct handshake_keypair key;
+	struct server_io io;
+	uint64_t now_ms, wall_ms, started_ms;
+
+	/* the dataplane */
+	bool attached, ready;
+	uint64_t boot, instance, barrier;
+	uint32_t workers, sessions_per_worker;
+	const struct ipc *ipc;
+	uint32_t dataplane_pid;
+	struct slots *slots; /* [workers] */
+
+	struct map sessions; /* sid -> session */
+	struct map devices;  /* device id -> its full session */
+	struct map users;    /* user id -> user */
+	struct session *restricted, **restricted_tail;
+	uint32_t restricted_count;
+
+	struct login_entry *logins; /* LOGIN_CACHE replies, the oldest is overwritten */
+	uint64_t login_tags[LOGIN_CACHE]; /* first bytes of each ephemeral key, to find it quickly */
+	uint32_t login_next;
+
+	struct effects effects;
+	bool staging; /* a handler runs: cells and changes become effects */
+	struct backlog backlog[SERVER_RING_TABLE + 1];
+	uint64_t backlog_total;
+
+	struct lazy *lazy;
+	uint32_t lazy_count, lazy_capacity;
+	struct operation *operations, **operations_tail;
+
+	/* passwords */
+	struct password_job *password_queue, **password_tail;
+	uint32_t password_waiting, password_running;
+
+	uint64_t version;          /* last version given to a presence or buddy event */
+	uint64_t store_retry_ms;   /* the store failed: not before this */
+	bool store_ok;
+	char store_error[160];
+	uint64_t expire_ms;        /* next look for old messages */
+	bool expire_due;
+	uint64_t pump_ms;          /* next look for failed deliveries; UINT64_MAX: none */
+	uint64_t counters[CONTROL_COUNTER_COUNT];
+};
+
+/* ---- effects.c ------------------------------------------------------------------------ */
+
+typedef void (*effect_fn)(struct server *s, void *data);
+
+/* Leaves an effect with a copy of data; undo may be NULL. Not staging: run runs at once. */
+void effect_add(struct server *s, effect_fn run, effect_fn undo, const void *data, size_t size);
+void effects_run(struct server *s);
+void effects_undo(struct server *s);
+void effects_free(struct server *s);
+
+void lazy_add(struct server *s, enum lazy_kind kind, uint64_t a, uint64_t b);
+/* Inside a transaction. */
+int lazy_write(struct server *s);
+void operation_add(struct server *s, struct operation *op);
+
+/* ---- output.c ------------------------------------------------------------------------- */
+
+/* Clears everything of a cell but its data. */
+void cell_init(struct cell *c, enum cell_type type);
+/* To the ring of a worker or SERVER_RING_TABLE: an effect while a handler runs, otherwise at once. */
+void emit(struct server *s, uint32_t ring, const struct cell *c);
+/* A reliable frame to one session. token 0: no outcome wanted. */
+void emit_frame(struct server *s, session_id_t sid, uint64_t token, const struct frame *f);
+void backlog_clear(struct server *s);
+
+/* ---- provision.c ---------------------------------------------------------------------- */
+
+/* The sessions of the store into memory; instance and boot. */
+int provision_load(struct server *s);
+
+/* ---- login.c -------------------------------------------------------------------------- */
+
+int login_handle(struct server *s, const struct cell *c);
+void login_fail(struct server *s, const struct cell *c);
+
+/* ---- sessions.c ----------------------------------------------------------------------- */
+
+struct session *session_get(const struct server *s, session_id_t sid);
+struct user *user_get(const struct server *s, user_id_t id);
+/* A free slot of the worker, or SESSION_ID_NONE. slot_release gives one back that was never used. */
+session_id_t slot_take(struct server *s, uint32_t worker);
+void slot_release(struct server *s, session_id_t sid);
+int slots_new(struct server *s, uint32_t workers, uint32_t sessions_per_worker);
+void slots_free(struct server *s);
+/* Takes over a malloced session whose slot is taken. With user != NULL it becomes that user's. -ENOMEM: untouched. */
+int session_insert(struct server *s, struct session *n, const struct store_user *user);
+/* A restricted session becomes the user's. */
+int session_promote(struct server *s, struct session *n, const struct store_user *user, device_id_t device);
+/* Ends it in memory, frees its slot, tells buddies; its row goes lazily. close_reason 0: the worker knows already;
+ * otherwise it is told, with a CLOSE to the client. */
+void session_end(struct server *s, struct session *n, uint8_t close_reason, bool tell_worker);
+/* INJECT_SESSION_DEL. */
+void session_tell_end(struct server *s, session_id_t sid, uint8_t reason);
+/* All of a user but `except`. Returns how many. */
+uint32_t sessions_end_user(struct server *s, user_id_t user, session_id_t except, uint8_t reason);
+uint16_t session_epoch(const struct server *s, const struct session *n);
+void session_provision(struct server *s, const struct session *n, bool probe);
+/* TABLE_USER_SET or _DEL for what is true now. */
+void user_publish(struct server *s, user_id_t id);
+/* Fills live, live_count, away. */
+void user_location(struct server *s, user_id_t id, uint8_t *away, uint8_t *count, struct live_session live[USER_SESSIONS_MAX]);
+int session_event_handle(struct server *s, const struct cell *c);
+void session_event_fail(struct server *s, const struct cell *c);
+int stale_handle(struct server *s, const struct cell *c);
+void session_free(struct session *n);
+
+/* ---- requests.c ----------------------------------------------------------------------- */
+
+int request_handle(struct server *s, const struct cell *c);
+void request_fail(struct server *s, const struct cell *c);
+/* Answers request number of a session (an effect); the answer is remembered. */
+void respond(struct server *s, session_id_t sid, uint32_t number, const Rookery__Response *response);
+void respond_code(struct server *s, session_id_t sid, uint32_t number, Rookery__Code code, const char *text);
+/* At once, not as an effect. true: now marked as in work; false: it was already. */
+bool request_mark(struct server *s, struct session *n, uint32_t number);
+void requests_free(struct requests *r);
+
+/* What a request handler gets. */
+struct request {
+	struct session *session;
+	session_id_t sid;
+	uint32_t number;
+	struct user *user; /* NULL: restricted */
+};
+
+/* ---- password.c ------------------------------------------------------------------------ */
+
+enum password_kind {
+	PASSWORD_HASH,   /* new_password into hash */
+	PASSWORD_VERIFY, /* password against hash */
+	PASSWORD_CHANGE, /* both */
+};
+
+/* op.run is called when it is done; op.free is set by password_job_new. */
+struct password_job {
+	struct operation op;
+	struct password_job *next;
+	enum password_kind kind;
+	char password[PASSWORD_MAX + 1];
+	char new_password[PASSWORD_MAX + 1];
+	char hash[STORE_HASH_MAX];
+	unsigned passes, memory_kib;
+	int result; /* 0, -EACCES: wrong password, -ENOMEM */
+	/* whom it is for: a request, or an operator */
+	session_id_t sid;
+	uint32_t number;
+	struct store_user user; /* name; id and text where known */
+	char device_name[STORE_DEVICE_NAME_MAX + 1];
+	uint8_t status;
+	char text[STORE_TEXT_MAX + 1];
+	server_done_fn done;
+	void *done_arg;
+};
+
+bool password_acceptable(const char *password);
+struct password_job *password_job_new(const struct server *s, enum password_kind kind);
+void password_job_free(struct password_job *job);
+/* Is the queue full? */
+bool password_full(const struct server *s);
+void password_start(struct server *s, struct password_job *job);
+
+/* ---- accounts.c ------------------------------------------------------------------------ */
+
+int account_register(struct server *s, const struct request *r, const Rookery__Register *b);
+int account_enrol(struct server *s, const struct request *r, const Rookery__Enrol *b);
+int account_change_password(struct server *s, const struct request *r, const Rookery__ChangePassword *b);
+int account_search(struct server *s, const struct request *r, const Rookery__SearchUser *b);
+int account_resolve(struct server *s, const struct request *r, const Rookery__ResolveUser *b);
+
+/* Evicts a device of the user if there is no room for one more. 0, -EDQUOT when none may go. */
+int device_make_room(struct server *s, user_id_t user);
+
+/* ---- names.c --------------------------------------------------------------------------- */
+
+/* Lower case into out[STORE_NAME_MAX + 1]; false when it is no name. */
+bool name_fold(char *out, const char *name);
+/* UTF-8 of at most max bytes; control characters become spaces. false: malformed or too long (out is then ""). */
+bool text_clean(char *out, const char *text, size_t max);
+const char *status_name(int status);
+
+/* ---- buddies.c -------------------------------------------------------------------------- */
+
+int buddy_add(struct server *s, const struct request *r, const Rookery__AddBuddy *b);
+int buddy_answer(struct server *s, const struct request *r, const Rookery__AnswerBuddy *b);
+int buddy_delete(struct server *s, const struct request *r, const Rookery__DeleteBuddy *b);
+int buddy_block(struct server *s, const struct request *r, const Rookery__SetBlock *b);
+int buddy_list(struct server *s, const struct request *r, const Rookery__ListBuddies *b);
+int buddy_set(struct server *s, const struct request *r, const Rookery__SetBuddy *b);
+/* The user goes for good: who was a buddy is told. Handler. */
+int buddies_user_removed(struct server *s, const struct store_user *u);
+/* Verdict of a pair as the store has it now. */
+int verdict_of(struct server *s, user_id_t from, user_id_t to, enum verdict *out);
+int verdict_handle(struct server *s, const struct cell *c);
+
+/* ---- presence.c ------------------------------------------------------------------------- */
+
+int presence_set(struct server *s, const struct request *r, const Rookery__SetPresence *b);
+/* What buddies see now: best of the user's sessions. */
+uint8_t presence_visible(const struct user *u);
+/* Tells buddies who are online if it changed. */
+void presence_changed(struct server *s, struct user *u);
+/* The last session of the user ended. */
+void presence_gone(struct server *s, const struct user *u);
+/* What `viewer` may know of `of`, to all sessions of viewer. hidden: offline, whatever is true. */
+void presence_tell(struct server *s, user_id_t viewer, user_id_t of, const char *of_name, bool hidden);
+/* Fills n for what is true of user id now; strings point into the user or name. */
+void presence_fill(struct server *s, Rookery__Presence *n, user_id_t id, const char *name, bool hidden);
+/* An encoded NOTIFY to many sessions. */
+void notify(struct server *s, const session_id_t *sids, uint32_t count, const Rookery__Notification *n);
+uint64_t version_next(struct server *s);
+
+/* ---- offline.c -------------------------------------------------------------------------- */
+
+int store_handle(struct server *s, const struct cell *c);
+void store_fail(struct server *s, const struct cell *c);
+int delivered_handle(struct server *s, const struct cell *c);
+void delivered_fail(struct server *s, const struct cell *c);
+int fetch_stored(struct server *s, const struct request *r, const Rookery__FetchStored *b);
+
+/* ---- pump.c ----------------------------------------------------------------------------- */
+
+struct pump *pump_new(void);
+void pump_free(struct pump *p);
+uint32_t pump_outstanding(const struct pump *p);
+/* Starts what a session is to get: snapshot of buddies' presence (if presence), pending requests, events, messages, then Synced
+ * (if login). Restarts a pump whose outstanding deliveries are gone. */
+void pump_start(struct server *s, struct session *n, bool presence, bool login);
+/* What was in flight is gone with its dataplane: nothing more until pump_start. */
+void pump_reset(struct pump *p);
+/* Something was stored for its device. */
+void pump_kick(struct server *s, struct session *n);
+void pump_event(struct server *s, struct session *n, const struct store_event *e);
+/* Outcome of a token. Returns true when the pump knew it. */
+bool pump_result(struct server *s, struct session *n, uint64_t token, bool acked);
+/* Answers the request once all that is stored now, but for the (device, id) pairs named, was acknowledged. */
+void pump_fetch(struct server *s, struct session *n, uint32_t request, const uint64_t *devices, const uint64_t *ids, size_t count);
+/* Sends failed ones again; sets s->pump_ms. */
+void pump_timers(struct server *s);
+const char *pump_check(const struct pump *p);
+
+#define TOKEN_EVENT (UINT64_C(1) << 62)
+#define TOKEN_PRESENCE (UINT64_C(1) << 63)
+
+#endif

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "loop_rings.h"
+
+#include "shared/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WATCH_MS 100
+#define JOIN_MS 50
+#define SILENT_MS 2000
+#define REFUSED_MS 5000
+
+/* Cells of one batch. A LOGIN costs about 0.2 ms of public-key operations, so few of them at a time: events wait meanwhile. */
+#define EVENTS_MAX 512
+#define REQUESTS_MAX 256
+#define LOGINS_MAX 32
+
+_Static_assert(EVENTS_MAX + REQUESTS_MAX + LOGINS_MAX <= RINGS_BATCH_MAX, "a batch fits");
+
+int
+rings_init(struct rings *r, const char *path, const uint8_t public_key[32])
+{
+	memset(r, 0, sizeof(*r));
+	r->ipc.fd = -1;
+	memcpy(r->public_key, public_key, sizeof(r->public_key));
+	r->path = strdup(path);
+	r->cells = calloc(RINGS_BATCH_MAX, sizeof(*r->cells));
+	return r->path == NULL || r->cells == NULL ? -ENOMEM : 0;
+}
+
+static void
+rings_leave(struct rings *r)
+{
+	if (!r->joined)
+		return;
+	atomic_store_explicit(&r->ipc.header->control_alive, 0, memory_order_release);
+	ipc_leave(&r->ipc);
+	r->joined = r->attached = r->ready = r->alive = false;
+}
+
+void
+rings_free(struct rings *r)
+{
+	rings_leave(r);
+	free(r->path);
+	free(r->cells);
+}
+
+bool
+rings_send(void *arg, uint32_t ring, const struct cell *c)
+{
+	struct rings *r = arg;
+	struct rte_ring *to;
+	struct cell *slot;
+
+	if (!r->joined)
+		return false;
+	to = ring == SERVER_RING_TABLE ? ipc_ring(&r->ipc, IPC_TABLE, 0) : ipc_ring(&r->ipc, IPC_INJECT, ring);
+	slot = ring_reserve(to);
+	if (slot == NULL)
+		return false;
+	memcpy(slot, c, cell_used(c));
+	ring_publish(to);
+	return true;
+}
+
+/* ---- cells in ------------------------------------------------------------------------ */
+
+struct take {
+	struct rte_ring *ring;
+	uint32_t count;
+};
+
+static uint32_t
+ring_take(struct rings *r, struct take *t, uint32_t have, uint32_t max)
+{
+	const struct cell *c;
+
+	while (t->count < max && (c = ring_peek(t->ring, t->count)) != NULL) {
+		r->cells[have++] = c;
+		t->count++;
+	}
+	return have;
+}
+
+/* Each worker gets its share of the class; who comes first changes from batch to batch. */
+static uint32_t
+class_take(struct rings *r, enum ipc_ring kind, uint32_t have, uint32_t max, struct take *takes)
+{
+	uint32_t workers = r->ipc.header->workers;
+	uint32_t share = max / workers == 0 ? 1 : max / workers;
+	uint32_t end = have + max;
+
+	for (uint32_t i = 0; i < workers; i++) {
+		uint32_t w = (r->turn + i) % workers;
+
+		takes[w] = (struct take){.ring = ipc_ring(&r->ipc, kind, w)};
+		if (have < end)
+			have = ring_take(r, &takes[w], have, share < end - have ? share : end - have);
+	}
+	return have;
+}
+
+uint32_t
+rings_drain(struct rings *r)
+{
+	struct take takes[3][SESSION_WORKERS_MAX];
+	uint32_t workers, have = 0;
+	bool events, requests;
+
+	if (!r->joined || !r->attached)
+		return 0;
+	workers = r->ipc.header->workers;
+	events = server_accepts(r->server, true);
+	requests = server_accepts(r->server, false);
+	memset(takes, 0, sizeof(takes));
+	if (events)
+		have = class_take(r, IPC_EVENT, have, EVENTS_MAX, takes[0]);
+	if (requests) {
+		have = class_take(r, IPC_REQUEST, have, REQUESTS_MAX, takes[1]);
+		have = class_take(r, IPC_LOGIN, have, LOGINS_MAX, takes[2]);
+	}
+	r->turn = (r->turn + 1) % workers;
+	if (have == 0)
+		return 0;
+	server_batch(r->server, r->cells, have);
+	for (unsigned k = 0; k < 3; k++) {
+		for (uint32_t w = 0; w < workers; w++) {
+			if (takes[k][w].count != 0)
+				ring_release_n(takes[k][w].ring, takes[k][w].count);
+		}
+	}
+	return have;
+}
+
+static bool
+rings_waiting(struct rings *r)
+{
+	for (uint32_t w = 0; w < r->ipc.header->workers; w++) {
+		if (server_accepts(r->server, true) && ring_used(ipc_ring(&r->ipc, IPC_EVENT, w)) != 0)
+			return true;
+		if (server_accepts(r->server, false) && (ring_used(ipc_ring(&r->ipc, IPC_REQUEST, w)) != 0 ||
+							 ring_used(ipc_ring(&r->ipc, IPC_LOGIN, w)) != 0))
+			return true;
+	}
+	return false;
+}
+
+bool
+rings_sleep(struct rings *r)
+{
+	if (!r->joined || !r->attached)
+		return true;
+	atomic_store_explicit(&r->ipc.header->control_sleeping, 1, memory_order_relaxed);
+	/* The flag before the look at the rings: whoever publishes after this look sees the flag. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!rings_waiting(r))
+		return true;
+	rings_awake(r);
+	return false;
+}
+
+void
+rings_awake(struct rings *r)
+{
+	if (r->joined)
+		atomic_store_explicit(&r->ipc.header->control_sleeping, 0, memory_order_relaxed);
+}
+
+/* ---- the file ------------------------------------------------------------------------- */
+
+static void
+rings_join(struct rings *r, uint64_t now_ms)
+{
+	struct stat st;
+	int rc;
+
+	if (r->refused_ms != 0 && now_ms < r->refused_ms + REFUSED_MS)
+		return;
+	if (stat(r->path, &st) < 0)
+		return;
+	rc = ipc_join(&r->ipc, r->path);
+	if (rc == -ENOENT || rc == -EAGAIN)
+		return;
+	if (rc < 0) {
+		/* -EPROTO has said so itself. */
+		if (rc != -EPROTO)
+			log_error("control", "cannot attach to the dataplane", "path=\"%s\" reason=\"%s\"%s", r->path,
+				  strerror(-rc), rc == -EBUSY ? " mend=\"stop the other rookery-control\"" : "");
+		r->refused_ms = now_ms;
+		return;
+	}
+	if (fstat(r->ipc.fd, &st) < 0) {
+		ipc_leave(&r->ipc);
+		return;
+	}
+	r->dev = st.st_dev;
+	r->ino = st.st_ino;
+	r->joined = true;
+	r->refused_ms = 0;
+	r->seen = 0;
+	r->seen_ms = now_ms;
+	r->ipc.header->control_pid = (uint32_t)getpid();
+}
+
+/* Is the region at the path another one by now, or none? */
+static bool
+rings_replaced(const struct rings *r)
+{
+	struct stat st;
+
+	return stat(r->path, &st) < 0 || st.st_dev != r->dev || st.st_ino != r->ino;
+}
+
+/* The old dataplane is gone, but what it had to report is still in its rings. */
+static void
+rings_abandon(struct rings *r)
+{
+	log_warning("control", "the dataplane is gone; waiting for another", "boot=%016llx",
+		    (unsigned long long)r->ipc.header->boot);
+	while (rings_drain(r) != 0)
+		;
+	server_detach(r->server);
+	rings_leave(r);
+}
+
+static void
+rings_alive(struct rings *r, uint64_t now_ms)
+{
+	uint64_t value = atomic_load_explicit(&r->ipc.header->dataplane_alive, memory_order_acquire);
+	bool alive;
+
+	if (value != r->seen) {
+		r->seen = value;
+		r->seen_ms = now_ms;
+	}
+	alive = r->seen != 0 && now_ms - r->seen_ms < SILENT_MS;
+	if (r->alive && !alive)
+		log_warning("control", "the dataplane does not answer", "pid=%u", r->ipc.header->dataplane_pid);
+	r->alive = alive;
+}
+
+static void
+rings_key(struct rings *r)
+{
+	struct ipc_header *h = r->ipc.header;
+
+	if (atomic_load_explicit(&h->server_key_set, memory_order_acquire) != 0 &&
+	    memcmp(h->server_public, r->public_key, sizeof(h->server_public)) == 0)
+		return;
+	memcpy(h->server_public, r->public_key, sizeof(h->server_public));
+	atomic_store_explicit(&h->server_key_set, 1, memory_order_release);
+}
+
+static void
+rings_ready(struct rings *r)
+{
+	uint64_t barrier;
+	bool provisioned = server_provisioned(r->server, &barrier);
+	bool ready;
+
+	/* Once ready, a backlog does not make it unready. */
+	if (!r->ready && provisioned && r->alive) {
+		rings_key(r);
+		if (atomic_load_explicit(&r->ipc.header->barrier, memory_order_acquire) == barrier) {
+			r->ready = true;
+			log_info("control", "ready", "workers=%u sessions=%u", r->ipc.header->workers,
+				 r->ipc.header->sessions_per_worker * r->ipc.header->workers);
+		}
+	}
+	ready = r->ready && r->alive;
+	server_set_ready(r->server, ready, r->alive ? &r->ipc : NULL, r->ipc.header->dataplane_pid);
+}
+
+void
+rings_watch(struct rings *r, uint64_t now_ms)
+{
+	if (now_ms < r->watch_ms)
+		return;
+	r->watch_ms = now_ms + (r->ready ? WATCH_MS : JOIN_MS);
+	if (r->joined && rings_replaced(r))
+		rings_abandon(r);
+	if (!r->joined)
+		rings_join(r, now_ms);
+	if (!r->joined)
+		return;
+	rings_alive(r, now_ms);
+	atomic_store_explicit(&r->ipc.header->control_alive, now_ms, memory_order_release);
+	/* A region that a killed dataplane left behind is not provisioned, only read. */
+	if (!r->attached && r->alive)
+		r->attached = server_attach(r->server, r->ipc.header->boot, r->ipc.header->workers,
+					    r->ipc.header->sessions_per_worker) == 0;
+	if (r->attached)
+		rings_ready(r);
+}

@@ -1,0 +1,630 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What flows to a session by itself: buddies' presence after login, buddy events, waiting messages. A window of reliable frames
+ * with tokens is kept in flight for each of the two kinds, notes and messages, so that neither a long absence nor a long
+ * buddy list floods the session, and a client that holds messages back still hears of buddies.
+ */
+#include "core.h"
+
+#include "shared/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ENTRIES_MAX 1024 /* outstanding with those that the client holds back */
+#define HELD_MAX 1024
+#define FETCH_MAX 8
+#define READ_RETRY_MS 1000
+
+/* A notification that waits or is in flight. */
+struct note {
+	struct note *next;
+	uint64_t token;
+	user_id_t peer;                /* presence of this user as it is when sent; 0: body */
+	char name[STORE_NAME_MAX + 1];
+	uint16_t length;
+	uint8_t body[];
+};
+
+struct entry {
+	uint64_t token;
+	struct note *note; /* NULL: a message, token is its seq */
+	user_id_t from;
+	device_id_t from_device;
+	message_id_t id;
+	uint64_t retry_ms; /* failed: send again then; 0: in flight */
+	bool held;         /* the client said that it has it and cannot show it yet */
+};
+
+struct fetch {
+	uint32_t request;
+	uint64_t target;
+};
+
+struct pump {
+	struct note *notes, **notes_tail;
+	struct entry *entries; /* in the order sent */
+	uint32_t count, capacity;
+	uint32_t notes_out;    /* entries with a note */
+	uint32_t messages_out; /* entries without one that are not held */
+	uint64_t after;        /* highest seq sent */
+	bool more;             /* there may be rows behind after */
+	bool syncing;          /* Synced was not said yet */
+	uint64_t login_last;   /* what it waits for */
+	uint32_t delivered;
+	uint64_t token_next;
+	struct fetch fetches[FETCH_MAX];
+	uint32_t fetch_count;
+	struct { device_id_t device; message_id_t id; } *held;
+	uint32_t held_count;
+};
+
+struct pump *
+pump_new(void)
+{
+	struct pump *p = calloc(1, sizeof(*p));
+
+	if (p != NULL)
+		p->notes_tail = &p->notes;
+	return p;
+}
+
+static void
+pump_empty(struct pump *p)
+{
+	struct note *note;
+
+	while ((note = p->notes) != NULL) {
+		p->notes = note->next;
+		free(note);
+	}
+	p->notes_tail = &p->notes;
+	for (uint32_t i = 0; i < p->count; i++)
+		free(p->entries[i].note);
+	p->count = p->notes_out = p->messages_out = 0;
+	p->after = 0;
+	p->more = true;
+}
+
+void
+pump_free(struct pump *p)
+{
+	if (p == NULL)
+		return;
+	pump_empty(p);
+	free(p->entries);
+	free(p->held);
+	free(p);
+}
+
+void
+pump_reset(struct pump *p)
+{
+	pump_empty(p);
+	p->more = false;
+}
+
+uint32_t
+pump_outstanding(const struct pump *p)
+{
+	return p == NULL ? 0 : p->count;
+}
+
+static void
+wake_at(struct server *s, uint64_t ms)
+{
+	if (ms < s->pump_ms)
+		s->pump_ms = ms;
+}
+
+/* ---- notes -------------------------------------------------------------------------- */
+
+static bool
+token_known(const struct pump *p, uint64_t token)
+{
+	for (uint32_t i = 0; i < p->count; i++) {
+		if (p->entries[i].token == token)
+			return true;
+	}
+	for (const struct note *n = p->notes; n != NULL; n = n->next) {
+		if (n->token == token)
+			return true;
+	}
+	return false;
+}
+
+static uint64_t
+token_make(struct server *s, struct pump *p)
+{
+	/* Not those of a control process before this one: its outcomes may still come in. */
+	if (p->token_next == 0)
+		p->token_next = s->wall_ms << 16;
+	return TOKEN_PRESENCE | (p->token_next++ & (TOKEN_EVENT - 1));
+}
+
+static void
+note_append(struct pump *p, struct note *n)
+{
+	n->next = NULL;
+	*p->notes_tail = n;
+	p->notes_tail = &n->next;
+}
+
+static void
+note_body(struct pump *p, uint64_t token, const Rookery__Notification *n)
+{
+	size_t len = rookery__notification__get_packed_size(n);
+	struct note *note;
+
+	if (len > NOTIFY_BODY_MAX)
+		return;
+	note = calloc(1, sizeof(*note) + len);
+	if (note == NULL)
+		return;
+	note->token = token;
+	note->length = (uint16_t)rookery__notification__pack(n, note->body);
+	note_append(p, note);
+}
+
+static void
+note_presence(struct pump *p, uint64_t token, user_id_t peer, const char *name)
+{
+	struct note *note = calloc(1, sizeof(*note));
+
+	if (note == NULL)
+		return;
+	note->token = token;
+	note->peer = peer;
+	memcpy(note->name, name, sizeof(note->name));
+	note_append(p, note);
+}
+
+static void
+note_event(struct pump *p, uint64_t token, const struct store_event *e)
+{
+	Rookery__Notification n = ROOKERY__NOTIFICATION__INIT;
+	Rookery__BuddyEvent buddy = ROOKERY__BUDDY_EVENT__INIT;
+
+	buddy.user_id = e->peer;
+	buddy.name = (char *)(uintptr_t)e->peer_name;
+	buddy.state = e->state;
+	buddy.text = (char *)(uintptr_t)e->text;
+	buddy.version = e->version;
+	n.body_case = ROOKERY__NOTIFICATION__BODY_BUDDY;
+	n.buddy = &buddy;
+	note_body(p, token, &n);
+}
+
+/* Returns false when it is not to be sent any more: no buddy now. */
+static bool
+note_send(struct server *s, const struct session *n, const struct note *note)
+{
+	struct frame f = {.type = FRAME_NOTIFY, .notify = {.body = note->body, .length = note->length}};
+	Rookery__Notification notification = ROOKERY__NOTIFICATION__INIT;
+	uint8_t body[NOTIFY_BODY_MAX];
+	Rookery__Presence presence;
+	struct store_relation r;
+
+	if (note->peer != 0) {
+		if (store_relation_get(s->store, n->user->id, note->peer, &r) < 0 ||
+		    r.state != ROOKERY__BUDDY_STATE__BUDDY_ACCEPTED)
+			return false;
+		presence_fill(s, &presence, note->peer, note->name, r.peer_blocked);
+		notification.body_case = ROOKERY__NOTIFICATION__BODY_PRESENCE;
+		notification.presence = &presence;
+		if (rookery__notification__get_packed_size(&notification) > sizeof(body))
+			return false;
+		f.notify.length = (uint16_t)rookery__notification__pack(&notification, body);
+		f.notify.body = body;
+	}
+	COUNT(s, notifications);
+	emit_frame(s, n->sid, note->token, &f);
+	return true;
+}
+
+/* ---- entries ------------------------------------------------------------------------ */
+
+static struct entry *
+entry_add(struct pump *p)
+{
+	if (p->count == p->capacity) {
+		uint32_t capacity = p->capacity == 0 ? 8 : p->capacity * 2;
+		struct entry *entries = realloc(p->entries, capacity * sizeof(*entries));
+
+		if (entries == NULL)
+			return NULL;
+		p->entries = entries;
+		p->capacity = capacity;
+	}
+	p->entries[p->count] = (struct entry){0};
+	return &p->entries[p->count++];
+}
+
+static void
+entry_remove(struct pump *p, uint32_t i)
+{
+	struct entry *e = &p->entries[i];
+
+	if (e->note != NULL)
+		p->notes_out--;
+	else if (!e->held)
+		p->messages_out--;
+	free(e->note);
+	memmove(e, e + 1, (p->count - i - 1) * sizeof(*e));
+	p->count--;
+}
+
+static void
+message_send(struct server *s, const struct session *n, const struct store_message *m)
+{
+	struct frame f = {
+		.type = FRAME_DELIVER,
+		.deliver = {
+			.flags = (uint8_t)(m->flags | MESSAGE_STORED),
+			.from = m->from,
+			.from_device = m->from_device,
+			.id = m->id,
+			.prev_delta = m->prev_delta,
+			.floor_delta = m->floor_delta,
+			.sent_at = m->sent_at,
+			.length = m->length,
+			.body = m->body,
+		},
+	};
+
+	emit_frame(s, n->sid, m->seq, &f);
+}
+
+static bool
+message_held(const struct pump *p, device_id_t device, message_id_t id)
+{
+	for (uint32_t i = 0; i < p->held_count; i++) {
+		if (p->held[i].device == device && p->held[i].id == id)
+			return true;
+	}
+	return false;
+}
+
+/* ---- flow --------------------------------------------------------------------------- */
+
+static void
+pump_notes(struct server *s, struct session *n)
+{
+	struct pump *p = n->pump;
+
+	while (p->notes != NULL && p->notes_out < PUMP_WINDOW) {
+		struct note *note = p->notes;
+		struct entry *e;
+
+		p->notes = note->next;
+		if (p->notes == NULL)
+			p->notes_tail = &p->notes;
+		e = note_send(s, n, note) ? entry_add(p) : NULL;
+		if (e == NULL) {
+			free(note);
+			continue;
+		}
+		e->token = note->token;
+		e->note = note;
+		p->notes_out++;
+	}
+}
+
+static void
+message_enter(struct server *s, struct session *n, const struct store_message *m)
+{
+	struct pump *p = n->pump;
+	struct entry *e = entry_add(p);
+
+	if (e == NULL)
+		return;
+	e->token = m->seq;
+	e->from = m->from;
+	e->from_device = m->from_device;
+	e->id = m->id;
+	e->held = message_held(p, m->from_device, m->id);
+	if (!e->held)
+		p->messages_out++;
+	p->after = m->seq;
+	message_send(s, n, m);
+}
+
+static void
+pump_messages(struct server *s, struct session *n)
+{
+	struct pump *p = n->pump;
+
+	while (p->more && p->messages_out < PUMP_WINDOW && p->count < ENTRIES_MAX) {
+		uint32_t room = PUMP_WINDOW - p->messages_out;
+		struct store_message *rows;
+		int count = store_messages(s->store, n->device, p->after, room, &rows);
+
+		if (count < 0) {
+			wake_at(s, s->now_ms + READ_RETRY_MS);
+			return;
+		}
+		for (int i = 0; i < count; i++)
+			message_enter(s, n, &rows[i]);
+		free(rows);
+		if ((uint32_t)count < room)
+			p->more = false;
+	}
+}
+
+/* Was everything up to target acknowledged? */
+static bool
+pump_settled(const struct pump *p, uint64_t target, bool but_held)
+{
+	if (p->more && p->after < target)
+		return false;
+	for (uint32_t i = 0; i < p->count; i++) {
+		const struct entry *e = &p->entries[i];
+
+		if (e->note == NULL && e->token <= target && !(but_held && e->held))
+			return false;
+	}
+	return true;
+}
+
+static void
+pump_synced(struct server *s, struct session *n)
+{
+	struct pump *p = n->pump;
+	Rookery__Notification notification = ROOKERY__NOTIFICATION__INIT;
+	Rookery__Synced synced = ROOKERY__SYNCED__INIT;
+
+	if (!p->syncing || !pump_settled(p, p->login_last, false))
+		return;
+	p->syncing = false;
+	synced.delivered = p->delivered;
+	notification.body_case = ROOKERY__NOTIFICATION__BODY_SYNCED;
+	notification.synced = &synced;
+	note_body(p, token_make(s, p), &notification);
+}
+
+static void
+pump_run(struct server *s, struct session *n)
+{
+	struct pump *p = n->pump;
+
+	pump_messages(s, n);
+	pump_synced(s, n);
+	pump_notes(s, n);
+	for (uint32_t i = 0; i < p->fetch_count;) {
+		if (!pump_settled(p, p->fetches[i].target, true)) {
+			i++;
+			continue;
+		}
+		respond_code(s, n->sid, p->fetches[i].request, ROOKERY__CODE__CODE_OK, "");
+		p->fetches[i] = p->fetches[--p->fetch_count];
+	}
+}
+
+static void
+start_relations(struct server *s, struct session *n, bool presence)
+{
+	struct store_relation *rows;
+	int count = store_relations(s->store, n->user->id, 0, 0, INT32_MAX, &rows);
+
+	for (int i = 0; i < count; i++) {
+		struct store_event e = {.peer = rows[i].peer, .state = rows[i].state};
+
+		if (rows[i].state == ROOKERY__BUDDY_STATE__BUDDY_ACCEPTED && presence) {
+			note_presence(n->pump, token_make(s, n->pump), rows[i].peer, rows[i].peer_name);
+		} else if (rows[i].state == ROOKERY__BUDDY_STATE__BUDDY_PENDING && !rows[i].blocked) {
+			memcpy(e.peer_name, rows[i].peer_name, sizeof(e.peer_name));
+			memcpy(e.text, rows[i].text, sizeof(e.text));
+			e.version = version_next(s);
+			note_event(n->pump, token_make(s, n->pump), &e);
+		}
+	}
+	if (count >= 0)
+		free(rows);
+	else
+		log_error("presence", "a session is not told of its buddies", "sid=%016llx reason=\"%s\"",
+			  (unsigned long long)n->sid, store_error(s->store));
+}
+
+void
+pump_start(struct server *s, struct session *n, bool presence, bool login)
+{
+	struct pump *p = n->pump;
+	struct store_event *events;
+	int count;
+
+	pump_empty(p);
+	if (presence || login)
+		start_relations(s, n, presence);
+	count = store_events(s->store, n->user->id, &events);
+	for (int i = 0; i < count; i++)
+		note_event(p, TOKEN_EVENT | events[i].id, &events[i]);
+	if (count >= 0)
+		free(events);
+	if (login) {
+		p->syncing = true;
+		p->delivered = 0;
+		if (store_message_last(s->store, n->device, &p->login_last) < 0)
+			p->login_last = 0;
+	}
+	pump_run(s, n);
+}
+
+void
+pump_kick(struct server *s, struct session *n)
+{
+	n->pump->more = true;
+	pump_run(s, n);
+}
+
+void
+pump_event(struct server *s, struct session *n, const struct store_event *e)
+{
+	uint64_t token = e->id == 0 ? token_make(s, n->pump) : TOKEN_EVENT | e->id;
+
+	if (token_known(n->pump, token))
+		return;
+	note_event(n->pump, token, e);
+	pump_run(s, n);
+}
+
+/* ---- outcomes ------------------------------------------------------------------------ */
+
+static void
+receipt_delivered(struct server *s, const struct entry *e)
+{
+	const struct session *sender = map_get(&s->devices, e->from_device);
+	struct cell c;
+
+	if (sender == NULL)
+		return;
+	cell_init(&c, INJECT_RECEIPT);
+	c.receipt.sid = sender->sid;
+	c.receipt.id = e->id;
+	c.receipt.level = RECEIPT_DELIVERED;
+	emit(s, session_id_worker(sender->sid), &c);
+}
+
+bool
+pump_result(struct server *s, struct session *n, uint64_t token, bool acked)
+{
+	struct pump *p = n->pump;
+	struct entry *e;
+	uint32_t i = 0;
+
+	while (i < p->count && p->entries[i].token != token)
+		i++;
+	if (i == p->count)
+		return false;
+	e = &p->entries[i];
+	if (!acked) {
+		if (e->note == NULL)
+			COUNT(s, messages_failed);
+		e->retry_ms = s->now_ms + PUMP_RETRY_MS;
+		wake_at(s, e->retry_ms);
+		return true;
+	}
+	if (e->note == NULL) {
+		COUNT(s, messages_delivered);
+		if (token <= p->login_last)
+			p->delivered++;
+		receipt_delivered(s, e);
+	}
+	entry_remove(p, i);
+	pump_run(s, n);
+	return true;
+}
+
+static void
+entry_retry(struct server *s, struct session *n, uint32_t *i)
+{
+	struct pump *p = n->pump;
+	struct entry *e = &p->entries[*i];
+	struct store_message *row;
+	int count;
+
+	e->retry_ms = 0;
+	if (e->note != NULL) {
+		if (note_send(s, n, e->note))
+			(*i)++;
+		else
+			entry_remove(p, *i);
+		return;
+	}
+	count = store_messages(s->store, n->device, e->token - 1, 1, &row);
+	if (count < 0) {
+		e->retry_ms = s->now_ms + READ_RETRY_MS;
+		wake_at(s, e->retry_ms);
+		(*i)++;
+		return;
+	}
+	if (count == 1 && row->seq == e->token) {
+		message_send(s, n, row);
+		(*i)++;
+	} else {
+		entry_remove(p, *i); /* it expired */
+	}
+	free(row);
+}
+
+static void
+pump_retry(struct server *s, struct session *n)
+{
+	struct pump *p = n->pump;
+	uint32_t i = 0;
+
+	while (i < p->count) {
+		if (p->entries[i].retry_ms != 0 && p->entries[i].retry_ms <= s->now_ms) {
+			entry_retry(s, n, &i);
+		} else {
+			if (p->entries[i].retry_ms != 0)
+				wake_at(s, p->entries[i].retry_ms);
+			i++;
+		}
+	}
+	pump_run(s, n);
+}
+
+void
+pump_timers(struct server *s)
+{
+	struct session *n;
+	uint32_t position = 0;
+
+	if (s->now_ms < s->pump_ms)
+		return;
+	s->pump_ms = UINT64_MAX;
+	while ((n = map_next(&s->sessions, &position)) != NULL) {
+		if (n->pump != NULL && (n->pump->count != 0 || n->pump->more))
+			pump_retry(s, n);
+	}
+}
+
+/* ---- FetchStored ---------------------------------------------------------------------- */
+
+void
+pump_fetch(struct server *s, struct session *n, uint32_t request, const uint64_t *devices, const uint64_t *ids, size_t count)
+{
+	struct pump *p = n->pump;
+	uint64_t target;
+
+	if (count > HELD_MAX)
+		count = HELD_MAX;
+	free(p->held);
+	p->held = calloc(count == 0 ? 1 : count, sizeof(*p->held));
+	p->held_count = p->held == NULL ? 0 : (uint32_t)count;
+	for (uint32_t i = 0; i < p->held_count; i++) {
+		p->held[i].device = devices[i];
+		p->held[i].id = ids[i];
+	}
+	for (uint32_t i = 0; i < p->count; i++) {
+		struct entry *e = &p->entries[i];
+
+		if (e->note == NULL && !e->held && message_held(p, e->from_device, e->id)) {
+			e->held = true;
+			p->messages_out--;
+		}
+	}
+	if (p->fetch_count == FETCH_MAX || store_message_last(s->store, n->device, &target) < 0) {
+		respond_code(s, n->sid, request, p->fetch_count == FETCH_MAX ? ROOKERY__CODE__CODE_SLOW_DOWN :
+			     ROOKERY__CODE__CODE_STORE_UNAVAILABLE, "");
+		return;
+	}
+	p->fetches[p->fetch_count++] = (struct fetch){.request = request, .target = target};
+	pump_run(s, n);
+}
+
+const char *
+pump_check(const struct pump *p)
+{
+	uint32_t notes = 0, messages = 0;
+
+	for (uint32_t i = 0; i < p->count; i++) {
+		notes += p->entries[i].note != NULL;
+		messages += p->entries[i].note == NULL && !p->entries[i].held;
+	}
+	if (notes != p->notes_out || messages != p->messages_out)
+		return "a pump's window does not fit its entries";
+	if (messages > PUMP_WINDOW || notes > PUMP_WINDOW || p->count > ENTRIES_MAX + PUMP_WINDOW)
+		return "a pump's window is exceeded";
+	return NULL;
+}
