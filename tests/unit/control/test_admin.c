@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The admin API from end to end within one process: real socket, real event loop, real server on a real database. The
+ * clients are plain descriptors, and waiting for a reply means running the loop.
+ */
+#include "control/admin.h"
+#include "control/admin_protocol.h"
+#include "control/store/store.h"
+#include "shared/log.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct fixture {
+	char dir[32];
+	char socket[64];
+	uv_loop_t loop;
+	uv_check_t batch;
+	struct config *config;
+	struct store *store;
+	struct server *server;
+	struct admin *admin;
+	unsigned wakes;
+};
+
+struct hash_work {
+	uv_work_t work;
+	struct fixture *fixture;
+	struct password_job *job;
+};
+
+static void
+hash_run(uv_work_t *work)
+{
+	password_job_run(((struct hash_work *)work->data)->job);
+}
+
+static void
+hash_done(uv_work_t *work, int status)
+{
+	struct hash_work *h = work->data;
+	(void)status;
+	server_password_done(h->fixture->server, h->job);
+	free(h);
+}
+
+static void
+hash(void *arg, struct password_job *job)
+{
+	struct hash_work *h = calloc(1, sizeof(*h));
+	h->fixture = arg;
+	h->job = job;
+	h->work.data = h;
+	uv_queue_work(&h->fixture->loop, &h->work, hash_run, hash_done);
+}
+
+static bool
+send_cell(void *arg, uint32_t ring, const struct cell *c)
+{
+	(void)arg;
+	(void)ring;
+	(void)c;
+	return true;
+}
+
+static void
+wake(void *arg)
+{
+	((struct fixture *)arg)->wakes++;
+}
+
+static void
+run_batch(uv_check_t *check)
+{
+	struct fixture *f = check->data;
+	if (server_pending(f->server))
+		server_batch(f->server, NULL, 0);
+}
+
+static int
+set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	char error[256], path[96];
+	strcpy(f->dir, "/tmp/test_admin.XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	assert_int_equal(handshake_init(), 0);
+	assert_int_equal(config_load(&f->config, NULL, f->dir, error, sizeof(error)), 0);
+	assert_int_equal(config_make_dirs(f->config, error, sizeof(error)), 0);
+	f->config->control.password_memory_kib = 1024;
+	f->config->control.password_passes = 1;
+	assert_int_equal(uv_loop_init(&f->loop), 0);
+	assert_non_null(config_state_path(f->config, "rookery.db", path, sizeof(path)));
+	assert_int_equal(store_open(&f->store, path, error, sizeof(error)), 0);
+	struct server_options so = {
+		.config = f->config,
+		.store = f->store,
+		.io = {.arg = f, .send = send_cell, .hash = hash},
+		.now_ms = 1000,
+		.wall_ms = 1700000000000,
+	};
+	handshake_keypair_generate(&so.key);
+	assert_int_equal(server_new(&f->server, &so), 0);
+	uv_check_init(&f->loop, &f->batch);
+	f->batch.data = f;
+	uv_check_start(&f->batch, run_batch);
+	struct admin_options o = {
+		.loop = &f->loop, .server = f->server, .config = f->config, .wake = wake, .wake_arg = f};
+	assert_int_equal(admin_open(&f->admin, &o, error, sizeof(error)), 0);
+	assert_non_null(config_runtime_path(f->config, "control.sock", f->socket, sizeof(f->socket)));
+	*state = f;
+	return 0;
+}
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static int
+tear_down(void **state)
+{
+	struct fixture *f = *state;
+	admin_close(f->admin);
+	uv_close((uv_handle_t *)&f->batch, NULL);
+	uv_run(&f->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&f->loop), 0);
+	assert_int_equal(access(f->socket, F_OK), -1);
+	server_free(f->server);
+	admin_free(f->admin);
+	store_close(f->store);
+	config_free(f->config);
+	nftw(f->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	free(f);
+	return 0;
+}
+
+/* ---- clients ------------------------------------------------------------------------ */
+
+static int
+dial(struct fixture *f)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	strcpy(address.sun_path, f->socket);
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static void
+say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* The next line that the server sends, while the loop runs; NULL when it closed. To be freed. Byte by byte, so that
+ * nothing after the line is taken. */
+static char *
+hear(struct fixture *f, int fd)
+{
+	size_t len = 0, capacity = 256;
+	char *line = malloc(capacity);
+	for (;;) {
+		ssize_t n = recv(fd, line + len, 1, MSG_DONTWAIT);
+		if (n < 0 && errno == EAGAIN) {
+			uv_run(&f->loop, UV_RUN_ONCE);
+			continue;
+		}
+		if (n <= 0) {
+			free(line);
+			return NULL;
+		}
+		if (line[len++] == '\n')
+			break;
+		if (len == capacity)
+			line = realloc(line, capacity *= 2);
+	}
+	line[len - 1] = '\0';
+	return line;
+}
+
+static json_t *
+hear_json(struct fixture *f, int fd)
+{
+	char *line = hear(f, fd);
+	assert_non_null(line);
+	json_t *object = json_loads(line, 0, NULL);
+	assert_true(json_is_object(object));
+	free(line);
+	return object;
+}
+
+static int
+dial_and_greet(struct fixture *f)
+{
+	int fd = dial(f);
+	json_t *greeting = hear_json(f, fd);
+	assert_int_equal(json_integer_value(json_object_get(greeting, "api")), ADMIN_API);
+	json_decref(greeting);
+	return fd;
+}
+
+static const char *
+string_at(const json_t *object, const char *a, const char *b)
+{
+	return json_string_value(json_object_get(json_object_get(object, a), b));
+}
+
+/* Sends one request; the result, to be freed. */
+static json_t *
+ask(struct fixture *f, int fd, const char *command, const char *args)
+{
+	char line[1024];
+	snprintf(line, sizeof(line), "{\"id\":5,\"command\":\"%s\",\"args\":%s}\n", command, args);
+	say(fd, line);
+	json_t *reply = hear_json(f, fd);
+	assert_int_equal(json_integer_value(json_object_get(reply, "id")), 5);
+	if (!json_is_true(json_object_get(reply, "ok")))
+		fail_msg("%s %s: %s", command, args, string_at(reply, "error", "text"));
+	json_t *result = json_incref(json_object_get(reply, "result"));
+	assert_non_null(result);
+	json_decref(reply);
+	return result;
+}
+
+static void
+ask_ok(struct fixture *f, int fd, const char *command, const char *args)
+{
+	json_decref(ask(f, fd, command, args));
+}
+
+/* Sends one request that is refused with this code. */
+static void
+ask_refused(struct fixture *f, int fd, const char *command, const char *args, const char *code)
+{
+	char line[1024];
+	snprintf(line, sizeof(line), "{\"id\":6,\"command\":\"%s\",\"args\":%s}\n", command, args);
+	say(fd, line);
+	json_t *reply = hear_json(f, fd);
+	assert_true(json_is_false(json_object_get(reply, "ok")));
+	const char *text = string_at(reply, "error", "text");
+	assert_true(text && *text);
+	assert_string_equal(string_at(reply, "error", "code"), code);
+	json_decref(reply);
+}
+
+static json_int_t
+count_users(struct fixture *f, int fd)
+{
+	json_t *status = ask(f, fd, "status", "{}");
+	json_int_t n = json_integer_value(json_object_get(status, "users"));
+	json_decref(status);
+	return n;
+}
+
+/* ---- tests -------------------------------------------------------------------------- */
+
+static void
+test_status(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial_and_greet(f);
+	json_t *s = ask(f, fd, "status", "{}");
+	assert_true(json_is_false(json_object_get(s, "ready")));
+	assert_string_equal(json_string_value(json_object_get(s, "waiting_for")), "the dataplane");
+	assert_int_equal(json_integer_value(json_object_get(s, "pid")), getpid());
+	assert_int_equal(json_integer_value(json_object_get(s, "users")), 0);
+	assert_int_equal(strlen(json_string_value(json_object_get(s, "server_key"))), 64);
+	assert_int_equal(json_array_size(json_object_get(s, "ports")), 1);
+	assert_true(json_is_true(json_object_get(json_object_get(s, "store"), "ok")));
+	json_decref(s);
+	close(fd);
+}
+
+static void
+test_users(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial_and_greet(f);
+	ask_ok(f, fd, "users.add", "{\"name\":\"bob\",\"password\":\"correct horse\"}");
+	ask_ok(f, fd, "users.add", "{\"name\":\"Alice\",\"password\":\"battery staple\"}");
+	assert_true(f->wakes > 0);
+	ask_refused(f, fd, "users.add", "{\"name\":\"alice\",\"password\":\"battery staple\"}", "exists");
+	ask_refused(f, fd, "users.add", "{\"name\":\"no spaces\",\"password\":\"battery staple\"}", "invalid");
+	ask_refused(f, fd, "users.add", "{\"name\":\"carol\",\"password\":\"short\"}", "invalid");
+
+	json_t *list = ask(f, fd, "users.list", "{\"limit\":1}");
+	assert_true(json_is_true(json_object_get(list, "more")));
+	const json_t *users = json_object_get(list, "users");
+	assert_int_equal(json_array_size(users), 1);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(users, 0), "name")), "alice");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(users, 0), "presence")), "offline");
+	json_decref(list);
+	list = ask(f, fd, "users.list", "{\"limit\":1,\"offset\":1}");
+	assert_true(json_is_false(json_object_get(list, "more")));
+	users = json_object_get(list, "users");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(users, 0), "name")), "bob");
+	json_decref(list);
+
+	ask_ok(f, fd, "users.passwd", "{\"name\":\"bob\",\"password\":\"another one\"}");
+	ask_refused(f, fd, "users.passwd", "{\"name\":\"carol\",\"password\":\"another one\"}", "not_found");
+	ask_ok(f, fd, "users.del", "{\"name\":\"bob\"}");
+	ask_refused(f, fd, "users.del", "{\"name\":\"bob\"}", "not_found");
+	assert_int_equal(count_users(f, fd), 1);
+	close(fd);
+}
+
+static void
+test_sessions_and_stats(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial_and_greet(f);
+	json_t *list = ask(f, fd, "sessions.list", "{}");
+	assert_int_equal(json_array_size(json_object_get(list, "sessions")), 0);
+	json_decref(list);
+	ask_refused(f, fd, "sessions.kick", "{\"sid\":\"0100000500000007\"}", "not_found");
+	ask_refused(f, fd, "sessions.kick", "{\"user\":\"nobody\"}", "not_found");
+	json_t *stats = ask(f, fd, "stats", "{}");
+	assert_true(json_is_false(json_object_get(stats, "connected")));
+	assert_true(json_array_size(json_object_get(stats, "counters")) > 10);
+	json_decref(stats);
+	ask_refused(f, fd, "stats", "{\"worker\":0}", "no_dataplane");
+	close(fd);
+}
+
+static void
+test_arguments(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const cases[][2] = {
+		{"status", "{\"verbose\":true}"},
+		{"users.list", "{\"limit\":0}"},
+		{"users.list", "{\"limit\":1001}"},
+		{"users.list", "{\"limit\":\"10\"}"},
+		{"users.list", "{\"offset\":-1}"},
+		{"users.list", "{\"Limit\":1}"},
+		{"users.add", "{\"name\":\"alice\"}"},
+		{"users.add", "{\"name\":\"alice\",\"password\":\"\"}"},
+		{"users.add", "{\"name\":1,\"password\":\"battery staple\"}"},
+		{"users.del", "{}"},
+		{"sessions.list", "{\"user\":null}"},
+		{"sessions.kick", "{}"},
+		{"sessions.kick", "{\"sid\":\"1\",\"user\":\"alice\"}"},
+		{"sessions.kick", "{\"sid\":\"0\"}"},
+		{"sessions.kick", "{\"sid\":\"12345678901234567\"}"},
+		{"sessions.kick", "{\"sid\":\"-1\"}"},
+		{"stats", "{\"drops\":1}"},
+		{"stats", "{\"worker\":128}"},
+	};
+	int fd = dial_and_greet(f);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		ask_refused(f, fd, cases[i][0], cases[i][1], "invalid");
+	ask_refused(f, fd, "users.rename", "{}", "unknown_command");
+	close(fd);
+}
+
+static void
+test_malformed_lines(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial_and_greet(f);
+	say(fd, "\nnonsense\n{\"id\":3}\n");
+	for (int i = 0; i < 3; i++) {
+		json_t *reply = hear_json(f, fd);
+		assert_string_equal(string_at(reply, "error", "code"), "malformed");
+		assert_int_equal(json_integer_value(json_object_get(reply, "id")), i == 2 ? 3 : 0);
+		json_decref(reply);
+	}
+	/* and goes on */
+	assert_int_equal(count_users(f, fd), 0);
+	/* A line without an end: told, then closed, since nobody knows where the next one begins. */
+	char *endless = malloc(ADMIN_LINE_MAX + 2);
+	memset(endless, ' ', ADMIN_LINE_MAX + 1);
+	endless[ADMIN_LINE_MAX + 1] = '\0';
+	say(fd, endless);
+	free(endless);
+	json_t *reply = hear_json(f, fd);
+	assert_string_equal(string_at(reply, "error", "code"), "malformed");
+	json_decref(reply);
+	assert_null(hear(f, fd));
+	close(fd);
+}
+
+static void
+test_pipelined(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial_and_greet(f);
+	/* The first takes a thread and a commit; the others wait for it. */
+	say(fd, "{\"id\":1,\"command\":\"users.add\",\"args\":{\"name\":\"alice\",\"password\":\"battery staple\"}}\n"
+		"{\"id\":2,\"command\":\"status\"}\n{\"id\":3,\"command\":\"users.del\",\"args\":{\"name\":\"alice\"}}\n{\"id\":4,");
+	for (int id = 1; id <= 3; id++) {
+		json_t *reply = hear_json(f, fd);
+		assert_int_equal(json_integer_value(json_object_get(reply, "id")), id);
+		assert_true(json_is_true(json_object_get(reply, "ok")));
+		if (id == 2)
+			assert_int_equal(json_integer_value(json_object_get(json_object_get(reply, "result"), "users")), 1);
+		json_decref(reply);
+	}
+	say(fd, "\"command\":\"status\"}\n");
+	json_t *reply = hear_json(f, fd);
+	assert_int_equal(json_integer_value(json_object_get(reply, "id")), 4);
+	json_decref(reply);
+	close(fd);
+}
+
+static void
+test_slow_reader(void **state)
+{
+	struct fixture *f = *state;
+	static const char request[] = "{\"id\":1,\"command\":\"stats\"}\n";
+	int slow = dial_and_greet(f), quick = dial_and_greet(f);
+	int sent = 0, small = 4096;
+	setsockopt(slow, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	/* Until neither its replies nor its requests fit into the sockets' buffers: the server reads no more of them. */
+	for (int idle = 0; idle < 100;) {
+		ssize_t n = send(slow, request, sizeof(request) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n > 0) {
+			assert_int_equal(n, sizeof(request) - 1);
+			sent++;
+			idle = 0;
+		} else {
+			idle++;
+		}
+		uv_run(&f->loop, UV_RUN_NOWAIT);
+	}
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(count_users(f, quick), 0);
+	/* Nothing was lost: when it reads at last, each request has its reply. */
+	for (int i = 0; i < sent; i++) {
+		json_t *reply = hear_json(f, slow);
+		assert_true(json_is_true(json_object_get(reply, "ok")));
+		json_decref(reply);
+	}
+	close(slow);
+	close(quick);
+}
+
+static void
+test_client_leaves_during_operation(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial_and_greet(f), other = dial_and_greet(f);
+	say(fd, "{\"id\":1,\"command\":\"users.add\",\"args\":{\"name\":\"alice\",\"password\":\"battery staple\"}}\n");
+	close(fd);
+	while (count_users(f, other) == 0)
+		;
+	close(other);
+}
+
+/* The end of the program comes while a password is being hashed; tear_down must not find anything left. */
+static void
+test_close_during_operation(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial_and_greet(f);
+	say(fd, "{\"id\":1,\"command\":\"users.add\",\"args\":{\"name\":\"alice\",\"password\":\"battery staple\"}}\n");
+	unsigned before = f->wakes;
+	while (f->wakes == before)
+		uv_run(&f->loop, UV_RUN_ONCE);
+	admin_close(f->admin);
+	assert_null(hear(f, fd));
+	close(fd);
+}
+
+static void
+test_too_many_clients(void **state)
+{
+	struct fixture *f = *state;
+	int fds[ADMIN_CLIENTS_MAX];
+	for (int i = 0; i < ADMIN_CLIENTS_MAX; i++)
+		fds[i] = dial_and_greet(f);
+	int extra = dial(f);
+	json_t *reply = hear_json(f, extra);
+	assert_string_equal(string_at(reply, "error", "code"), "busy");
+	json_decref(reply);
+	assert_null(hear(f, extra));
+	close(extra);
+	assert_int_equal(count_users(f, fds[ADMIN_CLIENTS_MAX - 1]), 0);
+	close(fds[0]);
+	/* The place is free once the server has seen the end. */
+	for (bool in = false; !in;) {
+		extra = dial(f);
+		reply = hear_json(f, extra);
+		in = json_object_get(reply, "api") != NULL;
+		json_decref(reply);
+		close(extra);
+	}
+	for (int i = 1; i < ADMIN_CLIENTS_MAX; i++)
+		close(fds[i]);
+}
+
+static void
+test_socket_file(void **state)
+{
+	struct fixture *f = *state;
+	struct stat st;
+	assert_int_equal(stat(f->socket, &st), 0);
+	assert_true(S_ISSOCK(st.st_mode));
+	assert_int_equal(st.st_mode & 0777, 0600);
+
+	struct admin *second;
+	struct admin_options o = {.loop = &f->loop, .server = f->server, .config = f->config};
+	char error[256];
+	assert_int_equal(admin_open(&second, &o, error, sizeof(error)), -EADDRINUSE);
+	assert_null(second);
+	assert_non_null(strstr(error, f->socket));
+	int fd = dial_and_greet(f); /* the first still answers */
+	close(fd);
+}
+
+/* A killed server leaves its socket behind: the next one takes the place. */
+static void
+test_stale_socket(void **state)
+{
+	struct fixture *f = *state;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char error[256];
+	admin_close(f->admin);
+	uv_run(&f->loop, UV_RUN_NOWAIT);
+	admin_free(f->admin);
+	int dead = socket(AF_UNIX, SOCK_STREAM, 0);
+	strcpy(address.sun_path, f->socket);
+	assert_int_equal(bind(dead, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(dead);
+	struct admin_options o = {.loop = &f->loop, .server = f->server, .config = f->config};
+	assert_int_equal(admin_open(&f->admin, &o, error, sizeof(error)), 0);
+	int fd = dial_and_greet(f);
+	close(fd);
+}
+
+static void
+test_cannot_listen(void **state)
+{
+	struct fixture *f = *state;
+	struct admin *second;
+	struct admin_options o = {.loop = &f->loop, .server = f->server, .config = f->config};
+	char error[256], *runtime_dir = f->config->runtime_dir;
+	char nowhere[] = "/nonexistent/run", longer[200];
+	f->config->runtime_dir = nowhere;
+	assert_true(admin_open(&second, &o, error, sizeof(error)) < 0);
+	assert_non_null(strstr(error, nowhere));
+	uv_run(&f->loop, UV_RUN_NOWAIT);
+	admin_free(second);
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[0] = '/';
+	longer[sizeof(longer) - 1] = '\0';
+	f->config->runtime_dir = longer;
+	assert_int_equal(admin_open(&second, &o, error, sizeof(error)), -ENAMETOOLONG);
+	f->config->runtime_dir = runtime_dir;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_status),
+		TEST(test_users),
+		TEST(test_sessions_and_stats),
+		TEST(test_arguments),
+		TEST(test_malformed_lines),
+		TEST(test_pipelined),
+		TEST(test_slow_reader),
+		TEST(test_client_leaves_during_operation),
+		TEST(test_close_during_operation),
+		TEST(test_too_many_clients),
+		TEST(test_socket_file),
+		TEST(test_stale_socket),
+		TEST(test_cannot_listen),
+	};
+	log_open("test_admin", LOG_LEVEL_ERROR);
+	signal(SIGPIPE, SIG_IGN); /* as rookery-control does: clients leave */
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
