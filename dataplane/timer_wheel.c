@@ -32,24 +32,38 @@ slot_begins(uint64_t tick, unsigned level)
 	return (tick & ((UINT64_C(1) << level_shift(level)) - 1)) == 0;
 }
 
-static inline void
-set_occupied(struct timer_wheel *w, uint32_t list)
-{
-	if (list < TIMER_LIST_TURN)
-		w->occupied[list / TIMER_WHEEL_SLOTS] |= UINT64_C(1) << (list % TIMER_WHEEL_SLOTS);
-}
-
-static inline void
-clear_occupied(struct timer_wheel *w, uint32_t list)
-{
-	if (list < TIMER_LIST_TURN)
-		w->occupied[list / TIMER_WHEEL_SLOTS] &= ~(UINT64_C(1) << (list % TIMER_WHEEL_SLOTS));
-}
-
+/* Slots are numbered level * TIMER_WHEEL_SLOTS + slot. */
 static inline bool
 is_occupied(const struct timer_wheel *w, uint32_t slot)
 {
 	return w->occupied[slot / TIMER_WHEEL_SLOTS] >> (slot % TIMER_WHEEL_SLOTS) & 1;
+}
+
+static inline void
+set_occupied(struct timer_wheel *w, uint32_t slot)
+{
+	w->occupied[slot / TIMER_WHEEL_SLOTS] |= UINT64_C(1) << (slot % TIMER_WHEEL_SLOTS);
+}
+
+static inline void
+clear_occupied(struct timer_wheel *w, uint32_t slot)
+{
+	w->occupied[slot / TIMER_WHEEL_SLOTS] &= ~(UINT64_C(1) << (slot % TIMER_WHEEL_SLOTS));
+}
+
+/* A list has become empty: is its slot? */
+static void
+emptied(struct timer_wheel *w, uint32_t list)
+{
+	uint32_t slot = list / TIMER_WHEEL_LANES;
+
+	if (list >= TIMER_LIST_TURN)
+		return;
+	for (unsigned lane = 0; lane < TIMER_WHEEL_LANES; lane++) {
+		if (w->list[slot * TIMER_WHEEL_LANES + lane] != TIMER_NONE)
+			return;
+	}
+	clear_occupied(w, slot);
 }
 
 static void
@@ -61,8 +75,8 @@ link_first(struct timer_wheel *w, uint32_t list, uint32_t i)
 	n->prev = TIMER_SLOT | list;
 	if (n->next != TIMER_NONE)
 		node(w, n->next)->prev = i;
-	else
-		set_occupied(w, list);
+	else if (list < TIMER_LIST_TURN)
+		set_occupied(w, list / TIMER_WHEEL_LANES);
 	w->list[list] = i;
 	w->count++;
 }
@@ -77,7 +91,7 @@ unlink_node(struct timer_wheel *w, struct timer_node *n)
 
 		w->list[list] = n->next;
 		if (n->next == TIMER_NONE)
-			clear_occupied(w, list);
+			emptied(w, list);
 	} else {
 		node(w, n->prev)->next = n->next;
 	}
@@ -95,31 +109,50 @@ move_list(struct timer_wheel *w, uint32_t from, uint32_t to)
 		return;
 	w->list[to] = first;
 	w->list[from] = TIMER_NONE;
-	clear_occupied(w, from);
 	node(w, first)->prev = TIMER_SLOT | to;
 }
 
-/* The list for a deadline. Ticks are rounded up, so that a slot's turn never comes before the deadline. */
+/* Gives a slot its turn. The lanes before it have been served. */
+static void
+take_turn(struct timer_wheel *w, uint32_t slot)
+{
+	for (unsigned lane = 0; lane < TIMER_WHEEL_LANES; lane++) {
+		uint32_t first = w->list[slot * TIMER_WHEEL_LANES + lane];
+
+		if (first != TIMER_NONE)
+			__builtin_prefetch(node(w, first), 1);
+	}
+	for (unsigned lane = 0; lane < TIMER_WHEEL_LANES; lane++)
+		move_list(w, slot * TIMER_WHEEL_LANES + lane, TIMER_LIST_TURN + lane);
+	clear_occupied(w, slot);
+}
+
+/* The list for object i with this deadline. Ticks are rounded up, so that a slot's turn never comes before
+ * the deadline. */
 static uint32_t
-place(const struct timer_wheel *w, uint64_t deadline_us)
+place(const struct timer_wheel *w, uint32_t i, uint64_t deadline_us)
 {
 	uint64_t tick = deadline_us / w->tick_us + (deadline_us % w->tick_us != 0);
 	uint64_t differs = tick ^ w->tick;
-	unsigned level;
-	uint64_t ahead;
+	unsigned level = 0;
+	unsigned slot;
 
 	if (deadline_us <= w->now_us || tick < w->tick)
 		return TIMER_LIST_DUE;
-	if (differs < TIMER_WHEEL_SLOTS)
-		return slot_of(tick, 0);
-	level = (63u - (unsigned)__builtin_clzll(differs)) / TIMER_WHEEL_BITS;
-	if (level < TOP)
-		return level * TIMER_WHEEL_SLOTS + slot_of(tick, level);
-	/* The top level goes round: 63 slots ahead is the last before the present one comes again. */
-	ahead = (tick >> level_shift(TOP)) - (w->tick >> level_shift(TOP));
-	if (ahead > SLOT_MASK)
-		ahead = SLOT_MASK;
-	return TOP * TIMER_WHEEL_SLOTS + (uint32_t)((slot_of(w->tick, TOP) + ahead) & SLOT_MASK);
+	if (differs >= TIMER_WHEEL_SLOTS)
+		level = (63u - (unsigned)__builtin_clzll(differs)) / TIMER_WHEEL_BITS;
+	if (level < TOP) {
+		slot = slot_of(tick, level);
+	} else {
+		/* The top level goes round: 63 slots ahead is the last before the present one comes again. */
+		uint64_t ahead = (tick >> level_shift(TOP)) - (w->tick >> level_shift(TOP));
+
+		level = TOP;
+		if (ahead > SLOT_MASK)
+			ahead = SLOT_MASK;
+		slot = (slot_of(w->tick, TOP) + (unsigned)ahead) & SLOT_MASK;
+	}
+	return (level * TIMER_WHEEL_SLOTS + slot) * TIMER_WHEEL_LANES + i % TIMER_WHEEL_LANES;
 }
 
 void
@@ -155,7 +188,7 @@ void
 timer_wheel_add(struct timer_wheel *w, uint32_t i, uint64_t deadline_us)
 {
 	timer_wheel_remove(w, i);
-	link_first(w, place(w, deadline_us), i);
+	link_first(w, place(w, i, deadline_us), i);
 }
 
 void
@@ -218,28 +251,27 @@ next_turn(struct timer_wheel *w, uint64_t target)
 		unsigned slot = slot_of(t, level);
 
 		if (slot_begins(t, level) && w->occupied[level] >> slot & 1) {
-			move_list(w, level * TIMER_WHEEL_SLOTS + slot, TIMER_LIST_TURN);
+			take_turn(w, level * TIMER_WHEEL_SLOTS + slot);
 			return true;
 		}
 	}
-	move_list(w, slot_of(t, 0), TIMER_LIST_TURN);
+	take_turn(w, slot_of(t, 0));
 	w->tick = t + 1;
 	return true;
 }
 
-/* The list to take from now. They alternate, so that neither an expiry storm nor objects that are filed as
- * due again and again hold up the other. */
-static uint32_t
-pick_list(const struct timer_wheel *w, uint32_t looked)
+/* The list to take from now, behind *cursor: lanes and objects due when filed come in turns, so that
+ * neither an expiry storm nor objects that are filed as due again and again hold up the other. TIMER_NONE:
+ * all are empty. */
+static inline uint32_t
+pick_list(const struct timer_wheel *w, uint32_t *cursor)
 {
-	bool turn = w->list[TIMER_LIST_TURN] != TIMER_NONE;
-	bool due = w->list[TIMER_LIST_DUE_NOW] != TIMER_NONE;
-
-	if (turn && due)
-		return looked & 1 ? TIMER_LIST_TURN : TIMER_LIST_DUE_NOW;
-	if (turn)
-		return TIMER_LIST_TURN;
-	return due ? TIMER_LIST_DUE_NOW : TIMER_NONE;
+	for (unsigned n = 0; n <= TIMER_WHEEL_LANES; n++) {
+		*cursor = *cursor == TIMER_LIST_DUE_NOW ? (uint32_t)TIMER_LIST_TURN : *cursor + 1;
+		if (w->list[*cursor] != TIMER_NONE)
+			return *cursor;
+	}
+	return TIMER_NONE;
 }
 
 uint32_t
@@ -247,6 +279,7 @@ timer_wheel_advance(struct timer_wheel *w, uint64_t now_us, uint32_t budget, tim
 		    timer_fire_fn fire, void *ctx)
 {
 	uint64_t target = now_us / w->tick_us;
+	uint32_t cursor = TIMER_LIST_DUE_NOW - 1; /* begins with what is due, however small the budget */
 	uint32_t looked = 0;
 	uint32_t list;
 
@@ -255,7 +288,7 @@ timer_wheel_advance(struct timer_wheel *w, uint64_t now_us, uint32_t budget, tim
 		move_list(w, TIMER_LIST_DUE, TIMER_LIST_DUE_NOW);
 	do {
 		/* fire may remove any object: nothing but the list's head is trusted from one to the next. */
-		while ((list = pick_list(w, looked)) != TIMER_NONE) {
+		while ((list = pick_list(w, &cursor)) != TIMER_NONE) {
 			uint32_t i = w->list[list];
 			struct timer_node *n = node(w, i);
 			uint64_t at;
@@ -272,7 +305,7 @@ timer_wheel_advance(struct timer_wheel *w, uint64_t now_us, uint32_t budget, tim
 			if (at <= now_us)
 				fire(ctx, i, now_us);
 			else
-				link_first(w, place(w, at), i);
+				link_first(w, place(w, i, at), i);
 		}
 	} while (looked < budget && next_turn(w, target));
 	return looked;
@@ -286,7 +319,8 @@ check_list(const struct timer_wheel *w, uint32_t list)
 	uint32_t length = 0;
 
 	for (uint32_t i = w->list[list]; i != TIMER_NONE; i = node(w, i)->next) {
-		if (i >= w->capacity || node(w, i)->prev != prev || length == w->count)
+		if (i >= w->capacity || node(w, i)->prev != prev || length == w->count ||
+		    (list < TIMER_LIST_DUE_NOW && list % TIMER_WHEEL_LANES != i % TIMER_WHEEL_LANES))
 			return UINT32_MAX;
 		prev = i;
 		length++;
@@ -317,12 +351,19 @@ timer_wheel_check(const struct timer_wheel *w)
 	uint64_t listed = 0;
 	uint32_t filed = 0;
 
+	for (uint32_t slot = 0; slot < TIMER_WHEEL_LEVELS * TIMER_WHEEL_SLOTS; slot++) {
+		const uint32_t *lane = &w->list[slot * TIMER_WHEEL_LANES];
+		bool empty = true;
+
+		for (unsigned l = 0; l < TIMER_WHEEL_LANES; l++)
+			empty = empty && lane[l] == TIMER_NONE;
+		if (is_occupied(w, slot) == empty)
+			return false;
+	}
 	for (uint32_t list = 0; list < TIMER_LISTS; list++) {
 		uint32_t length = check_list(w, list);
 
 		if (length == UINT32_MAX)
-			return false;
-		if (list < TIMER_LIST_TURN && is_occupied(w, list) != (length != 0))
 			return false;
 		listed += length;
 	}

@@ -30,11 +30,17 @@ struct timer_node {
 #define TIMER_WHEEL_SLOTS (1u << TIMER_WHEEL_BITS)
 #define TIMER_WHEEL_LEVELS 4
 
-/* Lists: one per slot (level * 64 + slot), then: */
+/* A slot is this many lists, by the object's index. They are served in turns, so that while one object is
+ * looked at, the next ones of the other lists are on their way from memory; a single list would be a chain
+ * of cache misses. */
+#define TIMER_WHEEL_LANES 8
+
+/* Lists: (level * 64 + slot) * lanes + lane, then: */
 enum timer_list {
-	/* what the budget left over of the slot whose turn it is */
-	TIMER_LIST_TURN = TIMER_WHEEL_LEVELS * TIMER_WHEEL_SLOTS,
-	TIMER_LIST_DUE_NOW, /* due when filed, served by the present advance */
+	/* lanes of the slot whose turn it is: what the budget left over */
+	TIMER_LIST_TURN = TIMER_WHEEL_LEVELS * TIMER_WHEEL_SLOTS * TIMER_WHEEL_LANES,
+	/* due when filed, served by the present advance */
+	TIMER_LIST_DUE_NOW = TIMER_LIST_TURN + TIMER_WHEEL_LANES,
 	TIMER_LIST_DUE,     /* due when filed, for the next advance */
 	TIMER_LISTS,
 };
