@@ -158,7 +158,7 @@ rk_client_answer_key(struct rk_client *c, bool accept)
 		return r;
 	l->question = false;
 	session_end(c);
-	attempt(c);
+	wait_for(c, 0);
 	return 0;
 }
 
@@ -249,10 +249,8 @@ login_start(struct rk_client *c)
 	l->version_told = false;
 	l->seen_told = false;
 	l->unanswered = l->replayed = 0;
-	if (l->have_key)
-		attempt(c);
-	else
-		begin_key(c);
+	/* With the next call that carries the time: the time of the last one may be long ago. */
+	wait_for(c, 0);
 }
 
 void
@@ -579,8 +577,12 @@ login_tick(struct rk_client *c)
 		}
 		break;
 	case LOGIN_WAIT:
-		if (c->now_us >= l->due_us)
+		if (c->now_us < l->due_us)
+			break;
+		if (l->have_key)
 			attempt(c);
+		else
+			begin_key(c);
 		break;
 	default:
 		break;
@@ -629,7 +631,7 @@ login_check(const struct rk_client *c)
 		return "login: settled without a session";
 	if (l->queued && l->state != LOGIN_SEND)
 		return "login: a LOGIN is queued in the wrong state";
-	if (l->state >= LOGIN_SEND && !l->have_key)
+	if ((l->state == LOGIN_SEND || l->state == LOGIN_SETTLED) && !l->have_key)
 		return "login: logging in without the server's key";
 	if (l->announcing != NULL && !l->announcing->waiting)
 		return "login: the announcement does not wait";
