@@ -26,7 +26,6 @@
 #define POOL_PACKETS_MANY 4096 /* each, with more than this many workers: */
 #define MANY_WORKERS 8
 #define POOL_PACKETS_ETHDEV 4096
-#define POOL_PACKETS_AF_XDP 8192 /* its fill and completion rings */
 #define POOL_CACHE 256
 
 /* ---- DPDK's own messages, as lines of our log ------------------------------------------------ */
@@ -366,15 +365,9 @@ pool_packets(const struct config *c)
 	unsigned packets = c->dataplane.workers > MANY_WORKERS ? POOL_PACKETS_MANY : POOL_PACKETS;
 	unsigned i;
 
-	for (i = 0; i < c->dataplane.ports_count; i++) {
-		const struct config_port *p = &c->dataplane.ports[i];
-
-		if (p->type != PORT_ETHDEV)
-			continue;
-		packets += POOL_PACKETS_ETHDEV;
-		if (p->devices_count > 0 && strncmp(p->devices[0], "net_af_xdp", 10) == 0)
-			packets += POOL_PACKETS_AF_XDP;
-	}
+	for (i = 0; i < c->dataplane.ports_count; i++)
+		if (c->dataplane.ports[i].type == PORT_ETHDEV)
+			packets += POOL_PACKETS_ETHDEV;
 	return packets - 1;
 }
 

@@ -240,6 +240,25 @@ device_is_virtual(const char *driver)
 	return false;
 }
 
+/* Our MAC address on the link. */
+static int
+device_mac(const struct ethdev_device *d, const char *text, struct rte_ether_addr *mac, char *error, size_t cap)
+{
+	struct rte_eth_dev_info info;
+	int rc = rte_eth_macaddr_get(d->id, mac);
+
+	if (rc == 0)
+		rc = rte_eth_dev_info_get(d->id, &info);
+	if (rc != 0) {
+		snprintf(error, cap, "device %s tells no MAC address: %s", text, strerror(-rc));
+		return rc;
+	}
+	/* The kernel at the other end of a TAP has the device's own address; ours must differ. */
+	if (strcmp(info.driver_name, "net_tap") == 0 && strstr(text, "remote=") == NULL)
+		mac->addr_bytes[RTE_ETHER_ADDR_LEN - 1] ^= 1;
+	return 0;
+}
+
 static void
 offloads_choose(struct port *p, const struct rte_eth_dev_info *info, struct rte_eth_conf *conf, bool first)
 {
@@ -398,12 +417,8 @@ device_open(struct port *p, unsigned i, char *error, size_t cap)
 	if (rc != 0)
 		return rc;
 	s->device_count = i + 1;
-	rc = rte_eth_macaddr_get(d->id, &mac);
-	if (rc != 0) {
-		snprintf(error, cap, "device %s has no MAC address: %s", text, strerror(-rc));
-		return rc;
-	}
-	if (i == 0)
+	rc = device_mac(d, text, &mac, error, cap);
+	if (rc == 0 && i == 0)
 		rc = iface_init(&s->iface, p->config, &mac, error, cap);
 	if (rc == 0 && !rte_is_same_ether_addr(&mac, &s->iface.mac)) {
 		snprintf(error, cap, "device %s has another MAC address than %s; the devices of one port are the queues of one "
