@@ -216,7 +216,7 @@ print_options(FILE *out, const struct cli_option *options)
 		char left[64];
 		snprintf(left, sizeof(left), "--%s%s%s", options->name, options->value ? " " : "",
 			 options->value ? options->value : "");
-		fprintf(out, "  %-24s %s\n", left, options->help);
+		fprintf(out, "  %-28s %s\n", left, options->help);
 	}
 }
 
@@ -225,7 +225,7 @@ print_command(FILE *out, const struct command *c)
 {
 	char left[80];
 	snprintf(left, sizeof(left), "%s%s%s", c->name, *c->args ? " " : "", c->args);
-	fprintf(out, "  %-24s %s\n", left, c->help);
+	fprintf(out, "  %-28s %s\n", left, c->help);
 }
 
 void
