@@ -2,8 +2,9 @@
 /* For people: a prompt with history and completion, colours, receipts as marks. Events are printed above the line being typed. */
 #include "rookchat.h"
 
-#include <editline/readline.h>
 #include <errno.h>
+#include <histedit.h>
+#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,9 @@ enum colour { PLAIN, DIM, GREEN, YELLOW, RED, BLUE, BOLD };
 struct term {
 	bool tty;      /* standard input is edited */
 	bool colours;
-	bool prompting;
+	bool prompting; /* a line is being typed: what is printed goes above it */
+	EditLine *editor;
+	History *history_list;
 	char partner[RK_NAME_MAX + 1];
 	char prompt[128];
 	char history[4200];
@@ -31,9 +34,6 @@ struct term {
 	char names[NAMES_MAX][RK_NAME_MAX + 1]; /* seen: for completion */
 	size_t name_count;
 };
-
-/* libedit's callbacks carry no context. */
-static struct chat *the_chat;
 
 static struct term *
 term_of(const struct chat *chat)
@@ -76,7 +76,7 @@ say_end(const struct term *t)
 	putchar('\n');
 	fflush(stdout);
 	if (t->prompting)
-		rl_forced_update_display();
+		el_set(t->editor, EL_REFRESH);
 }
 
 static void __attribute__((format(printf, 3, 4)))
@@ -122,46 +122,52 @@ remember_name(struct term *t, const char *name)
 
 /* ---- completion ---------------------------------------------------------------------- */
 
-static char *
-complete_command(const char *text, int state)
+/* The candidate number i for a word: commands (with their slash) at the start of a line, otherwise names. NULL at the end. */
+static const char *
+candidate(const struct term *t, bool command, size_t i, char *buf, size_t cap)
 {
-	static size_t next;
-
-	if (state == 0)
-		next = 0;
-	while (chat_commands[next].name != NULL) {
-		const char *name = chat_commands[next++].name;
-		char *full;
-
-		if (strncmp(name, text + 1, strlen(text + 1)) == 0 && asprintf(&full, "/%s", name) > 0)
-			return full;
-	}
-	return NULL;
+	if (!command)
+		return i < t->name_count ? t->names[i] : NULL;
+	if (chat_commands[i].name == NULL)
+		return NULL;
+	snprintf(buf, cap, "/%s", chat_commands[i].name);
+	return buf;
 }
 
-static char *
-complete_name(const char *text, int state)
+/* Tab: adds what all candidates have in common, and a blank when there is only one. */
+static unsigned char
+complete(EditLine *editor, int key)
 {
-	const struct term *t = term_of(the_chat);
-	static size_t next;
+	const LineInfo *li = el_line(editor);
+	const char *start = li->cursor;
+	struct chat *chat;
+	char common[64] = "", buf[64];
+	const char *c;
+	size_t found = 0, typed;
 
-	if (state == 0)
-		next = 0;
-	while (next < t->name_count) {
-		const char *name = t->names[next++];
+	(void)key;
+	el_get(editor, EL_CLIENTDATA, &chat);
+	while (start > li->buffer && start[-1] != ' ')
+		start--;
+	typed = (size_t)(li->cursor - start);
+	for (size_t i = 0; (c = candidate(term_of(chat), start == li->buffer && *start == '/', i, buf, sizeof(buf))) != NULL; i++) {
+		size_t same = 0;
 
-		if (strncmp(name, text, strlen(text)) == 0)
-			return strdup(name);
+		if (typed == 0 || strncmp(c, start, typed) != 0)
+			continue;
+		if (found++ == 0) {
+			snprintf(common, sizeof(common), "%s", c);
+			continue;
+		}
+		while (common[same] != '\0' && common[same] == c[same])
+			same++;
+		common[same] = '\0';
 	}
-	return NULL;
-}
-
-static char **
-complete(const char *text, int start, int end)
-{
-	(void)end;
-	rl_attempted_completion_over = 1;
-	return rl_completion_matches(text, start == 0 && text[0] == '/' ? complete_command : complete_name);
+	if (found == 0 || (found > 1 && strlen(common) == typed))
+		return CC_REFRESH_BEEP;
+	if (found == 1)
+		strcat(common, " ");
+	return el_insertstr(editor, common + typed) == 0 ? CC_REFRESH : CC_ERROR;
 }
 
 /* ---- input --------------------------------------------------------------------------- */
@@ -185,8 +191,6 @@ set_partner(struct chat *chat, const char *name)
 
 	snprintf(t->partner, sizeof(t->partner), "%.32s", name);
 	prompt_make(chat);
-	if (t->prompting)
-		rl_set_prompt(t->prompt);
 }
 
 static void
@@ -242,32 +246,26 @@ line(struct chat *chat, const char *text)
 	}
 }
 
-static void
-on_line(char *text)
+static char *
+prompt(EditLine *editor)
 {
-	struct chat *chat = the_chat;
+	struct chat *chat;
 
-	if (text == NULL) {
-		chat->input_closed = true;
-		chat_quit(chat);
-		return;
-	}
-	if (*text != '\0')
-		add_history(text);
-	line(chat, text);
-	free(text);
+	el_get(editor, EL_CLIENTDATA, &chat);
+	return term_of(chat)->prompt;
 }
 
+/* The terminal is the editor's: every key comes at once, nothing is echoed by the kernel. */
 static void
 prompt_on(struct chat *chat)
 {
 	struct term *t = term_of(chat);
 
-	if (!t->tty)
+	if (!t->tty || t->prompting)
 		return;
 	prompt_make(chat);
-	rl_callback_handler_install(t->prompt, on_line);
 	t->prompting = true;
+	el_set(t->editor, EL_UNBUFFERED, 1);
 }
 
 static void
@@ -277,23 +275,54 @@ prompt_off(struct chat *chat)
 
 	if (!t->prompting)
 		return;
-	rl_callback_handler_remove();
+	el_set(t->editor, EL_UNBUFFERED, 0);
 	t->prompting = false;
+}
+
+static void
+leave(struct chat *chat)
+{
+	chat->input_closed = true;
+	chat_quit(chat);
+}
+
+/* One key. When it ends the line, the line is carried out with the terminal in its usual mode. */
+static void
+edit(struct chat *chat)
+{
+	struct term *t = term_of(chat);
+	char text[RK_TEXT_MAX + 256];
+	const char *typed;
+	HistEvent ev;
+	int n = 0;
+
+	typed = el_gets(t->editor, &n);
+	if (typed == NULL || (n == 1 && typed[0] == '\004')) {
+		leave(chat);
+		return;
+	}
+	if (n <= 0 || (typed[n - 1] != '\n' && typed[n - 1] != '\r'))
+		return;
+	snprintf(text, sizeof(text), "%.*s", n - 1, typed);
+	prompt_off(chat);
+	if (text[0] != '\0')
+		history(t->history_list, &ev, H_ENTER, text);
+	line(chat, text);
+	prompt_on(chat);
 }
 
 static void
 term_input(struct chat *chat)
 {
-	char text[20000];
+	char text[RK_TEXT_MAX + 256];
 
 	if (term_of(chat)->tty) {
-		rl_callback_read_char();
+		edit(chat);
 		return;
 	}
-	/* Not a terminal: whole lines, which blocks no longer than their writer. */
+	/* Not a terminal: whole lines; who writes half a line is waited for. */
 	if (fgets(text, sizeof(text), stdin) == NULL) {
-		chat->input_closed = true;
-		chat_quit(chat);
+		leave(chat);
 		return;
 	}
 	text[strcspn(text, "\r\n")] = '\0';
@@ -556,6 +585,44 @@ term_error(struct chat *chat, const char *code, const char *text)
 /* ---- open, close --------------------------------------------------------------------- */
 
 static int
+editor_open(struct chat *chat)
+{
+	struct term *t = term_of(chat);
+	HistEvent ev;
+
+	t->editor = el_init("rookchat", stdin, stdout, stderr);
+	t->history_list = history_init();
+	if (t->editor == NULL || t->history_list == NULL)
+		return -ENOMEM;
+	history(t->history_list, &ev, H_SETSIZE, HISTORY_LINES);
+	history(t->history_list, &ev, H_SETUNIQUE, 1);
+	history(t->history_list, &ev, H_LOAD, t->history);
+	el_set(t->editor, EL_CLIENTDATA, chat);
+	el_set(t->editor, EL_PROMPT, prompt);
+	el_set(t->editor, EL_EDITOR, "emacs");
+	el_set(t->editor, EL_HIST, history, t->history_list);
+	el_set(t->editor, EL_ADDFN, "rookchat-complete", "complete commands and names", complete);
+	el_set(t->editor, EL_BIND, "^I", "rookchat-complete", NULL);
+	el_source(t->editor, NULL);
+	return 0;
+}
+
+static void
+editor_close(struct term *t)
+{
+	HistEvent ev;
+	mode_t mask = umask(0077);
+
+	if (t->history_list != NULL) {
+		history(t->history_list, &ev, H_SAVE, t->history);
+		history_end(t->history_list);
+	}
+	umask(mask);
+	if (t->editor != NULL)
+		el_end(t->editor);
+}
+
+static int
 term_open(struct chat *chat)
 {
 	struct term *t = calloc(1, sizeof(*t));
@@ -563,17 +630,12 @@ term_open(struct chat *chat)
 	if (t == NULL)
 		return -ENOMEM;
 	chat->view_state = t;
-	the_chat = chat;
+	setlocale(LC_CTYPE, "");
 	t->tty = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 	t->colours = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
 	setvbuf(stdin, NULL, _IONBF, 0);
 	snprintf(t->history, sizeof(t->history), "%s/history", chat->state_dir);
-	rl_readline_name = "rookchat";
-	rl_attempted_completion_function = complete;
-	using_history();
-	read_history(t->history);
-	stifle_history(HISTORY_LINES);
-	return 0;
+	return t->tty ? editor_open(chat) : 0;
 }
 
 static void
@@ -585,12 +647,8 @@ term_close(struct chat *chat)
 		prompt_off(chat);
 		putchar('\n');
 	}
-	if (t->tty) {
-		mode_t mask = umask(0077);
-
-		write_history(t->history);
-		umask(mask);
-	}
+	if (t->tty)
+		editor_close(t);
 	free(t);
 }
 
