@@ -316,12 +316,16 @@ run_sessions_list(struct admin_call *call)
 
 /* ---- changes ------------------------------------------------------------------------ */
 
-/* What a start of an asynchronous operation returned. */
+/* What the start of an asynchronous operation on the account `name` returned. */
 static enum admin_outcome
-started(struct admin_call *call, int result)
+started(struct admin_call *call, const char *name, int result)
 {
 	if (result >= 0)
 		return ADMIN_LATER;
+	if (result == -ENOENT)
+		return refuse(call, "not_found", "there is no user \"%.64s\"", name);
+	if (result == -EEXIST)
+		return refuse(call, "exists", "the name \"%.64s\" is taken", name);
 	call->code = admin_code(result);
 	if (!call->text[0])
 		refuse(call, call->code, "%s", strerror(-result));
@@ -335,8 +339,8 @@ run_users_add(struct admin_call *call)
 	if (!only_known(call, (const char *const[]){"name", "password", NULL}) ||
 	    !get_string(call, "name", true, &name) || !get_string(call, "password", true, &password))
 		return ADMIN_ERROR;
-	return started(call, server_user_add(call->server, name, password, call->done, call->done_arg, call->text,
-					     sizeof(call->text)));
+	return started(call, name, server_user_add(call->server, name, password, call->done, call->done_arg, call->text,
+						   sizeof(call->text)));
 }
 
 static enum admin_outcome
@@ -346,8 +350,8 @@ run_users_passwd(struct admin_call *call)
 	if (!only_known(call, (const char *const[]){"name", "password", NULL}) ||
 	    !get_string(call, "name", true, &name) || !get_string(call, "password", true, &password))
 		return ADMIN_ERROR;
-	return started(call, server_user_passwd(call->server, name, password, call->done, call->done_arg, call->text,
-						sizeof(call->text)));
+	return started(call, name, server_user_passwd(call->server, name, password, call->done, call->done_arg,
+						      call->text, sizeof(call->text)));
 }
 
 static enum admin_outcome
@@ -356,8 +360,8 @@ run_users_del(struct admin_call *call)
 	const char *name;
 	if (!only_known(call, (const char *const[]){"name", NULL}) || !get_string(call, "name", true, &name))
 		return ADMIN_ERROR;
-	return started(call, server_user_del(call->server, name, call->done, call->done_arg, call->text,
-					     sizeof(call->text)));
+	return started(call, name, server_user_del(call->server, name, call->done, call->done_arg, call->text,
+						   sizeof(call->text)));
 }
 
 static bool
