@@ -33,7 +33,7 @@ struct client {
 	uv_write_t write;
 	char *reply; /* being written: nothing is read meanwhile */
 	uint64_t reply_since_ms;
-	bool last;   /* close after the reply */
+	bool last; /* close after the reply */
 	bool closing;
 	size_t used;
 	char line[ADMIN_LINE_MAX + 1];
@@ -160,7 +160,8 @@ operation_done(void *arg, int result, const char *text)
 	if (result == 0)
 		send_line(c, admin_reply_ok(id, json_object()));
 	else
-		send_line(c, admin_reply_error(&id, admin_code(result), text && *text ? text : strerror(-result)));
+		send_line(c, admin_reply_error(&id, admin_code(result),
+					       text && *text ? text : strerror(-result)));
 }
 
 /* ---- requests ----------------------------------------------------------------------- */
@@ -326,13 +327,14 @@ admin_open(struct admin **out, const struct admin_options *o, char *error, size_
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	*out = NULL;
 	if (!config_runtime_path(o->config, "control.sock", path, sizeof(path))) {
-		snprintf(error, error_cap, "runtime_dir %s is too long for a Unix socket: at most %zu characters",
+		snprintf(error, error_cap,
+			 "runtime_dir %s is too long for a Unix socket: at most %zu characters",
 			 o->config->runtime_dir, sizeof(path) - sizeof("/control.sock"));
 		return -ENAMETOOLONG;
 	}
 	if (is_answered(path)) {
-		snprintf(error, error_cap, "another rookery-control answers at %s: stop it, or choose another --state",
-			 path);
+		snprintf(error, error_cap,
+			 "another rookery-control answers at %s: stop it, or choose another --state", path);
 		return -EADDRINUSE;
 	}
 	struct admin *a = calloc(1, sizeof(*a));

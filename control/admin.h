@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The admin API: what `rookctl` and the launcher ask of a running control process, over a Unix stream socket (0600).
- * admin_protocol.h defines the lines, admin_commands.c what each command does; this module holds the connections.
+ * The admin API: what `rookctl` and the launcher ask of a running control process, over a Unix stream socket
+ * (0600). admin_protocol.h defines the lines, admin_commands.c what each command does; this module holds the
+ * connections.
  *
- * Several clients at once; each has one request in work at a time and is not read from meanwhile, so a client that
- * sends without reading costs one line and one reply of memory.
+ * Several clients at once; each has one request in work at a time and is not read from meanwhile, so a client
+ * that sends without reading costs one line and one reply of memory.
  *
  * Thread-safety: everything on the loop's thread.
  */
@@ -29,17 +30,19 @@ struct admin_options {
 };
 
 /*
- * Listens on runtime_dir/control.sock, replacing a socket that nobody answers. Returns 0, or -errno with one line in
- * error: -EADDRINUSE (another control process answers there), -ENAMETOOLONG, -EACCES, -ENOMEM, ... After an error *out
- * may be set (already closed): pass it to admin_free, as after a success, when the loop has ended.
+ * Listens on runtime_dir/control.sock, replacing a socket that nobody answers. Returns 0, or -errno with one
+ * line in error: -EADDRINUSE (another control process answers there), -ENAMETOOLONG, -EACCES, -ENOMEM, ...
+ * After an error *out may be set (already closed): pass it to admin_free, as after a success, when the loop
+ * has ended.
  */
 int admin_open(struct admin **out, const struct admin_options *o, char *error, size_t error_cap);
 
-/* Idempotent. Stops listening, drops all clients, removes the socket. Operations that the server has not finished go on. The handles
- * are closed by the loop's next iterations. */
+/* Idempotent. Stops listening, drops all clients, removes the socket. Operations that the server has not
+ * finished go on. The handles are closed by the loop's next iterations. */
 void admin_close(struct admin *a);
 
-/* After the loop has run out of the handles and the server will call no server_done_fn any more. NULL is allowed. */
+/* After the loop has run out of the handles and the server will call no server_done_fn any more. NULL is
+ * allowed. */
 void admin_free(struct admin *a);
 
 #endif

@@ -100,7 +100,8 @@ get_string(struct admin_call *call, const char *key, bool required, const char *
 }
 
 static bool
-get_number(struct admin_call *call, const char *key, uint64_t min, uint64_t max, uint64_t missing, uint64_t *out)
+get_number(struct admin_call *call, const char *key, uint64_t min, uint64_t max, uint64_t missing,
+	   uint64_t *out)
 {
 	const json_t *value = json_object_get(call->args, key);
 	*out = missing;
@@ -108,7 +109,8 @@ get_number(struct admin_call *call, const char *key, uint64_t min, uint64_t max,
 		return true;
 	json_int_t n = json_integer_value(value);
 	if (!json_is_integer(value) || n < 0 || (uint64_t)n < min || (uint64_t)n > max) {
-		refuse(call, "invalid", "\"%s\" must be a number from %" PRIu64 " to %" PRIu64, key, min, max);
+		refuse(call, "invalid", "\"%s\" must be a number from %" PRIu64 " to %" PRIu64, key, min,
+		       max);
 		return false;
 	}
 	*out = (uint64_t)n;
@@ -124,7 +126,8 @@ get_page(struct admin_call *call, uint64_t *limit, uint64_t *offset)
 
 /* ---- values ------------------------------------------------------------------------- */
 
-/* Names of devices and status texts come from clients; whatever is no UTF-8 must not make the reply impossible. */
+/* Names of devices and status texts come from clients; whatever is no UTF-8 must not make the reply
+ * impossible. */
 static json_t *
 text_json(const char *text)
 {
@@ -139,7 +142,8 @@ time_json(uint64_t ms)
 	time_t seconds = (time_t)(ms / 1000);
 	struct tm tm;
 	char text[64];
-	if (ms == 0 || !gmtime_r(&seconds, &tm) || !strftime(text, sizeof(text) - 8, "%Y-%m-%dT%H:%M:%S", &tm))
+	if (ms == 0 || !gmtime_r(&seconds, &tm) ||
+	    !strftime(text, sizeof(text) - 8, "%Y-%m-%dT%H:%M:%S", &tm))
 		return json_null();
 	snprintf(text + strlen(text), 8, ".%03uZ", (unsigned)(ms % 1000));
 	return json_string(text);
@@ -154,7 +158,8 @@ ports_json(const struct config *c)
 	for (unsigned i = 0; i < c->dataplane.ports_count; i++) {
 		const struct config_port *p = &c->dataplane.ports[i];
 		if (p->type == PORT_SOCKET) {
-			json_array_append_new(ports, json_pack("{s:s, s:s}", "type", "socket", "listen", p->listen));
+			json_array_append_new(ports,
+					      json_pack("{s:s, s:s}", "type", "socket", "listen", p->listen));
 			continue;
 		}
 		json_t *devices = json_array(), *addresses = json_array();
@@ -162,8 +167,9 @@ ports_json(const struct config *c)
 			json_array_append_new(devices, text_json(p->devices[d]));
 		for (unsigned a = 0; a < p->addresses_count; a++)
 			json_array_append_new(addresses, text_json(p->addresses[a]));
-		json_array_append_new(ports, json_pack("{s:s, s:o, s:o, s:i}", "type", "ethdev", "devices", devices,
-						       "addresses", addresses, "udp_port", (int)p->udp_port));
+		json_array_append_new(ports,
+				      json_pack("{s:s, s:o, s:o, s:i}", "type", "ethdev", "devices", devices,
+						"addresses", addresses, "udp_port", (int)p->udp_port));
 	}
 	return ports;
 }
@@ -171,8 +177,8 @@ ports_json(const struct config *c)
 static json_t *
 fill_json(const struct server_ring_fill *f)
 {
-	return json_pack("{s:I, s:I, s:I}", "used", (json_int_t)f->used, "capacity", (json_int_t)f->capacity, "backlog",
-			 (json_int_t)f->backlog);
+	return json_pack("{s:I, s:I, s:I}", "used", (json_int_t)f->used, "capacity", (json_int_t)f->capacity,
+			 "backlog", (json_int_t)f->backlog);
 }
 
 static json_t *
@@ -180,8 +186,9 @@ rings_json(const struct server_status *s)
 {
 	json_t *workers = json_array();
 	for (uint32_t w = 0; w < s->workers && w < SESSION_WORKERS_MAX; w++)
-		json_array_append_new(workers, json_pack("{s:o, s:o, s:o, s:o}", "event", fill_json(&s->rings[w].event),
-							 "request", fill_json(&s->rings[w].request), "login",
+		json_array_append_new(workers, json_pack("{s:o, s:o, s:o, s:o}", "event",
+							 fill_json(&s->rings[w].event), "request",
+							 fill_json(&s->rings[w].request), "login",
 							 fill_json(&s->rings[w].login), "inject",
 							 fill_json(&s->rings[w].inject)));
 	return json_pack("{s:o, s:o}", "table", fill_json(&s->table), "workers", workers);
@@ -208,19 +215,20 @@ run_status(struct admin_call *call)
 	snprintf(boot, sizeof(boot), "%016" PRIx64, s->boot);
 	json_t *dataplane =
 		json_pack("{s:b, s:I, s:s, s:I, s:I, s:I, s:o}", "connected", s->dataplane_connected, "pid",
-			  (json_int_t)s->dataplane_pid, "boot", boot, "instance", (json_int_t)s->instance, "workers",
-			  (json_int_t)s->workers, "sessions_max", (json_int_t)s->workers * s->sessions_per_worker, "rings",
-			  rings_json(s));
+			  (json_int_t)s->dataplane_pid, "boot", boot, "instance", (json_int_t)s->instance,
+			  "workers", (json_int_t)s->workers, "sessions_max",
+			  (json_int_t)s->workers * s->sessions_per_worker, "rings", rings_json(s));
 	json_t *store = json_pack("{s:b, s:o, s:I}", "ok", s->store_ok, "error", text_json(s->store_error),
 				  "stored_messages", (json_int_t)s->stored_messages);
 	json_t *result = json_pack(
 		"{s:s, s:I, s:I, s:b, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I}", "version",
 		s->version ? s->version : ROOKERY_VERSION, "pid", (json_int_t)getpid(), "uptime_s",
-		(json_int_t)(s->uptime_ms / 1000), "ready", s->ready, "waiting_for", waiting_for(s), "state_dir",
-		call->config->state_dir, "runtime_dir", call->config->runtime_dir, "server_key", s->server_key, "ports",
-		ports_json(call->config), "dataplane", dataplane, "store", store, "users", (json_int_t)s->users,
-		"users_online", (json_int_t)s->users_online, "devices", (json_int_t)s->devices, "sessions",
-		(json_int_t)s->sessions, "sessions_restricted", (json_int_t)s->sessions_restricted);
+		(json_int_t)(s->uptime_ms / 1000), "ready", s->ready, "waiting_for", waiting_for(s),
+		"state_dir", call->config->state_dir, "runtime_dir", call->config->runtime_dir, "server_key",
+		s->server_key, "ports", ports_json(call->config), "dataplane", dataplane, "store", store,
+		"users", (json_int_t)s->users, "users_online", (json_int_t)s->users_online, "devices",
+		(json_int_t)s->devices, "sessions", (json_int_t)s->sessions, "sessions_restricted",
+		(json_int_t)s->sessions_restricted);
 	free(s);
 	return answer(call, result);
 }
@@ -259,8 +267,8 @@ add_user(void *arg, const struct server_user *u)
 	struct page *p = arg;
 	if (!page_open(p))
 		return false;
-	json_t *row = json_pack("{s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:s, s:o}", "id", (json_int_t)u->id, "name",
-				text_json(u->name), "created", time_json(u->created_ms), "last_seen",
+	json_t *row = json_pack("{s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:s, s:o}", "id", (json_int_t)u->id,
+				"name", text_json(u->name), "created", time_json(u->created_ms), "last_seen",
 				time_json(u->last_seen_ms), "devices", (json_int_t)u->devices, "sessions",
 				(json_int_t)u->sessions, "buddies", (json_int_t)u->buddies, "stored",
 				(json_int_t)u->stored, "presence", u->presence, "presence_text",
@@ -273,10 +281,12 @@ run_users_list(struct admin_call *call)
 {
 	uint64_t offset;
 	struct page p = {0};
-	if (!only_known(call, (const char *const[]){"limit", "offset", NULL}) || !get_page(call, &p.limit, &offset))
+	if (!only_known(call, (const char *const[]){"limit", "offset", NULL}) ||
+	    !get_page(call, &p.limit, &offset))
 		return ADMIN_ERROR;
 	p.rows = json_array();
-	return page_answer(call, &p, "users", server_users_list(call->server, offset, p.limit + 1, add_user, &p));
+	return page_answer(call, &p, "users",
+			   server_users_list(call->server, offset, p.limit + 1, add_user, &p));
 }
 
 static bool
@@ -287,12 +297,13 @@ add_session(void *arg, const struct server_session *s)
 		return false;
 	char sid[17], peer[ENDPOINT_STRLEN];
 	snprintf(sid, sizeof(sid), "%016" PRIx64, s->sid);
-	json_t *row = json_pack("{s:s, s:o, s:I, s:I, s:o, s:s, s:I, s:I, s:I, s:s, s:o, s:b, s:I}", "sid", sid, "user",
-				text_json(s->name), "user_id", (json_int_t)s->user, "device", (json_int_t)s->device,
-				"device_name", text_json(s->device_name), "status", s->status, "worker",
-				(json_int_t)s->worker, "epoch", (json_int_t)s->epoch, "port", (json_int_t)s->port,
-				"address", endpoint_format(&s->peer, peer), "since", time_json(s->since_ms), "heard",
-				s->heard, "outstanding", (json_int_t)s->outstanding);
+	json_t *row = json_pack("{s:s, s:o, s:I, s:I, s:o, s:s, s:I, s:I, s:I, s:s, s:o, s:b, s:I}", "sid",
+				sid, "user", text_json(s->name), "user_id", (json_int_t)s->user, "device",
+				(json_int_t)s->device, "device_name", text_json(s->device_name), "status",
+				s->status, "worker", (json_int_t)s->worker, "epoch", (json_int_t)s->epoch,
+				"port", (json_int_t)s->port, "address", endpoint_format(&s->peer, peer),
+				"since", time_json(s->since_ms), "heard", s->heard, "outstanding",
+				(json_int_t)s->outstanding);
 	return row && json_array_append_new(p->rows, row) == 0;
 }
 
@@ -339,8 +350,9 @@ run_users_add(struct admin_call *call)
 	if (!only_known(call, (const char *const[]){"name", "password", NULL}) ||
 	    !get_string(call, "name", true, &name) || !get_string(call, "password", true, &password))
 		return ADMIN_ERROR;
-	return started(call, name, server_user_add(call->server, name, password, call->done, call->done_arg, call->text,
-						   sizeof(call->text)));
+	return started(call, name,
+		       server_user_add(call->server, name, password, call->done, call->done_arg, call->text,
+				       sizeof(call->text)));
 }
 
 static enum admin_outcome
@@ -350,8 +362,9 @@ run_users_passwd(struct admin_call *call)
 	if (!only_known(call, (const char *const[]){"name", "password", NULL}) ||
 	    !get_string(call, "name", true, &name) || !get_string(call, "password", true, &password))
 		return ADMIN_ERROR;
-	return started(call, name, server_user_passwd(call->server, name, password, call->done, call->done_arg,
-						      call->text, sizeof(call->text)));
+	return started(call, name,
+		       server_user_passwd(call->server, name, password, call->done, call->done_arg,
+					  call->text, sizeof(call->text)));
 }
 
 static enum admin_outcome
@@ -360,8 +373,9 @@ run_users_del(struct admin_call *call)
 	const char *name;
 	if (!only_known(call, (const char *const[]){"name", NULL}) || !get_string(call, "name", true, &name))
 		return ADMIN_ERROR;
-	return started(call, name, server_user_del(call->server, name, call->done, call->done_arg, call->text,
-						   sizeof(call->text)));
+	return started(call, name,
+		       server_user_del(call->server, name, call->done, call->done_arg, call->text,
+				       sizeof(call->text)));
 }
 
 static bool
@@ -387,13 +401,16 @@ run_sessions_kick(struct admin_call *call)
 	if (!sid_text == !user)
 		return refuse(call, "invalid", "give either \"sid\" or \"user\"");
 	if (sid_text && !parse_sid(sid_text, &sid))
-		return refuse(call, "invalid", "\"%.40s\" is not a session id: up to 16 hexadecimal digits, see "
-					       "`rookctl sessions list`", sid_text);
+		return refuse(call, "invalid",
+			      "\"%.40s\" is not a session id: up to 16 hexadecimal digits, see "
+			      "`rookctl sessions list`",
+			      sid_text);
 	int r = server_session_kick(call->server, sid, user);
 	if (r == -ENOENT && sid_text)
 		return refuse(call, "not_found", "there is no session %.40s", sid_text);
 	if (r == -ENOENT)
-		return refuse(call, "not_found", "there is no user \"%.64s\", or no session of that user", user);
+		return refuse(call, "not_found", "there is no user \"%.64s\", or no session of that user",
+			      user);
 	if (r < 0)
 		return store_error(call, r);
 	return answer(call, json_pack("{s:i}", "ended", r));
@@ -420,8 +437,9 @@ add_counter(void *arg, const struct server_counter *c)
 	}
 	if (s->drops_only && !c->drop)
 		return true;
-	json_t *row = json_pack("{s:s, s:I, s:s, s:s, s:I, s:b}", "scope", c->scope, "worker", (json_int_t)c->worker,
-				"name", c->name, "text", c->text, "value", (json_int_t)c->value, "drop", c->drop);
+	json_t *row = json_pack("{s:s, s:I, s:s, s:s, s:I, s:b}", "scope", c->scope, "worker",
+				(json_int_t)c->worker, "name", c->name, "text", c->text, "value",
+				(json_int_t)c->value, "drop", c->drop);
 	return row && json_array_append_new(s->rows, row) == 0;
 }
 
@@ -440,7 +458,8 @@ run_stats(struct admin_call *call)
 	int r = server_stats(call->server, add_counter, &s);
 	if (s.worker != UINT64_MAX && !s.worker_seen) {
 		json_decref(s.rows);
-		return r == -ENOTCONN ? refuse(call, "no_dataplane", "the dataplane is not there: its counters are unknown")
+		return r == -ENOTCONN ? refuse(call, "no_dataplane",
+					       "the dataplane is not there: its counters are unknown")
 				      : refuse(call, "not_found", "there is no worker %" PRIu64, s.worker);
 	}
 	return answer(call, json_pack("{s:b, s:o}", "connected", r != -ENOTCONN, "counters", s.rows));
@@ -471,6 +490,6 @@ admin_command_run(const char *command, struct admin_call *call)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (strcmp(commands[i].name, command) == 0)
 			return commands[i].run(call);
-	return refuse(call, "unknown_command", "this server has no command \"%s\"; it runs version " ROOKERY_VERSION,
-		      command);
+	return refuse(call, "unknown_command",
+		      "this server has no command \"%s\"; it runs version " ROOKERY_VERSION, command);
 }

@@ -15,7 +15,8 @@ refuse(struct admin_request *out, json_t *line, const char **error, const char *
 }
 
 int
-admin_request_parse(const char *line, size_t len, struct admin_request *out, int *id_known, const char **error)
+admin_request_parse(const char *line, size_t len, struct admin_request *out, int *id_known,
+		    const char **error)
 {
 	memset(out, 0, sizeof(*out));
 	*id_known = 0;
@@ -109,6 +110,6 @@ safe_text(const char *text)
 char *
 admin_reply_error(const json_int_t *id, const char *code, const char *text)
 {
-	return to_line(json_pack("{s:o, s:b, s:{s:s, s:o}}", "id", id ? json_integer(*id) : json_null(), "ok", 0,
-				 "error", "code", code, "text", safe_text(text)));
+	return to_line(json_pack("{s:o, s:b, s:{s:s, s:o}}", "id", id ? json_integer(*id) : json_null(), "ok",
+				 0, "error", "code", code, "text", safe_text(text)));
 }

@@ -7,9 +7,9 @@
  *   server   {"id":7,"ok":true,"result":{...}}
  *        or  {"id":7,"ok":false,"error":{"code":"exists","text":"..."}}
  *
- * `api` grows when an existing command changes incompatibly; a client that does not know it must not go on. New
- * commands and new fields in results do not change it. A line that is no request is answered with "id":null and the
- * code "malformed". Replies come in the order of the requests. No I/O here.
+ * `api` grows when an existing command changes incompatibly; a client that does not know it must not go on.
+ * New commands and new fields in results do not change it. A line that is no request is answered with
+ * "id":null and the code "malformed". Replies come in the order of the requests. No I/O here.
  */
 #ifndef ROOKERY_CONTROL_ADMIN_PROTOCOL_H
 #define ROOKERY_CONTROL_ADMIN_PROTOCOL_H
@@ -19,7 +19,8 @@
 
 #define ADMIN_API 1
 #define ADMIN_PROGRAM "rookery-control"
-#define ADMIN_LINE_MAX 8192 /* of a request, without the newline: far more than the longest name and password */
+#define ADMIN_LINE_MAX \
+	8192 /* of a request, without the newline: far more than the longest name and password */
 #define ADMIN_COMMAND_MAX 32
 
 struct admin_request {
@@ -28,12 +29,14 @@ struct admin_request {
 	json_t *args; /* an object, perhaps empty; freed with admin_request_clear */
 };
 
-/* Reads one line (without its newline). Returns 0, or -EINVAL with a static text that says what is wrong; *id_known then
- * tells whether out->id may be used in the reply. */
-int admin_request_parse(const char *line, size_t len, struct admin_request *out, int *id_known, const char **error);
+/* Reads one line (without its newline). Returns 0, or -EINVAL with a static text that says what is wrong;
+ * *id_known then tells whether out->id may be used in the reply. */
+int admin_request_parse(const char *line, size_t len, struct admin_request *out, int *id_known,
+			const char **error);
 void admin_request_clear(struct admin_request *r);
 
-/* Lines with their newline, to be freed by the caller; NULL without memory. result is stolen (also on failure). */
+/* Lines with their newline, to be freed by the caller; NULL without memory. result is stolen (also on
+ * failure). */
 char *admin_greeting(void);
 char *admin_reply_ok(json_int_t id, json_t *result);
 /* id NULL: the request had none that could be read. */

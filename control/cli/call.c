@@ -71,7 +71,8 @@ cli_call(struct cli *cli, const char *command, json_t *args, json_t **result)
 		*result = value ? json_incref(value) : json_object();
 		r = CLI_OK;
 	} else {
-		const char *text = json_string_value(json_object_get(json_object_get(reply, "error"), "text"));
+		const char *text =
+			json_string_value(json_object_get(json_object_get(reply, "error"), "text"));
 		r = cli_fail(CLI_REFUSED, "%s", text ? text : "the server refused without a reason");
 	}
 	json_decref(reply);

@@ -72,15 +72,17 @@ take_option(struct parse *p, int argc, char **argv)
 		i = find_option(options, name, len);
 	}
 	if (i < 0)
-		return p->cli->command ? wrong(p, "`%s` has no option --%.*s", p->cli->command->name, (int)len, name)
-				       : wrong(p, "unknown option --%.*s", (int)len, name);
+		return p->cli->command
+			       ? wrong(p, "`%s` has no option --%.*s", p->cli->command->name, (int)len, name)
+			       : wrong(p, "unknown option --%.*s", (int)len, name);
 	const char *value = "";
 	int words = 1;
 	if (options[i].value && equals) {
 		value = equals + 1;
 	} else if (options[i].value) {
 		if (argc < 2)
-			return wrong(p, "--%s needs a value: --%s %s", options[i].name, options[i].name, options[i].value);
+			return wrong(p, "--%s needs a value: --%s %s", options[i].name, options[i].name,
+				     options[i].value);
 		value = argv[1];
 		words = 2;
 	} else if (equals) {
@@ -129,8 +131,8 @@ take_word(struct parse *p, const char *word)
 	} else if (cli->group) {
 		cli->command = find_command(cli->group, word);
 		if (!cli->command)
-			return wrong(p, "`%s` has no command `%s`; `rookctl %s --help` lists them", cli->group, word,
-				     cli->group);
+			return wrong(p, "`%s` has no command `%s`; `rookctl %s --help` lists them",
+				     cli->group, word, cli->group);
 	} else if ((cli->command = find_command(word, NULL))) {
 		return 0;
 	} else if (is_group(word)) {
@@ -159,7 +161,8 @@ check_complete(struct parse *p)
 	if (cli->help || cli->version)
 		return 0;
 	if (cli->group && !cli->command)
-		return wrong(p, "`%s` alone is not enough; `rookctl %s --help` lists its commands", cli->group, cli->group);
+		return wrong(p, "`%s` alone is not enough; `rookctl %s --help` lists its commands",
+			     cli->group, cli->group);
 	if (!cli->command)
 		return wrong(p, "no command given; `rookctl --help` lists them");
 	int want = count_words(cli->command->args);
@@ -231,14 +234,16 @@ print_command(FILE *out, const struct command *c)
 void
 cli_usage(FILE *out)
 {
-	fprintf(out, "Usage: rookctl [OPTIONS] COMMAND [ARGUMENTS]\n\nThe operator's tool for a running Rookery server.\n"
+	fprintf(out, "Usage: rookctl [OPTIONS] COMMAND [ARGUMENTS]\n\nThe operator's tool for a running "
+		     "Rookery server.\n"
 		     "\nCommands:\n");
 	for (const struct command *c = cli_commands; c->name; c++)
 		print_command(out, c);
 	fprintf(out, "\nOptions:\n");
 	print_options(out, cli_globals);
-	fprintf(out, "\n`rookctl COMMAND --help` shows the options of a command.\n"
-		     "Exit status: 0 done; 1 the server refused; 2 wrong usage; 3 no server could be reached.\n");
+	fprintf(out,
+		"\n`rookctl COMMAND --help` shows the options of a command.\n"
+		"Exit status: 0 done; 1 the server refused; 2 wrong usage; 3 no server could be reached.\n");
 }
 
 void

@@ -12,7 +12,7 @@
 enum {
 	CLI_OK = 0,
 	CLI_REFUSED = 1,     /* the server answered with an error */
-	CLI_USAGE = 2,       /* command line, configuration file or password input */
+	CLI_USAGE = 2,	     /* command line, configuration file or password input */
 	CLI_UNREACHABLE = 3, /* no server, another kind of server, or it did not answer */
 };
 
@@ -44,9 +44,9 @@ struct cli {
 };
 
 struct command {
-	const char *name; /* "users add" */
-	const char *args; /* "NAME", for help; its words are the required arguments */
-	const char *help; /* one line */
+	const char *name;    /* "users add" */
+	const char *args;    /* "NAME", for help; its words are the required arguments */
+	const char *help;    /* one line */
 	const char *details; /* more lines for `rookctl COMMAND --help`; may be NULL */
 	const struct cli_option *options;
 	int (*run)(struct cli *cli); /* returns an exit status; has printed its error */
@@ -66,8 +66,8 @@ void cli_command_usage(FILE *out, const struct command *c);
 /* The value of an option of the running command, or NULL. */
 const char *cli_value(const struct cli *cli, const char *option);
 
-/* Sends command with args (stolen) and waits. Returns CLI_OK with *result (to be freed by the caller), or the exit status
- * after printing the error. */
+/* Sends command with args (stolen) and waits. Returns CLI_OK with *result (to be freed by the caller), or the
+ * exit status after printing the error. */
 int cli_call(struct cli *cli, const char *command, json_t *args, json_t **result);
 
 /* Prints "rookctl: ..." to standard error and returns status. */

@@ -20,7 +20,8 @@ fail_connect(const char *path, int error, char *text, size_t cap)
 	switch (error) {
 	case ENOENT:
 	case ECONNREFUSED:
-		snprintf(text, cap, "no server answers at %s: is `rookery run` running with this --state?", path);
+		snprintf(text, cap, "no server answers at %s: is `rookery run` running with this --state?",
+			 path);
 		break;
 	case EACCES:
 	case EPERM:
@@ -39,7 +40,8 @@ fail_talk(int error, char *text, size_t cap)
 		snprintf(text, cap, "the server did not answer within %d seconds", CLIENT_TIMEOUT_S);
 		return -ETIMEDOUT;
 	}
-	snprintf(text, cap, "the connection to the server broke: %s", error ? strerror(error) : "it was closed");
+	snprintf(text, cap, "the connection to the server broke: %s",
+		 error ? strerror(error) : "it was closed");
 	return error ? -error : -ECONNRESET;
 }
 
@@ -109,8 +111,9 @@ check_greeting(struct client *c, const char *path, char *error, size_t cap)
 		r = -EPROTO;
 	} else if (json_integer_value(api) != ADMIN_API) {
 		const char *version = json_string_value(json_object_get(greeting, "version"));
-		snprintf(error, cap, "the server (version %s) speaks admin API %lld, this rookctl (version " ROOKERY_VERSION
-				     ") speaks %d: use the rookctl that came with the server",
+		snprintf(error, cap,
+			 "the server (version %s) speaks admin API %lld, this rookctl "
+			 "(version " ROOKERY_VERSION ") speaks %d: use the rookctl that came with the server",
 			 version ? version : "?", (long long)json_integer_value(api), ADMIN_API);
 		r = -EPROTO;
 	}
@@ -157,7 +160,8 @@ send_all(struct client *c, const char *data, size_t len, char *error, size_t cap
 static int
 send_request(struct client *c, json_int_t id, const char *command, json_t *args, char *error, size_t cap)
 {
-	json_t *request = json_pack("{s:I, s:s, s:o}", "id", id, "command", command, "args", args ? args : json_object());
+	json_t *request = json_pack("{s:I, s:s, s:o}", "id", id, "command", command, "args",
+				    args ? args : json_object());
 	char *line = request ? json_dumps(request, JSON_COMPACT) : NULL;
 	json_decref(request);
 	if (!line) {
@@ -183,7 +187,8 @@ client_call(struct client *c, const char *command, json_t *args, json_t **reply,
 	if (r < 0)
 		return r;
 	const json_t *reply_id = json_object_get(*reply, "id");
-	if (json_is_boolean(json_object_get(*reply, "ok")) && (json_is_null(reply_id) || json_integer_value(reply_id) == id))
+	if (json_is_boolean(json_object_get(*reply, "ok")) &&
+	    (json_is_null(reply_id) || json_integer_value(reply_id) == id))
 		return 0;
 	json_decref(*reply);
 	snprintf(error, cap, "the server's reply does not belong to the request");

@@ -15,12 +15,15 @@ struct client {
 	size_t used, capacity;
 };
 
-/* Connects and checks the greeting. Returns 0, or -errno with one line in error that says the mend: -ENAMETOOLONG,
- * -ENOENT, -ECONNREFUSED, -EACCES, -EPROTO (not a server whose API we speak), -ETIMEDOUT, ... */
+/* Connects and checks the greeting. Returns 0, or -errno with one line in error that says the mend:
+ * -ENAMETOOLONG, -ENOENT, -ECONNREFUSED, -EACCES, -EPROTO (not a server whose API we speak), -ETIMEDOUT, ...
+ */
 int client_open(struct client *c, const char *path, char *error, size_t error_cap);
 
-/* Sends one request (args stolen; NULL: none) and reads its reply, a JSON object with "ok". Returns 0 or as above. */
-int client_call(struct client *c, const char *command, json_t *args, json_t **reply, char *error, size_t error_cap);
+/* Sends one request (args stolen; NULL: none) and reads its reply, a JSON object with "ok". Returns 0 or as
+ * above. */
+int client_call(struct client *c, const char *command, json_t *args, json_t **reply, char *error,
+		size_t error_cap);
 
 void client_close(struct client *c);
 

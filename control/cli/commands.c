@@ -150,7 +150,8 @@ show_rings(FILE *out, const json_t *rings)
 	else if (f.worker < 0)
 		fprintf(out, "fullest: %s, %lld of %lld", f.name, f.used, f.capacity);
 	else
-		fprintf(out, "fullest: %s of worker %lld, %lld of %lld", f.name, f.worker, f.used, f.capacity);
+		fprintf(out, "fullest: %s of worker %lld, %lld of %lld", f.name, f.worker, f.used,
+			f.capacity);
 	if (f.backlog)
 		fprintf(out, "; %lld more wait in control", f.backlog);
 	fputc('\n', out);
@@ -169,11 +170,13 @@ run_status(struct cli *cli)
 		fprintf(out, "ready: clients can log in\n");
 	else
 		fprintf(out, "not ready: waiting for %s\n", text_of(s, "waiting_for"));
-	fprintf(out, "  %-12s version %s, pid %lld, up ", "control", text_of(s, "version"), number_of(s, "pid"));
+	fprintf(out, "  %-12s version %s, pid %lld, up ", "control", text_of(s, "version"),
+		number_of(s, "pid"));
 	show_duration(out, number_of(s, "uptime_s"));
 	if (json_is_true(json_object_get(dataplane, "connected")))
 		fprintf(out, "\n  %-12s connected, pid %lld, workers %lld, start number %lld\n", "dataplane",
-			number_of(dataplane, "pid"), number_of(dataplane, "workers"), number_of(dataplane, "instance"));
+			number_of(dataplane, "pid"), number_of(dataplane, "workers"),
+			number_of(dataplane, "instance"));
 	else
 		fprintf(out, "\n  %-12s not connected\n", "dataplane");
 	show_ports(out, json_object_get(s, "ports"));
@@ -184,7 +187,8 @@ run_status(struct cli *cli)
 	fprintf(out, "  %-12s %lld of %lld; not logged in yet %lld\n", "sessions", number_of(s, "sessions"),
 		number_of(dataplane, "sessions_max"), number_of(s, "sessions_restricted"));
 	if (json_is_true(json_object_get(store, "ok")))
-		fprintf(out, "  %-12s ok, waiting messages %lld\n", "store", number_of(store, "stored_messages"));
+		fprintf(out, "  %-12s ok, waiting messages %lld\n", "store",
+			number_of(store, "stored_messages"));
 	else
 		fprintf(out, "  %-12s NOT AVAILABLE: %s\n", "store", text_of(store, "error"));
 	if (json_is_true(json_object_get(dataplane, "connected")))
@@ -195,18 +199,18 @@ run_status(struct cli *cli)
 
 /* ---- lists -------------------------------------------------------------------------- */
 
-/* Asks for pages until `limit` rows (0: all) are there. The result has the rows under key, and "more". user: a filter,
- * or NULL. */
+/* Asks for pages until `limit` rows (0: all) are there. The result has the rows under key, and "more". user:
+ * a filter, or NULL. */
 static int
-fetch_list(struct cli *cli, const char *command, const char *key, const char *user, uint64_t limit, uint64_t offset,
-	   json_t **out)
+fetch_list(struct cli *cli, const char *command, const char *key, const char *user, uint64_t limit,
+	   uint64_t offset, json_t **out)
 {
 	json_t *rows = json_array();
 	bool more = true;
 	while (more && (limit == 0 || json_array_size(rows) < limit)) {
 		uint64_t left = limit ? limit - json_array_size(rows) : PAGE;
-		json_t *args = json_pack("{s:I, s:I}", "limit", (json_int_t)(left < PAGE ? left : PAGE), "offset",
-					 (json_int_t)(offset + json_array_size(rows)));
+		json_t *args = json_pack("{s:I, s:I}", "limit", (json_int_t)(left < PAGE ? left : PAGE),
+					 "offset", (json_int_t)(offset + json_array_size(rows)));
 		if (user)
 			json_object_set_new(args, "user", json_string(user));
 		json_t *page;
@@ -228,7 +232,9 @@ static void
 show_more(struct cli *cli, const json_t *list, uint64_t offset, size_t rows)
 {
 	if (json_is_true(json_object_get(list, "more")))
-		fprintf(cli->out, "There are more: --offset %" PRIu64 " shows the next ones, --limit 0 all.\n", offset + rows);
+		fprintf(cli->out,
+			"There are more: --offset %" PRIu64 " shows the next ones, --limit 0 all.\n",
+			offset + rows);
 }
 
 static int
@@ -236,23 +242,26 @@ run_users_list(struct cli *cli)
 {
 	uint64_t limit = 100, offset = 0;
 	json_t *list;
-	if (!number_option(cli, "limit", INT32_MAX, &limit) || !number_option(cli, "offset", INT32_MAX, &offset))
+	if (!number_option(cli, "limit", INT32_MAX, &limit) ||
+	    !number_option(cli, "offset", INT32_MAX, &offset))
 		return CLI_USAGE;
 	int r = fetch_list(cli, "users.list", "users", NULL, limit, offset, &list);
 	if (r != CLI_OK || cli->json)
 		return r == CLI_OK ? print_json(cli, list) : r;
 	struct table t;
-	table_init(&t, (const char *const[]){"NAME", ">ID", "PRESENCE", ">DEVICES", ">SESSIONS", ">BUDDIES", ">WAITING",
-					     "CREATED (UTC)", "LAST SEEN (UTC)", NULL});
+	table_init(&t, (const char *const[]){"NAME", ">ID", "PRESENCE", ">DEVICES", ">SESSIONS", ">BUDDIES",
+					     ">WAITING", "CREATED (UTC)", "LAST SEEN (UTC)", NULL});
 	size_t i;
 	const json_t *u;
 	json_array_foreach(json_object_get(list, "users"), i, u)
-		table_add(&t, (const char *const[]){text_of(u, "name"), show_number(u, "id").text, text_of(u, "presence"),
-						    show_number(u, "devices").text, show_number(u, "sessions").text,
-						    show_number(u, "buddies").text, show_number(u, "stored").text,
-						    show_time(u, "created").text, show_time(u, "last_seen").text});
+		table_add(&t, (const char *const[]){
+				      text_of(u, "name"), show_number(u, "id").text, text_of(u, "presence"),
+				      show_number(u, "devices").text, show_number(u, "sessions").text,
+				      show_number(u, "buddies").text, show_number(u, "stored").text,
+				      show_time(u, "created").text, show_time(u, "last_seen").text});
 	if (t.rows == 0)
-		fprintf(cli->out, offset ? "No users beyond --offset.\n" : "No users yet: `rookctl users add NAME` makes one.\n");
+		fprintf(cli->out, offset ? "No users beyond --offset.\n"
+					 : "No users yet: `rookctl users add NAME` makes one.\n");
 	else
 		table_print(&t, cli->out);
 	show_more(cli, list, offset, t.rows);
@@ -266,21 +275,23 @@ run_sessions_list(struct cli *cli)
 {
 	uint64_t limit = 100, offset = 0;
 	json_t *list;
-	if (!number_option(cli, "limit", INT32_MAX, &limit) || !number_option(cli, "offset", INT32_MAX, &offset))
+	if (!number_option(cli, "limit", INT32_MAX, &limit) ||
+	    !number_option(cli, "offset", INT32_MAX, &offset))
 		return CLI_USAGE;
 	int r = fetch_list(cli, "sessions.list", "sessions", cli_value(cli, "user"), limit, offset, &list);
 	if (r != CLI_OK || cli->json)
 		return r == CLI_OK ? print_json(cli, list) : r;
 	struct table t;
-	table_init(&t, (const char *const[]){"SID", "USER", "DEVICE", "STATUS", "ADDRESS", ">WORKER", ">EPOCH",
-					     ">OUTSTANDING", "SINCE (UTC)", NULL});
+	table_init(&t, (const char *const[]){"SID", "USER", "DEVICE", "STATUS", "ADDRESS", ">WORKER",
+					     ">EPOCH", ">OUTSTANDING", "SINCE (UTC)", NULL});
 	size_t i;
 	const json_t *s;
 	json_array_foreach(json_object_get(list, "sessions"), i, s)
-		table_add(&t, (const char *const[]){text_of(s, "sid"), text_of(s, "user"), text_of(s, "device_name"),
-						    text_of(s, "status"), text_of(s, "address"),
-						    show_number(s, "worker").text, show_number(s, "epoch").text,
-						    show_number(s, "outstanding").text, show_time(s, "since").text});
+		table_add(&t, (const char *const[]){
+				      text_of(s, "sid"), text_of(s, "user"), text_of(s, "device_name"),
+				      text_of(s, "status"), text_of(s, "address"),
+				      show_number(s, "worker").text, show_number(s, "epoch").text,
+				      show_number(s, "outstanding").text, show_time(s, "since").text});
 	if (t.rows == 0)
 		fprintf(cli->out, offset ? "No sessions beyond --offset.\n" : "No sessions.\n");
 	else
@@ -337,7 +348,8 @@ static int
 run_users_del(struct cli *cli)
 {
 	json_t *args = json_pack("{s:s}", "name", cli->args[0]);
-	return args ? change(cli, "users.del", args, "deleted") : cli_fail(CLI_USAGE, "the name must be UTF-8");
+	return args ? change(cli, "users.del", args, "deleted")
+		    : cli_fail(CLI_USAGE, "the name must be UTF-8");
 }
 
 static int
@@ -359,8 +371,8 @@ run_sessions_kick(struct cli *cli)
 
 /* ---- stats -------------------------------------------------------------------------- */
 
-/* One line per counter name within its scope: the sum over the workers. Counters come worker by worker, each in the
- * same order, so the first worker fixes the rows. */
+/* One line per counter name within its scope: the sum over the workers. Counters come worker by worker, each
+ * in the same order, so the first worker fixes the rows. */
 struct sum {
 	const json_t *counter;
 	json_int_t value;
@@ -418,7 +430,8 @@ show_stats(struct cli *cli, const json_t *result)
 	struct sum *sums = calloc(json_array_size(counters) + 1, sizeof(*sums));
 	if (!sums)
 		return cli_fail(CLI_USAGE, "out of memory");
-	size_t zero = show_scope(cli, counters, "worker", cli_value(cli, "worker") ? "WORKER" : "ALL WORKERS", sums);
+	size_t zero = show_scope(cli, counters, "worker", cli_value(cli, "worker") ? "WORKER" : "ALL WORKERS",
+				 sums);
 	memset(sums, 0, json_array_size(counters) * sizeof(*sums));
 	zero += show_scope(cli, counters, "housekeeping", "HOUSEKEEPING", sums);
 	memset(sums, 0, json_array_size(counters) * sizeof(*sums));
@@ -481,7 +494,8 @@ const struct command cli_commands[] = {
 	{"status", "", "what is up, and what is not", NULL, NULL, run_status},
 	{"users list", "", "accounts", NULL, page_options, run_users_list},
 	{"users add", "NAME", "make an account",
-	 "The password is asked for twice. The user logs in with `rookchat --user NAME`.\n", password_options, run_users_add},
+	 "The password is asked for twice. The user logs in with `rookchat --user NAME`.\n", password_options,
+	 run_users_add},
 	{"users passwd", "NAME", "set an account's password",
 	 "All sessions of the user end. Devices that were enrolled log in again without the new password.\n",
 	 password_options, run_users_passwd},

@@ -9,8 +9,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-/* Reads up to a newline or the end, byte by byte: what follows on standard input is not ours. Returns the length, or
- * -errno; -EMSGSIZE when longer than PASSWORD_MAX, -EINVAL with a NUL byte. */
+/* Reads up to a newline or the end, byte by byte: what follows on standard input is not ours. Returns the
+ * length, or -errno; -EMSGSIZE when longer than PASSWORD_MAX, -EINVAL with a NUL byte. */
 static int
 read_line(int fd, char *out)
 {
@@ -74,8 +74,8 @@ on_signal(int signum)
 static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
 #define WATCHED (sizeof(watched) / sizeof(watched[0]))
 
-/* A signal while the echo is off must not leave the terminal without it: the read is interrupted, the terminal put
- * back, and only then the signal takes its course. */
+/* A signal while the echo is off must not leave the terminal without it: the read is interrupted, the
+ * terminal put back, and only then the signal takes its course. */
 static int
 ask_once(int tty, const char *prompt, char *out)
 {
@@ -112,8 +112,9 @@ from_terminal(const char *user, char *out, char *error, size_t cap)
 	char prompt[128], again[PASSWORD_MAX + 1] = "";
 	int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 	if (tty < 0) {
-		snprintf(error, cap, "there is no terminal to ask for the password: give --password-file FILE, or "
-				     "--password-file - for standard input");
+		snprintf(error, cap,
+			 "there is no terminal to ask for the password: give --password-file FILE, or "
+			 "--password-file - for standard input");
 		return -ENOTTY;
 	}
 	snprintf(prompt, sizeof(prompt), "Password for %.64s: ", user);

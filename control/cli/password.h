@@ -8,9 +8,10 @@
 #define PASSWORD_MAX 256
 
 /*
- * file NULL: asks twice on the terminal, without echo. "-": the first line of standard input; otherwise of that file.
- * Returns 0, or -errno with one line in error. The caller wipes out.
+ * file NULL: asks twice on the terminal, without echo. "-": the first line of standard input; otherwise of
+ * that file. Returns 0, or -errno with one line in error. The caller wipes out.
  */
-int password_read(const char *file, const char *user, char out[PASSWORD_MAX + 1], char *error, size_t error_cap);
+int
+password_read(const char *file, const char *user, char out[PASSWORD_MAX + 1], char *error, size_t error_cap);
 
 #endif

@@ -11,15 +11,15 @@
 struct table {
 	size_t columns;
 	const char *titles[TABLE_COLUMNS_MAX]; /* beginning with '>': aligned to the right */
-	char **cells; /* rows * columns */
+	char **cells;			       /* rows * columns */
 	size_t rows, capacity;
 };
 
 /* titles ends with NULL. */
 void table_init(struct table *t, const char *const titles[]);
 
-/* Appends one row of t->columns values, copied; control characters become '?', since some values were chosen by strangers
- * and must not steer the terminal. Returns 0 or -ENOMEM. */
+/* Appends one row of t->columns values, copied; control characters become '?', since some values were chosen
+ * by strangers and must not steer the terminal. Returns 0 or -ENOMEM. */
 int table_add(struct table *t, const char *const values[]);
 
 /* Without trailing spaces. Nothing but the titles when there are no rows. */

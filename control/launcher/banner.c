@@ -19,7 +19,8 @@ in_path(const char *dir, const char *path_variable)
 }
 
 const char *
-banner_program(const char *bin_dir, const char *name, const char *cwd, const char *path_variable, char *out, size_t cap)
+banner_program(const char *bin_dir, const char *name, const char *cwd, const char *path_variable, char *out,
+	       size_t cap)
 {
 	size_t len = strlen(cwd);
 	int n;
@@ -49,7 +50,8 @@ banner_reachable(const char *listen, char *out, size_t cap)
 	return n > 0 && (size_t)n < cap ? out : NULL;
 }
 
-/* The address that is shown to a person who wants to try the server; an ethdev port is reached from elsewhere. */
+/* The address that is shown to a person who wants to try the server; an ethdev port is reached from
+ * elsewhere. */
 static const char *
 try_address(const struct config *c, char *out, size_t cap)
 {
@@ -127,8 +129,8 @@ banner_print(FILE *out, const struct banner *b, const json_t *status)
 	const char *key = json_string_value(json_object_get(status, "server_key"));
 	fprintf(out, "Rookery " ROOKERY_VERSION " is up\n");
 	print_ports(out, b->config);
-	fprintf(out, "  %-11s rookery-dataplane %ld, rookery-control %ld, rookery %ld\n", "processes", (long)b->dataplane,
-		(long)b->control, (long)getpid());
+	fprintf(out, "  %-11s rookery-dataplane %ld, rookery-control %ld, rookery %ld\n", "processes",
+		(long)b->dataplane, (long)b->control, (long)getpid());
 	fprintf(out, "  %-11s %s\n", "state", b->config->state_dir);
 	fprintf(out, "  %-11s %s\n", "admin", b->control_socket);
 	fprintf(out, "  %-11s %s\n", "server key", key ? key : "?");

@@ -20,8 +20,8 @@ restart_delay(uint32_t *last, uint64_t lived_ms)
 	return *last;
 }
 
-/* Handlers of the launcher must not run in the child before it is executed: libuv's would write into the pipe that it
- * shares with the parent. All signals are blocked on entry. */
+/* Handlers of the launcher must not run in the child before it is executed: libuv's would write into the pipe
+ * that it shares with the parent. All signals are blocked on entry. */
 static void
 reset_signals(void)
 {
@@ -41,8 +41,8 @@ static int
 become(char *const argv[], pid_t parent)
 {
 	setpgid(0, 0);
-	/* SIGKILL rather than SIGTERM: a child that hangs must not outlive us either, and each process is built
-	 * to be killed at any moment. */
+	/* SIGKILL rather than SIGTERM: a child that hangs must not outlive us either, and each process is
+	 * built to be killed at any moment. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return errno;
 	if (getppid() != parent)

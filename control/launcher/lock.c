@@ -23,8 +23,8 @@ read_pid(int fd)
 	return pid > 0 ? (pid_t)pid : 0;
 }
 
-/* The holder before us may have unlinked the file between our open and our flock: then we hold a lock on a file that
- * nobody else can find. */
+/* The holder before us may have unlinked the file between our open and our flock: then we hold a lock on a
+ * file that nobody else can find. */
 static bool
 still_named(int fd, const char *path)
 {

@@ -20,8 +20,10 @@ static const char usage[] =
 	"Usage: rookery run [--config FILE] [--state DIR]\n"
 	"       rookery --version | --help\n"
 	"\n"
-	"Runs a Rookery server in the foreground: the packet process (rookery-dataplane) and the control process\n"
-	"(rookery-control), each started again when it dies. Prints a line with \"ready\" once clients can log in.\n"
+	"Runs a Rookery server in the foreground: the packet process (rookery-dataplane) and the control "
+	"process\n"
+	"(rookery-control), each started again when it dies. Prints a line with \"ready\" once clients can "
+	"log in.\n"
 	"Ctrl-C or SIGTERM stops it.\n"
 	"\n"
 	"  --config FILE  settings that differ from the built-in ones (config/default.yaml shows all)\n"
@@ -65,7 +67,8 @@ take_lock(struct lock *l, const char *dir_name, const char *dir)
 	int r = lock_take(l, path, &holder);
 	if (r == -EWOULDBLOCK)
 		fprintf(stderr,
-			"rookery: a server is already running with the %s %s (pid %ld): stop it, or choose another "
+			"rookery: a server is already running with the %s %s (pid %ld): stop it, or choose "
+			"another "
 			"directory with --state\n",
 			dir_name, dir, (long)holder);
 	else if (r < 0)
@@ -83,8 +86,8 @@ take_locks(struct launcher *l)
 	return r;
 }
 
-/* Each process removes what it made; this is for those that were killed. The state directory keeps the database and
- * the key. */
+/* Each process removes what it made; this is for those that were killed. The state directory keeps the
+ * database and the key. */
 static void
 leave_nothing(struct launcher *l)
 {
@@ -154,15 +157,20 @@ run(struct launcher *l)
 		return EXIT_USAGE;
 	}
 	log_open("rookery", (enum log_level)l->config->log.level);
-	if (!config_runtime_path(l->config, "doorbell.sock", l->control_socket, sizeof(((struct sockaddr_un *)0)->sun_path)) ||
+	if (!config_runtime_path(l->config, "doorbell.sock", l->control_socket,
+				 sizeof(((struct sockaddr_un *)0)->sun_path)) ||
 	    !config_runtime_path(l->config, "control.sock", l->control_socket, sizeof(l->control_socket))) {
-		fprintf(stderr, "rookery: runtime_dir %s is too long for Unix sockets (about 90 characters): set a shorter "
-				"runtime_dir or --state\n", l->config->runtime_dir);
+		fprintf(stderr,
+			"rookery: runtime_dir %s is too long for Unix sockets (about 90 characters): set a "
+			"shorter "
+			"runtime_dir or --state\n",
+			l->config->runtime_dir);
 		return EXIT_USAGE;
 	}
 	int r = find_bin_dir(l->bin_dir, sizeof(l->bin_dir));
 	if (r < 0) {
-		fprintf(stderr, "rookery: cannot find its own folder through /proc/self/exe: %s\n", strerror(-r));
+		fprintf(stderr, "rookery: cannot find its own folder through /proc/self/exe: %s\n",
+			strerror(-r));
 		return 1;
 	}
 	if (config_make_dirs(l->config, error, sizeof(error)) < 0) {

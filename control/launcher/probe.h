@@ -12,7 +12,8 @@
 
 struct probe;
 
-/* Called on each complete answer with the result of `status`, which is freed afterwards. Returns true to end probing. */
+/* Called on each complete answer with the result of `status`, which is freed afterwards. Returns true to end
+ * probing. */
 typedef bool (*probe_answer_fn)(void *arg, const json_t *status);
 
 struct probe {

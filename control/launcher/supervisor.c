@@ -75,8 +75,9 @@ on_kill_timer(uv_timer_t *timer)
 		struct child *c = &s->children[i];
 		if (!c->pid)
 			continue;
-		log_warning("launcher", "process did not stop in time: killed", "process=%s pid=%ld after_ms=%d",
-			    supervised_name[i], (long)c->pid, SUPERVISOR_STOP_MS);
+		log_warning("launcher", "process did not stop in time: killed",
+			    "process=%s pid=%ld after_ms=%d", supervised_name[i], (long)c->pid,
+			    SUPERVISOR_STOP_MS);
 		kill(c->pid, SIGKILL);
 		return;
 	}
@@ -119,13 +120,14 @@ start(struct child *c)
 		c->pid = pid;
 		return;
 	}
-	log_error("launcher", "cannot start process", "process=%s path=\"%s\" error=\"%s\"", supervised_name[c->which],
-		  s->options->argv[c->which][0], strerror(-pid));
+	log_error("launcher", "cannot start process", "process=%s path=\"%s\" error=\"%s\"",
+		  supervised_name[c->which], s->options->argv[c->which][0], strerror(-pid));
 	if (!s->ready) {
 		begin_stop(s, 1);
 		return;
 	}
-	/* Out of memory or processes, or the binary is being replaced: the other process goes on meanwhile. */
+	/* Out of memory or processes, or the binary is being replaced: the other process goes on meanwhile.
+	 */
 	restart_delay(&c->delay_ms, 0);
 	uv_timer_start(&c->restart, on_restart_timer, c->delay_ms, 0);
 }
@@ -150,8 +152,8 @@ is_final(struct child *c, int status)
 		return true;
 	}
 	if (++c->deaths >= SUPERVISOR_EARLY_DEATHS_MAX) {
-		log_error("launcher", "process dies again and again at start: stopping", "process=%s signal=%d deaths=%u",
-			  name, WTERMSIG(status), c->deaths);
+		log_error("launcher", "process dies again and again at start: stopping",
+			  "process=%s signal=%d deaths=%u", name, WTERMSIG(status), c->deaths);
 		begin_stop(s, 1);
 		return true;
 	}
@@ -171,9 +173,11 @@ handle_death(struct child *c, int status)
 	if (is_final(c, status))
 		return;
 	restart_delay(&c->delay_ms, lived);
-	log_warning("launcher", "process died: starting it again", "process=%s %s=%d lived_ms=%llu delay_ms=%u",
-		    supervised_name[c->which], WIFEXITED(status) ? "exit" : "signal",
-		    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status), (unsigned long long)lived, c->delay_ms);
+	log_warning("launcher", "process died: starting it again",
+		    "process=%s %s=%d lived_ms=%llu delay_ms=%u", supervised_name[c->which],
+		    WIFEXITED(status) ? "exit" : "signal",
+		    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status), (unsigned long long)lived,
+		    c->delay_ms);
 	if (c->delay_ms == 0)
 		start(c);
 	else
@@ -223,7 +227,8 @@ on_status(void *arg, const json_t *status)
 	for (int i = 0; i < SUPERVISED_COUNT; i++)
 		pids[i] = s->children[i].pid;
 	const json_t *dataplane = json_object_get(status, "dataplane");
-	/* Processes that an earlier launcher left (killed this moment), or that died since, must not be taken for ours. */
+	/* Processes that an earlier launcher left (killed this moment), or that died since, must not be taken
+	 * for ours. */
 	if (!json_is_true(json_object_get(status, "ready")) || pids[SUPERVISED_CONTROL] == 0 ||
 	    json_integer_value(json_object_get(status, "pid")) != pids[SUPERVISED_CONTROL] ||
 	    pids[SUPERVISED_DATAPLANE] == 0 ||
@@ -270,7 +275,8 @@ set_up(struct supervisor *s)
 	    (r = watch(s, &s->on_int, on_stop_signal, SIGINT)) < 0 ||
 	    (r = watch(s, &s->on_term, on_stop_signal, SIGTERM)) < 0 ||
 	    (r = watch(s, &s->on_hup, on_stop_signal, SIGHUP)) < 0 ||
-	    (r = uv_timer_start(&s->patience, on_impatience, SUPERVISOR_PATIENCE_MS, SUPERVISOR_PATIENCE_MS)) < 0)
+	    (r = uv_timer_start(&s->patience, on_impatience, SUPERVISOR_PATIENCE_MS,
+				SUPERVISOR_PATIENCE_MS)) < 0)
 		return r;
 	return probe_start(&s->probe, &s->loop, s->options->control_socket, on_status, s);
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Runs rookery-dataplane and rookery-control until told to stop: starts, restarts, announces, ends them in order. */
+/* Runs rookery-dataplane and rookery-control until told to stop: starts, restarts, announces, ends them in
+ * order. */
 #ifndef ROOKERY_CONTROL_LAUNCHER_SUPERVISOR_H
 #define ROOKERY_CONTROL_LAUNCHER_SUPERVISOR_H
 
 #include <jansson.h>
 #include <sys/types.h>
 
-/* In the order of starting; they are stopped in the opposite order, so that control can still send through the
- * dataplane while it closes. */
+/* In the order of starting; they are stopped in the opposite order, so that control can still send through
+ * the dataplane while it closes. */
 enum supervised { SUPERVISED_DATAPLANE, SUPERVISED_CONTROL, SUPERVISED_COUNT };
 
 extern const char *const supervised_name[SUPERVISED_COUNT];
@@ -25,8 +26,8 @@ struct supervisor_options {
 };
 
 /*
- * Returns when both processes have ended: 0 after SIGINT, SIGTERM or SIGHUP; 2 when a process found its configuration
- * wrong (it has said so itself); 1 when one could not start. Errors are logged.
+ * Returns when both processes have ended: 0 after SIGINT, SIGTERM or SIGHUP; 2 when a process found its
+ * configuration wrong (it has said so itself); 1 when one could not start. Errors are logged.
  */
 int supervisor_run(const struct supervisor_options *o);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A request line of the admin API: parsed or refused, and either way answered with exactly one line of JSON. */
+/* A request line of the admin API: parsed or refused, and either way answered with exactly one line of JSON.
+ */
 #include "fuzz.h"
 
 #include "control/admin_protocol.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The admin API from end to end within one process: real socket, real event loop, real server on a real database. The
- * clients are plain descriptors, and waiting for a reply means running the loop.
+ * The admin API from end to end within one process: real socket, real event loop, real server on a real
+ * database. The clients are plain descriptors, and waiting for a reply means running the loop.
  */
 #include "control/admin.h"
 #include "control/admin_protocol.h"
@@ -169,8 +169,8 @@ say(int fd, const char *text)
 	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
-/* The next line that the server sends, while the loop runs; NULL when it closed. To be freed. Byte by byte, so that
- * nothing after the line is taken. */
+/* The next line that the server sends, while the loop runs; NULL when it closed. To be freed. Byte by byte,
+ * so that nothing after the line is taken. */
 static char *
 hear(struct fixture *f, int fd)
 {
@@ -297,7 +297,8 @@ test_users(void **state)
 	ask_ok(f, fd, "users.add", "{\"name\":\"Alice\",\"password\":\"battery staple\"}");
 	assert_true(f->wakes > 0);
 	ask_refused(f, fd, "users.add", "{\"name\":\"alice\",\"password\":\"battery staple\"}", "exists");
-	ask_refused(f, fd, "users.add", "{\"name\":\"no spaces\",\"password\":\"battery staple\"}", "invalid");
+	ask_refused(f, fd, "users.add", "{\"name\":\"no spaces\",\"password\":\"battery staple\"}",
+		    "invalid");
 	ask_refused(f, fd, "users.add", "{\"name\":\"carol\",\"password\":\"short\"}", "invalid");
 
 	json_t *list = ask(f, fd, "users.list", "{\"limit\":1}");
@@ -305,7 +306,8 @@ test_users(void **state)
 	const json_t *users = json_object_get(list, "users");
 	assert_int_equal(json_array_size(users), 1);
 	assert_string_equal(json_string_value(json_object_get(json_array_get(users, 0), "name")), "alice");
-	assert_string_equal(json_string_value(json_object_get(json_array_get(users, 0), "presence")), "offline");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(users, 0), "presence")),
+			    "offline");
 	json_decref(list);
 	list = ask(f, fd, "users.list", "{\"limit\":1,\"offset\":1}");
 	assert_true(json_is_false(json_object_get(list, "more")));
@@ -403,14 +405,18 @@ test_pipelined(void **state)
 	struct fixture *f = *state;
 	int fd = dial_and_greet(f);
 	/* The first takes a thread and a commit; the others wait for it. */
-	say(fd, "{\"id\":1,\"command\":\"users.add\",\"args\":{\"name\":\"alice\",\"password\":\"battery staple\"}}\n"
-		"{\"id\":2,\"command\":\"status\"}\n{\"id\":3,\"command\":\"users.del\",\"args\":{\"name\":\"alice\"}}\n{\"id\":4,");
+	say(fd, "{\"id\":1,\"command\":\"users.add\",\"args\":{\"name\":\"alice\",\"password\":\"battery "
+		"staple\"}}\n"
+		"{\"id\":2,\"command\":\"status\"}\n{\"id\":3,\"command\":\"users.del\",\"args\":{\"name\":"
+		"\"alice\"}}\n{\"id\":4,");
 	for (int id = 1; id <= 3; id++) {
 		json_t *reply = hear_json(f, fd);
 		assert_int_equal(json_integer_value(json_object_get(reply, "id")), id);
 		assert_true(json_is_true(json_object_get(reply, "ok")));
 		if (id == 2)
-			assert_int_equal(json_integer_value(json_object_get(json_object_get(reply, "result"), "users")), 1);
+			assert_int_equal(json_integer_value(
+						 json_object_get(json_object_get(reply, "result"), "users")),
+					 1);
 		json_decref(reply);
 	}
 	say(fd, "\"command\":\"status\"}\n");
@@ -428,7 +434,8 @@ test_slow_reader(void **state)
 	int slow = dial_and_greet(f), quick = dial_and_greet(f);
 	int sent = 0, small = 4096;
 	setsockopt(slow, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-	/* Until neither its replies nor its requests fit into the sockets' buffers: the server reads no more of them. */
+	/* Until neither its replies nor its requests fit into the sockets' buffers: the server reads no more
+	 * of them. */
 	for (int idle = 0; idle < 100;) {
 		ssize_t n = send(slow, request, sizeof(request) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n > 0) {
@@ -457,7 +464,8 @@ test_client_leaves_during_operation(void **state)
 {
 	struct fixture *f = *state;
 	int fd = dial_and_greet(f), other = dial_and_greet(f);
-	say(fd, "{\"id\":1,\"command\":\"users.add\",\"args\":{\"name\":\"alice\",\"password\":\"battery staple\"}}\n");
+	say(fd, "{\"id\":1,\"command\":\"users.add\",\"args\":{\"name\":\"alice\",\"password\":\"battery "
+		"staple\"}}\n");
 	close(fd);
 	while (count_users(f, other) == 0)
 		;
@@ -470,7 +478,8 @@ test_close_during_operation(void **state)
 {
 	struct fixture *f = *state;
 	int fd = dial_and_greet(f);
-	say(fd, "{\"id\":1,\"command\":\"users.add\",\"args\":{\"name\":\"alice\",\"password\":\"battery staple\"}}\n");
+	say(fd, "{\"id\":1,\"command\":\"users.add\",\"args\":{\"name\":\"alice\",\"password\":\"battery "
+		"staple\"}}\n");
 	unsigned before = f->wakes;
 	while (f->wakes == before)
 		uv_run(&f->loop, UV_RUN_ONCE);

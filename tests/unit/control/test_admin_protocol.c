@@ -29,7 +29,8 @@ test_request(void **state)
 	(void)state;
 	struct admin_request r;
 	int known;
-	assert_int_equal(parse("{\"id\":7,\"command\":\"users.add\",\"args\":{\"name\":\"alice\"}}", &r, &known), 0);
+	assert_int_equal(
+		parse("{\"id\":7,\"command\":\"users.add\",\"args\":{\"name\":\"alice\"}}", &r, &known), 0);
 	assert_int_equal(r.id, 7);
 	assert_string_equal(r.command, "users.add");
 	assert_string_equal(json_string_value(json_object_get(r.args, "name")), "alice");
@@ -111,10 +112,13 @@ test_replies(void **state)
 	assert_string_equal(line, "{\"id\":12,\"ok\":true,\"result\":{\"a\":\"line\\nbreak\"}}\n");
 	free(line);
 	line = admin_reply_error(&id, "exists", "the name is taken");
-	assert_string_equal(line, "{\"id\":12,\"ok\":false,\"error\":{\"code\":\"exists\",\"text\":\"the name is taken\"}}\n");
+	assert_string_equal(
+		line,
+		"{\"id\":12,\"ok\":false,\"error\":{\"code\":\"exists\",\"text\":\"the name is taken\"}}\n");
 	free(line);
 	line = admin_reply_error(NULL, "malformed", "cut \xc3");
-	assert_string_equal(line, "{\"id\":null,\"ok\":false,\"error\":{\"code\":\"malformed\",\"text\":\"cut ?\"}}\n");
+	assert_string_equal(
+		line, "{\"id\":null,\"ok\":false,\"error\":{\"code\":\"malformed\",\"text\":\"cut ?\"}}\n");
 	free(line);
 	/* without memory for the result */
 	assert_null(admin_reply_ok(id, NULL));
@@ -137,9 +141,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_request),      cmocka_unit_test(test_args_may_be_missing),
+		cmocka_unit_test(test_request),	      cmocka_unit_test(test_args_may_be_missing),
 		cmocka_unit_test(test_refused_lines), cmocka_unit_test(test_line_length),
-		cmocka_unit_test(test_replies),      cmocka_unit_test(test_greeting),
+		cmocka_unit_test(test_replies),	      cmocka_unit_test(test_greeting),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The launcher's parts that decide something; that it starts, restarts and stops processes is in tests/e2e. */
+/* The launcher's parts that decide something; that it starts, restarts and stops processes is in tests/e2e.
+ */
 #include "control/launcher/banner.h"
 #include "control/launcher/child.h"
 #include "control/launcher/lock.h"
@@ -60,7 +61,8 @@ test_child(void **state)
 {
 	(void)state;
 	/* Its own process group, no signal ignored or blocked that was so here, an empty standard input. */
-	char script[] = "read x && exit 3; set -- $(cat /proc/$$/stat); test $5 = $$ || exit 4; kill -TERM $$; exit 5";
+	char script[] = "read x && exit 3; set -- $(cat /proc/$$/stat); test $5 = $$ || exit 4; kill -TERM "
+			"$$; exit 5";
 	char *argv[] = {(char *)"/bin/sh", (char *)"-c", script, NULL};
 	sigset_t term;
 	sigemptyset(&term);
@@ -92,12 +94,18 @@ test_program_name(void **state)
 {
 	(void)state;
 	char out[64];
-	assert_string_equal(banner_program("/w/build", "rookctl", "/w", "/bin:/usr/bin", out, sizeof(out)), "build/rookctl");
-	assert_string_equal(banner_program("/w/build", "rookctl", "/w/build", "/bin", out, sizeof(out)), "./rookctl");
-	assert_string_equal(banner_program("/w/build", "rookctl", "/w/bu", "/bin", out, sizeof(out)), "/w/build/rookctl");
-	assert_string_equal(banner_program("/w/build", "rookctl", "/", "/bin", out, sizeof(out)), "/w/build/rookctl");
-	assert_string_equal(banner_program("/usr/bin", "rookctl", "/", "/bin:/usr/bin", out, sizeof(out)), "rookctl");
-	assert_string_equal(banner_program("/usr/bin", "rookctl", "/usr", NULL, out, sizeof(out)), "bin/rookctl");
+	assert_string_equal(banner_program("/w/build", "rookctl", "/w", "/bin:/usr/bin", out, sizeof(out)),
+			    "build/rookctl");
+	assert_string_equal(banner_program("/w/build", "rookctl", "/w/build", "/bin", out, sizeof(out)),
+			    "./rookctl");
+	assert_string_equal(banner_program("/w/build", "rookctl", "/w/bu", "/bin", out, sizeof(out)),
+			    "/w/build/rookctl");
+	assert_string_equal(banner_program("/w/build", "rookctl", "/", "/bin", out, sizeof(out)),
+			    "/w/build/rookctl");
+	assert_string_equal(banner_program("/usr/bin", "rookctl", "/", "/bin:/usr/bin", out, sizeof(out)),
+			    "rookctl");
+	assert_string_equal(banner_program("/usr/bin", "rookctl", "/usr", NULL, out, sizeof(out)),
+			    "bin/rookctl");
 	assert_null(banner_program("/w/build", "rookctl", "/", "", out, 5));
 }
 
@@ -117,7 +125,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_restart_delay), cmocka_unit_test(test_lock),
-		cmocka_unit_test(test_child),         cmocka_unit_test(test_child_missing),
+		cmocka_unit_test(test_child),	      cmocka_unit_test(test_child_missing),
 		cmocka_unit_test(test_program_name),  cmocka_unit_test(test_reachable),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

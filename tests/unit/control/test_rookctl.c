@@ -53,8 +53,10 @@ test_options_anywhere(void **state)
 {
 	(void)state;
 	static const char *const lines[] = {
-		"--state /s --json users list --limit 3", "users --json list --limit 3 --state /s",
-		"users list --limit=3 --state=/s --json", "users list --state /s --limit 3 --json",
+		"--state /s --json users list --limit 3",
+		"users --json list --limit 3 --state /s",
+		"users list --limit=3 --state=/s --json",
+		"users list --state /s --limit 3 --json",
 	};
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		struct cli cli;
@@ -202,9 +204,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_commands),     cmocka_unit_test(test_options_anywhere),
-		cmocka_unit_test(test_usage_errors), cmocka_unit_test(test_help),
-		cmocka_unit_test(test_table),        cmocka_unit_test(test_table_is_clean),
+		cmocka_unit_test(test_commands),      cmocka_unit_test(test_options_anywhere),
+		cmocka_unit_test(test_usage_errors),  cmocka_unit_test(test_help),
+		cmocka_unit_test(test_table),	      cmocka_unit_test(test_table_is_clean),
 		cmocka_unit_test(test_password_file),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,8 @@ struct canned {
 	pid_t pid;
 };
 
-/* A process that accepts one connection, says greeting, reads one request if reply is given, says reply, and ends. */
+/* A process that accepts one connection, says greeting, reads one request if reply is given, says reply, and
+ * ends. */
 static void
 serve(struct canned *s, const char *greeting, const char *reply)
 {
@@ -85,12 +86,14 @@ test_other_servers(void **state)
 		int result;
 		const char *text;
 	} cases[] = {
-		{"{\"api\":2,\"program\":\"rookery-control\",\"version\":\"9.0\"}\n", -EPROTO, "version 9.0) speaks admin API 2"},
+		{"{\"api\":2,\"program\":\"rookery-control\",\"version\":\"9.0\"}\n", -EPROTO,
+		 "version 9.0) speaks admin API 2"},
 		{"{\"api\":1,\"program\":\"other\",\"version\":\"1\"}\n", -EPROTO, "is not rookery-control"},
 		{"{}\n", -EPROTO, "is not rookery-control"},
 		{"220 mail.example.org ESMTP\n", -EPROTO, "is not a Rookery server"},
 		{"", -ECONNRESET, "it was closed"},
-		{"{\"id\":null,\"ok\":false,\"error\":{\"code\":\"busy\",\"text\":\"too many\"}}\n", -EBUSY, "too many"},
+		{"{\"id\":null,\"ok\":false,\"error\":{\"code\":\"busy\",\"text\":\"too many\"}}\n", -EBUSY,
+		 "too many"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct canned s;
@@ -109,7 +112,8 @@ static void
 test_wrong_replies(void **state)
 {
 	(void)state;
-	static const char *const replies[] = {"{\"id\":2,\"ok\":true,\"result\":{}}\n", "{\"id\":1}\n", "[]\n", "x\n"};
+	static const char *const replies[] = {"{\"id\":2,\"ok\":true,\"result\":{}}\n", "{\"id\":1}\n",
+					      "[]\n", "x\n"};
 	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
 		struct canned s;
 		struct client c;
@@ -117,7 +121,8 @@ test_wrong_replies(void **state)
 		json_t *reply;
 		serve(&s, GREETING, replies[i]);
 		assert_int_equal(client_open(&c, s.path, error, sizeof(error)), 0);
-		assert_int_equal(client_call(&c, "status", json_object(), &reply, error, sizeof(error)), -EPROTO);
+		assert_int_equal(client_call(&c, "status", json_object(), &reply, error, sizeof(error)),
+				 -EPROTO);
 		client_close(&c);
 		end(&s);
 	}
