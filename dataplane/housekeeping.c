@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The main lcore's work while the workers run: tables, counters, signs of life, cookie secrets, doorbell. */
+#include "shared/log.h"
 #include "worker_state.h"
 
 #include <errno.h>
@@ -18,6 +19,7 @@ struct housekeeping {
 	struct guard_shared guard_shared;
 	uint64_t cookie_us;
 	uint64_t published_us;
+	uint64_t tables_full;
 	int doorbell;
 	char doorbell_path[108];
 };
@@ -64,6 +66,14 @@ housekeeping_free(struct housekeeping *h)
 	free(h);
 }
 
+/* Nothing is lost by it, but somebody should know: live messages to that user take the way through the store. */
+static void
+table_full(struct housekeeping *h)
+{
+	if (h->tables_full++ == 0)
+		log_warning("tables", "the user table is full: raise dataplane.users", "users=%u", tables_user_count(h->tables));
+}
+
 static unsigned
 tables_poll(struct housekeeping *h)
 {
@@ -74,8 +84,8 @@ tables_poll(struct housekeeping *h)
 		if (cell_valid(c)) {
 			if (c->type == TABLE_BARRIER)
 				atomic_store_explicit(&h->ipc->header->barrier, c->barrier.value, memory_order_release);
-			else
-				tables_apply(h->tables, c);
+			else if (tables_apply(h->tables, c) == -ENOSPC)
+				table_full(h);
 		}
 		ring_release(h->table_ring);
 		n++;
@@ -97,6 +107,7 @@ counters_publish(struct housekeeping *h)
 		atomic_store_explicit(&stats->counter[COUNTER_sessions_live], __atomic_load_n(&w->sessions.live, __ATOMIC_RELAXED),
 				      memory_order_relaxed);
 	}
+	atomic_store_explicit(&ipc_stats(h->ipc, h->count)->counter[COUNTER_tables_full], h->tables_full, memory_order_relaxed);
 }
 
 static bool

@@ -55,6 +55,7 @@
 	COUNTER(ring_event_full, "lossless event ring full: kept and tried again")                 \
 	COUNTER(ring_request_full, "requests and verdict questions not passed on because the ring was full") \
 	COUNTER(ring_handoff_full, "deliveries or results kept because a hand-off ring was full")  \
+	COUNTER(tables_full, "users that found no room in the table (housekeeping): their messages go to the store") \
 	COUNTER(loops_busy, "loop iterations with work")                                           \
 	COUNTER(loops_idle, "loop iterations without work")                                        \
 	COUNTER(cycles_busy, "TSC cycles in iterations with work")                                 \
