@@ -249,7 +249,8 @@ batch_commit(struct server *s, const struct batch *b)
 		effects_undo(s);
 		return rc;
 	}
-	memmove(s->lazy, s->lazy + lazy, (s->lazy_count - lazy) * sizeof(*s->lazy));
+	if (lazy != 0)
+		memmove(s->lazy, s->lazy + lazy, (s->lazy_count - lazy) * sizeof(*s->lazy));
 	s->lazy_count -= lazy;
 	store_recovered(s);
 	effects_run(s);
