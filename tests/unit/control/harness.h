@@ -95,7 +95,7 @@ bool saw_presence(struct harness *h, const struct client *c, user_id_t user, Roo
 bool saw_buddy(struct harness *h, const struct client *c, user_id_t user, Rookery__BuddyState state);
 /* The i-th DELIVER frame to a session; token too. */
 bool client_delivered(struct harness *h, const struct client *c, uint32_t i, struct frame_deliver *d, uint64_t *token);
-/* Acknowledges every frame with a token sent to c since the last clear, and clears. Returns how many. */
+/* Acknowledges every frame with a token sent to c since the last clear; returns how many. What flows then is not included. */
 uint32_t client_ack_all(struct harness *h, const struct client *c);
 void delivered(struct harness *h, session_id_t sid, uint64_t token, enum delivery_outcome outcome);
 void session_event(struct harness *h, session_id_t sid, enum session_event event);
