@@ -305,7 +305,8 @@ struct sender {
 	message_id_t seen;      /* given to the event queue, or part of the text below; at least high */
 	message_id_t floor;     /* everything up to it is settled at the sender */
 	message_id_t asked;     /* floor when the FetchStored under way was made */
-	message_id_t fetched_from; /* the FetchStored under way names our held messages from this id on; 0: none */
+	message_id_t fetched_from; /* the last FetchStored of this session names what is held from this id on; 0: none */
+	bool held_stored;       /* of what is held something came from the store */
 	message_id_t settled;   /* everything up to it that comes to this device has come */
 	struct incoming *held;
 	struct unacked *unacked;

@@ -153,8 +153,10 @@ inbox_dealt(struct rk_client *c, struct sender *s, message_id_t id)
 void
 inbox_session(struct rk_client *c)
 {
-	for (struct sender *s = c->inbox.senders; s != NULL; s = s->next)
+	for (struct sender *s = c->inbox.senders; s != NULL; s = s->next) {
 		s->n_unacked = 0;
+		s->fetched_from = 0;
+	}
 }
 
 void
@@ -279,6 +281,14 @@ wants_fetch(const struct sender *s)
 	return m != NULL && m->prev > s->seen && m->prev > s->settled && m->prev <= s->floor;
 }
 
+/* Stored messages that are held without the server knowing: they fill its window, and it would wait for us while we wait
+ * for what is behind them. */
+static bool
+is_unnamed(const struct sender *s)
+{
+	return s->held != NULL && s->held_stored && (s->fetched_from == 0 || s->held->id < s->fetched_from);
+}
+
 static bool
 is_turn(const struct rk_client *c, const struct sender *s, const struct incoming *m)
 {
@@ -300,14 +310,14 @@ release(struct rk_client *c, struct sender *s)
 		c->inbox.held--;
 		free(m);
 	}
-	if (c->inbox.fetching && s->held != NULL && (s->fetched_from == 0 || s->held->id < s->fetched_from)) {
-		/* The server would wait for this one to be acknowledged, and we for the server: ask anew. */
+	if (s->held == NULL)
+		s->held_stored = false;
+	if (c->inbox.fetching && is_unnamed(s)) {
 		request_drop(c, REQUEST_FETCH);
 		c->inbox.fetching = false;
-		request_fetch(c);
-	} else if (wants_fetch(s)) {
-		request_fetch(c);
 	}
+	if (is_unnamed(s) || wants_fetch(s))
+		request_fetch(c);
 }
 
 /* ---- arrivals ------------------------------------------------------------------------------------------- */
@@ -352,6 +362,7 @@ inbox_deliver(struct rk_client *c, const struct frame_deliver *d)
 	}
 	place = held_place(s, d->id);
 	if (d->id <= s->seen || (*place != NULL && (*place)->id == d->id)) {
+		s->held_stored = s->held_stored || (d->flags & MESSAGE_STORED) != 0;
 		c->stats.duplicates++;
 		note_delivery(s, d->id, d->delivery);
 	} else if (!is_full(c, s, prev)) {
@@ -363,6 +374,7 @@ inbox_deliver(struct rk_client *c, const struct frame_deliver *d)
 		if (d->length > 0)
 			memcpy(m->body, d->body, d->length);
 		*place = m;
+		s->held_stored = s->held_stored || (d->flags & MESSAGE_STORED) != 0;
 		c->inbox.held++;
 		note_delivery(s, d->id, d->delivery);
 		if (c->inbox.expire_us == 0)

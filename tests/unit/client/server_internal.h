@@ -24,6 +24,7 @@ struct stored {
 	struct stored *next;
 	uint64_t token;
 	bool out;         /* in flight now */
+	bool sent;        /* in this session, so it takes part of the window until acknowledged */
 	uint64_t retry_us;
 	session_id_t from_sid;
 	struct frame_deliver d;

@@ -163,7 +163,7 @@ server_session_end(struct server *s, struct session *n)
 	}
 	for (struct device *v = s->devices; v < s->devices + s->n_devices; v++) {
 		for (struct stored *m = v->queue; v->id == n->device && m != NULL; m = m->next) {
-			m->out = false;
+			m->out = m->sent = false;
 			m->retry_us = 0;
 		}
 	}
@@ -308,13 +308,14 @@ pump(struct server *s, struct session *n)
 			fetched = false;
 		if (m->token <= n->sync_target)
 			synced = false;
-		out += m->out;
+		out += m->sent && !is_held(n, m);
 	}
-	for (struct stored *m = v->queue; m != NULL && out < INJECT_MAX; m = m->next) {
-		if (m->out || m->retry_us > s->now_us)
+	/* What failed is tried again by itself; what was never sent waits for room among what is not held. */
+	for (struct stored *m = v->queue; m != NULL; m = m->next) {
+		if (m->out || m->retry_us > s->now_us || (!m->sent && out >= INJECT_MAX))
 			continue;
-		m->out = true;
-		out++;
+		out += !m->sent && !is_held(n, m);
+		m->out = m->sent = true;
 		flight_deliver(s, n, &m->d, m->token, 0);
 	}
 	if (fetched) {
