@@ -49,7 +49,8 @@ log_line_write(struct log_line *line)
 		if (line->text[i] == '"')
 			line->text[i] = '\'';
 	if (line->length > 0)
-		log_write(level <= (int)RTE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "dpdk", line->text, "");
+		log_write(level <= (int)RTE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "dpdk", line->text,
+			  "");
 	line->length = 0;
 }
 
@@ -139,7 +140,8 @@ lcores_floating(unsigned lcores, const cpu_set_t *allowed, char *out, size_t cap
 }
 
 static int
-lcores_pinned(const char *text, unsigned lcores, const cpu_set_t *allowed, char *out, size_t cap, char *error, size_t error_cap)
+lcores_pinned(const char *text, unsigned lcores, const cpu_set_t *allowed, char *out, size_t cap, char *error,
+	      size_t error_cap)
 {
 	uint16_t cpus[CPU_SETSIZE];
 	int count = cpus_parse(text, cpus, CPU_SETSIZE);
@@ -151,13 +153,15 @@ lcores_pinned(const char *text, unsigned lcores, const cpu_set_t *allowed, char 
 		return -EINVAL;
 	}
 	if ((unsigned)count < lcores) {
-		snprintf(error, error_cap, "dataplane.cpus \"%s\" names %d CPUs; housekeeping and %u workers need %u", text, count,
-			 lcores - 1, lcores);
+		snprintf(error, error_cap,
+			 "dataplane.cpus \"%s\" names %d CPUs; housekeeping and %u workers need %u", text,
+			 count, lcores - 1, lcores);
 		return -EINVAL;
 	}
 	for (i = 0; i < lcores && (size_t)at < cap; i++) {
 		if (!CPU_ISSET(cpus[i], allowed)) {
-			snprintf(error, error_cap, "dataplane.cpus \"%s\": this process may not run on CPU %u", text, cpus[i]);
+			snprintf(error, error_cap,
+				 "dataplane.cpus \"%s\": this process may not run on CPU %u", text, cpus[i]);
 			return -EINVAL;
 		}
 		at += snprintf(out + at, cap - (size_t)at, "%s%u@%u", i == 0 ? "" : ",", i, cpus[i]);
@@ -176,7 +180,8 @@ lcores_argument(const struct config *c, char *out, size_t cap, char *error, size
 	if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0 || CPU_COUNT(&allowed) == 0)
 		CPU_SET(0, &allowed);
 	if (lcores > RTE_MAX_LCORE) {
-		snprintf(error, error_cap, "dataplane.workers: %u are more than DPDK serves; at most %u", lcores - 1, RTE_MAX_LCORE - 1);
+		snprintf(error, error_cap, "dataplane.workers: %u are more than DPDK serves; at most %u",
+			 lcores - 1, RTE_MAX_LCORE - 1);
 		return -EINVAL;
 	}
 	if (cpus != NULL && cpus[0] != '\0')
@@ -270,7 +275,8 @@ arguments_make(struct arguments *a, const struct config *c, const char *lcores)
 		argument_add(a, c->dataplane.eal[i]);
 }
 
-/* Where EAL puts its directory. It prefers the variable of systemd; without any it would use /var/run or /tmp. */
+/* Where EAL puts its directory. It prefers the variable of systemd; without any it would use /var/run or
+ * /tmp. */
 static int
 init_in_runtime_dir(const struct config *c, struct arguments *a)
 {
@@ -291,7 +297,7 @@ init_in_runtime_dir(const struct config *c, struct arguments *a)
 	return rc < 0 ? -rte_errno : 0;
 }
 
-/* What EAL makes even without files of its own; only if empty, for other DPDK programs may share runtime_dir. */
+/* What EAL makes even without files of its own; only if empty: other DPDK programs may share runtime_dir. */
 static void
 directories_remove(const struct config *c)
 {
@@ -334,10 +340,14 @@ boot_eal(const struct config *c, char *error, size_t cap)
 	if (rc == -E2BIG)
 		snprintf(error, cap, "dataplane.eal: too many arguments");
 	else if (c->dataplane.hugepages)
-		snprintf(error, cap, "EAL did not start (%s): see the lines above; reserve hugepages (vm.nr_hugepages) or set "
-			 "dataplane.hugepages: false", strerror(-rc));
+		snprintf(error, cap,
+			 "EAL did not start (%s): see the lines above; reserve hugepages (vm.nr_hugepages) "
+			 "or set dataplane.hugepages: false",
+			 strerror(-rc));
 	else
-		snprintf(error, cap, "EAL did not start (%s): see the lines above; check dataplane.memory_mb (%u) and dataplane.eal",
+		snprintf(error, cap,
+			 "EAL did not start (%s): see the lines above; check dataplane.memory_mb (%u) and "
+			 "dataplane.eal",
 			 strerror(-rc), c->dataplane.memory_mb);
 	return rc;
 }
@@ -379,10 +389,12 @@ boot_pool(struct rte_mempool **out, const struct config *c, uint32_t worker, cha
 	char name[RTE_MEMPOOL_NAMESIZE];
 
 	snprintf(name, sizeof(name), "packets-%u", worker);
-	*out = rte_pktmbuf_pool_create(name, packets, POOL_CACHE, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, node);
+	*out = rte_pktmbuf_pool_create(name, packets, POOL_CACHE, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE,
+				       node);
 	if (*out != NULL)
 		return 0;
-	snprintf(error, cap, "worker %u: no memory for %u packets (%s); raise %s", worker, packets, rte_strerror(rte_errno),
+	snprintf(error, cap, "worker %u: no memory for %u packets (%s); raise %s", worker, packets,
+		 rte_strerror(rte_errno),
 		 c->dataplane.hugepages ? "the number of hugepages" : "dataplane.memory_mb");
 	return rte_errno != 0 ? -rte_errno : -ENOMEM;
 }

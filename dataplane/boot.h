@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Starts EAL: housekeeping on lcore 0 (the caller), worker w on lcore w + 1. Returns 0 or -errno with a line in error. */
+/* Starts EAL: housekeeping on lcore 0 (the caller), worker w on lcore w + 1. Returns 0 or -errno with a line
+ * in error. */
 int boot_eal(const struct config *c, char *error, size_t cap);
 
 void boot_stop(void);

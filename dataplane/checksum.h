@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The Internet checksum (RFC 1071) with the pseudo-headers of IPv4 (RFC 768) and IPv6 (RFC 8200, 8.1). Sums are in network
- * byte order and not complemented: a packet is right when all its words sum to 0xffff. */
+/* The Internet checksum (RFC 1071) with the pseudo-headers of IPv4 (RFC 768) and IPv6 (RFC 8200, 8.1). Sums
+ * are in network byte order and not complemented: a packet is right when all its words sum to 0xffff. */
 #ifndef ROOKERY_DATAPLANE_CHECKSUM_H
 #define ROOKERY_DATAPLANE_CHECKSUM_H
 

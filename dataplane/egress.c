@@ -12,7 +12,8 @@
 
 #define EGRESS_TTL 64
 
-_Static_assert(EGRESS_HEADERS_MAX == sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv6_hdr) + sizeof(struct rte_udp_hdr),
+_Static_assert(sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv6_hdr) + sizeof(struct rte_udp_hdr) ==
+		       EGRESS_HEADERS_MAX,
 	       "IPv6 has the longer header");
 _Static_assert(PACKET_HEADROOM >= EGRESS_HEADERS_MAX, "every packet has room for its headers");
 
@@ -38,7 +39,8 @@ next_hop(const struct iface *f, const uint8_t *ip)
 
 /* Sends a request for hop in a frame of its own; best effort. */
 static void
-ask_again(struct link_queue *l, const uint8_t *hop, const struct rte_ether_addr *mac, struct rte_mbuf **requests, uint16_t *count)
+ask_again(struct link_queue *l, const uint8_t *hop, const struct rte_ether_addr *mac,
+	  struct rte_mbuf **requests, uint16_t *count)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(l->pool);
 
@@ -82,7 +84,8 @@ resolve(struct link_queue *l, const uint8_t *ip, struct hop_cache *cache, const 
 }
 
 static void
-udp_write(struct rte_udp_hdr *udp, const struct iface *f, uint16_t peer_port, uint16_t len, uint16_t pseudo, bool offload)
+udp_write(struct rte_udp_hdr *udp, const struct iface *f, uint16_t peer_port, uint16_t len, uint16_t pseudo,
+	  bool offload)
 {
 	udp->src_port = f->udp_port;
 	udp->dst_port = rte_cpu_to_be_16(peer_port);
@@ -98,9 +101,11 @@ udp_write(struct rte_udp_hdr *udp, const struct iface *f, uint16_t peer_port, ui
 }
 
 static void
-write_ipv4(const struct iface *f, struct rte_mbuf *m, const struct packet_info *info, unsigned local, uint16_t udp_len)
+write_ipv4(const struct iface *f, struct rte_mbuf *m, const struct packet_info *info, unsigned local,
+	   uint16_t udp_len)
 {
-	struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, sizeof(struct rte_ether_hdr));
+	struct rte_ipv4_hdr *ip =
+		rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, sizeof(struct rte_ether_hdr));
 	bool udp_offload = (f->tx_offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0;
 	bool ip_offload = (f->tx_offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
 
@@ -125,9 +130,11 @@ write_ipv4(const struct iface *f, struct rte_mbuf *m, const struct packet_info *
 }
 
 static void
-write_ipv6(const struct iface *f, struct rte_mbuf *m, const struct packet_info *info, unsigned local, uint16_t udp_len)
+write_ipv6(const struct iface *f, struct rte_mbuf *m, const struct packet_info *info, unsigned local,
+	   uint16_t udp_len)
 {
-	struct rte_ipv6_hdr *ip = rte_pktmbuf_mtod_offset(m, struct rte_ipv6_hdr *, sizeof(struct rte_ether_hdr));
+	struct rte_ipv6_hdr *ip =
+		rte_pktmbuf_mtod_offset(m, struct rte_ipv6_hdr *, sizeof(struct rte_ether_hdr));
 	bool udp_offload = (f->tx_offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0;
 
 	ip->vtc_flow = RTE_BE32(UINT32_C(6) << 28);
@@ -143,7 +150,7 @@ write_ipv6(const struct iface *f, struct rte_mbuf *m, const struct packet_info *
 		  checksum_pseudo(ip->src_addr, ip->dst_addr, 16, IPPROTO_UDP, udp_len), udp_offload);
 }
 
-/* Our address for the packet: where the request came to, if that is known and of the peer's family. 0: none. */
+/* Our address for the packet: where the request came to, if known and of the peer's family. 0: none. */
 static unsigned
 source_of(const struct iface *f, const struct packet_info *info, bool ipv4)
 {
@@ -185,8 +192,8 @@ frame_build(const struct iface *f, struct rte_mbuf *m, const struct rte_ether_ad
 }
 
 uint16_t
-egress_burst(struct link_queue *l, struct rte_mbuf **pkts, uint16_t n, struct rte_mbuf **requests, uint16_t *request_count,
-	     uint64_t now_ms)
+egress_burst(struct link_queue *l, struct rte_mbuf **pkts, uint16_t n, struct rte_mbuf **requests,
+	     uint16_t *request_count, uint64_t now_ms)
 {
 	struct hop_cache cache = {.valid = false};
 	uint16_t i, out = 0, asked = 0;

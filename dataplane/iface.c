@@ -86,7 +86,8 @@ address_parse(struct iface_address *a, const char *text)
 	unsigned long bits;
 	char *end;
 
-	if (slash == NULL || slash == text || (size_t)(slash - text) >= sizeof(host) || slash[1] < '0' || slash[1] > '9')
+	if (slash == NULL || slash == text || (size_t)(slash - text) >= sizeof(host) || slash[1] < '0' ||
+	    slash[1] > '9')
 		return -EINVAL;
 	memcpy(host, text, (size_t)(slash - text));
 	host[slash - text] = '\0';
@@ -125,7 +126,8 @@ gateway_parse(struct ip_address *gateway, bool *has, const char *text, bool ipv4
 	if (text == NULL || text[0] == '\0')
 		return 0;
 	if (!ip_parse(gateway, text) || !ip_usable(gateway->bytes) || ip_is_ipv4(gateway->bytes) != ipv4) {
-		snprintf(error, cap, "gateway%s %s is no usable %s address", ipv4 ? "" : "6", text, ipv4 ? "IPv4" : "IPv6");
+		snprintf(error, cap, "gateway%s %s is no usable %s address", ipv4 ? "" : "6", text,
+			 ipv4 ? "IPv4" : "IPv6");
 		return -EINVAL;
 	}
 	*has = true;
@@ -143,15 +145,18 @@ addresses_parse(struct iface *f, const struct config_port *c, char *error, size_
 		return -EINVAL;
 	}
 	if (c->addresses_count >= IFACE_ADDRESS_MAX) {
-		snprintf(error, cap, "%u addresses are too many; at most %u", c->addresses_count, IFACE_ADDRESS_MAX - 1);
+		snprintf(error, cap, "%u addresses are too many; at most %u", c->addresses_count,
+			 IFACE_ADDRESS_MAX - 1);
 		return -EINVAL;
 	}
 	for (i = 0; i < c->addresses_count; i++) {
 		struct iface_address *a = &f->address[f->count + 1];
 
 		if (address_parse(a, c->addresses[i]) != 0) {
-			snprintf(error, cap, "address %s: write a host address with its prefix length, as in \"10.0.0.1/24\" or "
-				 "\"fd00::1/64\"", c->addresses[i]);
+			snprintf(error, cap,
+				 "address %s: write a host address with its prefix length, as in "
+				 "\"10.0.0.1/24\" or \"fd00::1/64\"",
+				 c->addresses[i]);
 			return -EINVAL;
 		}
 		if (iface_local(f, a->ip.bytes) != 0) {
@@ -168,7 +173,8 @@ addresses_parse(struct iface *f, const struct config_port *c, char *error, size_
 }
 
 int
-iface_init(struct iface *f, const struct config_port *c, const struct rte_ether_addr *mac, char *error, size_t cap)
+iface_init(struct iface *f, const struct config_port *c, const struct rte_ether_addr *mac, char *error,
+	   size_t cap)
 {
 	int rc;
 
@@ -186,7 +192,8 @@ iface_init(struct iface *f, const struct config_port *c, const struct rte_ether_
 	if (rc == 0)
 		rc = gateway_parse(&f->gateway6, &f->has_gateway6, c->gateway6, false, error, cap);
 	if (rc == 0 && f->mtu < (f->ipv6 ? IPV6_MTU_MIN : IPV4_MTU_MIN)) {
-		snprintf(error, cap, "mtu %u is too small; a datagram needs %u", f->mtu, f->ipv6 ? IPV6_MTU_MIN : IPV4_MTU_MIN);
+		snprintf(error, cap, "mtu %u is too small; a datagram needs %u", f->mtu,
+			 f->ipv6 ? IPV6_MTU_MIN : IPV4_MTU_MIN);
 		rc = -EINVAL;
 	}
 	return rc;
@@ -230,7 +237,8 @@ iface_on_link(const struct iface *f, const void *ip)
 	unsigned i;
 
 	for (i = 1; i <= f->count; i++)
-		if (f->address[i].ipv4 == ipv4 && prefix_equal(f->address[i].ip.bytes, ip, f->address[i].prefix))
+		if (f->address[i].ipv4 == ipv4 &&
+		    prefix_equal(f->address[i].ip.bytes, ip, f->address[i].prefix))
 			return true;
 	return !ipv4 && ip_is_link_local(ip);
 }

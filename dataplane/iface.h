@@ -72,8 +72,10 @@ struct iface {
 	bool ipv6;                  /* some address is IPv6 */
 	bool has_gateway;
 	bool has_gateway6;
-	bool trust_rx_checksum;     /* the device checks: believed when it says that a sum is good, verified otherwise */
-	bool partial_checksum;      /* peers may be on this machine and leave UDP checksums to hardware that never comes */
+	/* The device checks: believed when it says that a sum is good, verified otherwise. */
+	bool trust_rx_checksum;
+	/* Peers may be on this machine and leave UDP checksums to hardware that never comes. */
+	bool partial_checksum;
 	uint64_t tx_offloads;       /* RTE_ETH_TX_OFFLOAD_* in use */
 	struct ip_address gateway;
 	struct ip_address gateway6;
@@ -90,21 +92,23 @@ struct link_queue {
 	bool mld_query_seen;              /* ingress sets, the port reports its groups and clears */
 };
 
-/* Reads addresses, gateways, UDP port and MTU of c; adds the link-local address when an IPv6 address is configured. Returns 0
- * or -EINVAL with a line in error. */
-int iface_init(struct iface *f, const struct config_port *c, const struct rte_ether_addr *mac, char *error, size_t cap);
+/* Reads addresses, gateways, UDP port and MTU of c; adds the link-local address when an IPv6 address is
+ * configured. Returns 0 or -EINVAL with a line in error. */
+int iface_init(struct iface *f, const struct config_port *c, const struct rte_ether_addr *mac, char *error,
+	       size_t cap);
 
 /* Index of ip among our addresses; 0 when it is not ours. */
 unsigned iface_local(const struct iface *f, const void *ip);
 
-/* Index of the address from which to reach ip: on the same link if there is one, otherwise the first of the family that
- * reaches beyond the link; 0 without an address of that family. */
+/* Index of the address from which to reach ip: on the same link if there is one, otherwise the first of the
+ * family that reaches beyond the link; 0 without an address of that family. */
 unsigned iface_source(const struct iface *f, const void *ip);
 
 /* Is ip a direct neighbour? */
 bool iface_on_link(const struct iface *f, const void *ip);
 
-/* Is multicast group one that we listen to: all nodes, or the solicited-node group of an address of ours (RFC 4291, 2.7.1)? */
+/* Is multicast group one that we listen to: all nodes, or the solicited-node group of an address of ours (RFC
+ * 4291, 2.7.1)? */
 bool iface_in_group(const struct iface *f, const void *group);
 
 void ip_solicited_node(void *group, const void *ip);

@@ -17,24 +17,26 @@
 #define PREFETCH_AHEAD 4
 #define EXTENSION_HEADERS_MAX 4
 
-/* The checksum field of a sender on this machine that left the sum to hardware holds the sum of the pseudo-header alone;
- * a veth, a TAP or a guest's NIC passes it on as it is. */
+/* The checksum field of a sender on this machine that left the sum to hardware holds the sum of the
+ * pseudo-header alone; a veth, a TAP or a guest's NIC passes it on as it is. */
 static bool
-udp_checksum_ok(const struct iface *f, const struct rte_mbuf *m, const struct rte_udp_hdr *udp, uint16_t len, uint16_t pseudo,
-		bool ipv4)
+udp_checksum_ok(const struct iface *f, const struct rte_mbuf *m, const struct rte_udp_hdr *udp, uint16_t len,
+		uint16_t pseudo, bool ipv4)
 {
 	uint64_t flag = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
 
 	if (udp->dgram_cksum == 0)
 		return ipv4; /* RFC 768: none was made; RFC 8200, 8.1 forbids that */
 	/* NONE: the device vouches for the data, though the field is not filled in (virtio) */
-	if (f->trust_rx_checksum && (flag == RTE_MBUF_F_RX_L4_CKSUM_GOOD || flag == RTE_MBUF_F_RX_L4_CKSUM_NONE))
+	if (f->trust_rx_checksum &&
+	    (flag == RTE_MBUF_F_RX_L4_CKSUM_GOOD || flag == RTE_MBUF_F_RX_L4_CKSUM_NONE))
 		return true;
 	return checksum_right(udp, len, pseudo) || (f->partial_checksum && udp->dgram_cksum == pseudo);
 }
 
 static int
-ingress_udp(struct link_queue *l, struct ip_packet *p, const void *src, const void *dst, bool ipv4, uint64_t now_ms)
+ingress_udp(struct link_queue *l, struct ip_packet *p, const void *src, const void *dst, bool ipv4,
+	    uint64_t now_ms)
 {
 	const struct rte_udp_hdr *udp = rte_pktmbuf_mtod_offset(p->m, const struct rte_udp_hdr *, p->offset);
 	struct packet_info *info = packet_info(p->m);
@@ -58,7 +60,8 @@ ingress_udp(struct link_queue *l, struct ip_packet *p, const void *src, const vo
 	info->peer.port = rte_be_to_cpu_16(udp->src_port);
 	info->port = l->port;
 	info->local = (uint8_t)p->local;
-	neighbor_learn_packet(l->neighbors, l->iface, p->src.bytes, &rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->src_addr, now_ms);
+	neighbor_learn_packet(l->neighbors, l->iface, p->src.bytes,
+			      &rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->src_addr, now_ms);
 
 	m->data_off += p->offset + (uint16_t)sizeof(*udp);
 	m->data_len = len - (uint16_t)sizeof(*udp);
@@ -81,14 +84,15 @@ ipv6_source_bad(const struct iface *f, const struct ip_address *src)
 	static const uint8_t zero[15];
 
 	/* a mapped source would pass for an IPv4 peer (RFC 4291, 2.5.5.2 knows none on the wire) */
-	return src->bytes[0] == 0xff || memcmp(src->bytes, zero, sizeof(zero)) == 0 || ip_is_ipv4(src->bytes) ||
-	       iface_local(f, src->bytes) != 0;
+	return src->bytes[0] == 0xff || memcmp(src->bytes, zero, sizeof(zero)) == 0 ||
+	       ip_is_ipv4(src->bytes) || iface_local(f, src->bytes) != 0;
 }
 
 static int
 ingress_ipv4(struct link_queue *l, struct rte_mbuf *m, bool to_our_mac, uint64_t now_ms)
 {
-	const struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(m, const struct rte_ipv4_hdr *, sizeof(struct rte_ether_hdr));
+	const struct rte_ipv4_hdr *ip =
+		rte_pktmbuf_mtod_offset(m, const struct rte_ipv4_hdr *, sizeof(struct rte_ether_hdr));
 	uint16_t room = m->data_len - (uint16_t)sizeof(struct rte_ether_hdr);
 	struct ip_packet p = {.m = m};
 	uint16_t header, total;
@@ -100,7 +104,8 @@ ingress_ipv4(struct link_queue *l, struct rte_mbuf *m, bool to_our_mac, uint64_t
 	total = rte_be_to_cpu_16(ip->total_length);
 	if (header < sizeof(*ip) || header > total || total > room)
 		return COUNTER_drop_ip_malformed;
-	if (!(l->iface->trust_rx_checksum && (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD) &&
+	if (!(l->iface->trust_rx_checksum &&
+	      (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD) &&
 	    !checksum_right(ip, header, 0))
 		return COUNTER_drop_checksum;
 	ip_from_ipv4(dst.bytes, &ip->dst_addr);
@@ -118,7 +123,8 @@ ingress_ipv4(struct link_queue *l, struct rte_mbuf *m, bool to_our_mac, uint64_t
 
 	p.offset = (uint16_t)sizeof(struct rte_ether_hdr) + header;
 	p.length = total - header;
-	m->data_len = (uint16_t)sizeof(struct rte_ether_hdr) + total; /* without the padding of short frames */
+	/* without the padding of short frames */
+	m->data_len = (uint16_t)sizeof(struct rte_ether_hdr) + total;
 	m->pkt_len = m->data_len;
 	if (ip->next_proto_id == IPPROTO_UDP)
 		return ingress_udp(l, &p, &ip->src_addr, &ip->dst_addr, true, now_ms);
@@ -127,7 +133,8 @@ ingress_ipv4(struct link_queue *l, struct rte_mbuf *m, bool to_our_mac, uint64_t
 	return COUNTER_drop_ip_protocol;
 }
 
-/* Options whose type says that who does not know them must drop the packet (RFC 8200, 4.2). len is that of the header. */
+/* Options whose type says that who does not know them must drop the packet (RFC 8200, 4.2). len is that of
+ * the header. */
 static bool
 ipv6_options_passable(const uint8_t *header, size_t len)
 {
@@ -145,8 +152,8 @@ ipv6_options_passable(const uint8_t *header, size_t len)
 	return true;
 }
 
-/* Walks the extension headers of the packet up to UDP or ICMPv6. Returns the protocol with p->offset and p->length of it, or a
- * negative counter. */
+/* Walks the extension headers of the packet up to UDP or ICMPv6. Returns the protocol with p->offset and
+ * p->length of it, or a negative counter. */
 static int
 ipv6_upper_layer(struct ip_packet *p, uint8_t proto)
 {
@@ -179,7 +186,8 @@ ipv6_upper_layer(struct ip_packet *p, uint8_t proto)
 static int
 ingress_ipv6(struct link_queue *l, struct rte_mbuf *m, bool to_our_mac, uint64_t now_ms)
 {
-	const struct rte_ipv6_hdr *ip = rte_pktmbuf_mtod_offset(m, const struct rte_ipv6_hdr *, sizeof(struct rte_ether_hdr));
+	const struct rte_ipv6_hdr *ip =
+		rte_pktmbuf_mtod_offset(m, const struct rte_ipv6_hdr *, sizeof(struct rte_ether_hdr));
 	uint16_t room = m->data_len - (uint16_t)sizeof(struct rte_ether_hdr);
 	static const uint8_t unspecified[16];
 	struct ip_packet p = {.m = m};
@@ -187,7 +195,8 @@ ingress_ipv6(struct link_queue *l, struct rte_mbuf *m, bool to_our_mac, uint64_t
 	bool nowhere;
 	int proto;
 
-	if (room < sizeof(*ip) || (ip->vtc_flow & rte_cpu_to_be_32(UINT32_C(0xf) << 28)) != rte_cpu_to_be_32(UINT32_C(6) << 28))
+	if (room < sizeof(*ip) ||
+	    (ip->vtc_flow & rte_cpu_to_be_32(UINT32_C(0xf) << 28)) != rte_cpu_to_be_32(UINT32_C(6) << 28))
 		return COUNTER_drop_ip_malformed;
 	payload = rte_be_to_cpu_16(ip->payload_len);
 	if (payload > room - sizeof(*ip))
@@ -241,7 +250,8 @@ ingress_frame(struct link_queue *l, struct rte_mbuf *m, uint64_t now_ms)
 	if (!to_our_mac && !rte_is_multicast_ether_addr(&eth->dst_addr))
 		return COUNTER_drop_link_not_ours;
 	/* our own frames come back through a packet socket or a reflecting switch */
-	if (!rte_is_valid_assigned_ether_addr(&eth->src_addr) || rte_is_same_ether_addr(&eth->src_addr, &l->iface->mac))
+	if (!rte_is_valid_assigned_ether_addr(&eth->src_addr) ||
+	    rte_is_same_ether_addr(&eth->src_addr, &l->iface->mac))
 		return COUNTER_drop_link_not_ours;
 	/* a tag that the device has taken off; a priority tag (VLAN 0) does not matter */
 	if ((m->ol_flags & RTE_MBUF_F_RX_VLAN) != 0 && (m->vlan_tci & 0xfff) != 0)
@@ -260,8 +270,8 @@ ingress_frame(struct link_queue *l, struct rte_mbuf *m, uint64_t now_ms)
 }
 
 uint16_t
-ingress_burst(struct link_queue *l, struct rte_mbuf **pkts, uint16_t n, struct rte_mbuf **replies, uint16_t *reply_count,
-	      uint64_t now_ms)
+ingress_burst(struct link_queue *l, struct rte_mbuf **pkts, uint16_t n, struct rte_mbuf **replies,
+	      uint16_t *reply_count, uint64_t now_ms)
 {
 	uint16_t i, up = 0, answers = 0;
 	uint64_t bytes = 0;

@@ -97,7 +97,9 @@ lock_take(struct dataplane *d, char *error, size_t cap)
 			return -errno;
 		}
 		if (flock(d->lock, LOCK_EX | LOCK_NB) != 0) {
-			snprintf(error, cap, "another rookery-dataplane runs in %s; stop it or choose another --state or runtime_dir",
+			snprintf(error, cap,
+				 "another rookery-dataplane runs in %s; stop it or choose another --state or "
+				 "runtime_dir",
 				 d->config->runtime_dir);
 			close(d->lock);
 			d->lock = -1;
@@ -149,8 +151,9 @@ ipc_start(struct dataplane *d, char *error, size_t cap)
 	int rc = path == NULL ? -ENAMETOOLONG : ipc_new(&d->ipc, path, &options);
 
 	if (rc != 0) {
-		snprintf(error, cap, "the rings to rookery-control cannot be made at %s/rings.shm (%zu MiB): %s", d->config->runtime_dir,
-			 ipc_footprint(&options) >> 20, strerror(-rc));
+		snprintf(error, cap,
+			 "the rings to rookery-control cannot be made at %s/rings.shm (%zu MiB): %s",
+			 d->config->runtime_dir, ipc_footprint(&options) >> 20, strerror(-rc));
 		return rc;
 	}
 	d->ipc_made = true;
@@ -166,7 +169,8 @@ ports_start(struct dataplane *d, char *error, size_t cap)
 	int rc;
 
 	if (c->dataplane.ports_count > PORT_MAX) {
-		snprintf(error, cap, "dataplane.ports: %u are too many; at most %u", c->dataplane.ports_count, PORT_MAX);
+		snprintf(error, cap, "dataplane.ports: %u are too many; at most %u", c->dataplane.ports_count,
+			 PORT_MAX);
 		return -EINVAL;
 	}
 	for (i = 0; i < d->workers; i++) {
@@ -177,7 +181,8 @@ ports_start(struct dataplane *d, char *error, size_t cap)
 	for (i = 0; i < c->dataplane.ports_count; i++) {
 		struct port *p = &d->port[i];
 
-		rc = port_open(p, &c->dataplane.ports[i], (uint8_t)i, (uint16_t)d->workers, d->pool, error, cap);
+		rc = port_open(p, &c->dataplane.ports[i], (uint8_t)i, (uint16_t)d->workers, d->pool, error,
+			       cap);
 		if (rc != 0)
 			return rc;
 		d->port_count = i + 1;
@@ -222,7 +227,8 @@ workers_start(struct dataplane *d, char *error, size_t cap)
 	rc = doorbell == NULL ? -ENAMETOOLONG :
 	     housekeeping_new(&d->housekeeping, &d->ipc, d->tables, d->worker, d->workers, doorbell);
 	if (rc != 0)
-		snprintf(error, cap, "housekeeping did not start (%s/doorbell.sock): %s", d->config->runtime_dir, strerror(-rc));
+		snprintf(error, cap, "housekeeping did not start (%s/doorbell.sock): %s",
+			 d->config->runtime_dir, strerror(-rc));
 	return rc;
 }
 
@@ -271,8 +277,8 @@ dataplane_run(struct dataplane *d, char *error, size_t cap)
 			return rc;
 		}
 	}
-	log_info("dataplane", "running", "workers=%u ports=%u sessions=%u version=%s", d->workers, d->port_count,
-		 d->config->dataplane.sessions, ROOKERY_VERSION);
+	log_info("dataplane", "running", "workers=%u ports=%u sessions=%u version=%s", d->workers,
+		 d->port_count, d->config->dataplane.sessions, ROOKERY_VERSION);
 	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
 		if (housekeeping_poll(d->housekeeping, monotonic_us()) > 0)
 			pause_us = PAUSE_MIN_US;
@@ -400,8 +406,8 @@ main(int argc, char **argv)
 	if (rc == 0)
 		rc = dataplane_start(d, error, sizeof(error));
 #ifndef WITH_ADDRESS_SANITIZER
-	/* Keys of live sessions must not end in a core dump. Only now: EAL reads /proc/self, which this takes away from a
-	 * process without root; and the leak checker attaches to its own process. */
+	/* Keys of live sessions must not end in a core dump. Only now: EAL reads /proc/self, which this takes
+	 * away from a process without root; and the leak checker attaches to its own process. */
 	if (rc == 0)
 		prctl(PR_SET_DUMPABLE, 0);
 #endif

@@ -13,8 +13,8 @@
 
 #define READ_ATTEMPTS 4
 
-/* Every field: written by whichever worker made sequence odd, but for asked and seen, which any worker may set. Read by
- * all workers. */
+/* Every field: written by whichever worker made sequence odd, but for asked and seen, which any worker may
+ * set. Read by all workers. */
 struct entry {
 	_Atomic uint32_t sequence;
 	_Atomic uint32_t state;
@@ -30,7 +30,8 @@ struct neighbor_table {
 	struct entry entry[NEIGHBOR_MAX];
 };
 
-_Static_assert((NEIGHBOR_MAX / NEIGHBOR_WAYS & (NEIGHBOR_MAX / NEIGHBOR_WAYS - 1)) == 0, "buckets are masked");
+_Static_assert((NEIGHBOR_MAX / NEIGHBOR_WAYS & (NEIGHBOR_MAX / NEIGHBOR_WAYS - 1)) == 0,
+	       "buckets are masked");
 
 struct neighbor_table *
 neighbor_table_new(int numa_node)
@@ -121,7 +122,8 @@ victim(struct entry *e, uint64_t now)
 
 		if (state == ENTRY_FREE)
 			return &e[i];
-		/* a flood of forged sources makes 'heard' entries, and must not push out confirmed ones in use */
+		/* a flood of forged sources makes 'heard' entries, and must not push out confirmed ones in
+		 * use */
 		idle = age_of(&e[i], now) + NEIGHBOR_DEAD_MS;
 		if (state == NEIGHBOR_CONFIRMED)
 			idle -= NEIGHBOR_DEAD_MS;
@@ -141,7 +143,8 @@ write_begin(struct entry *e)
 	uint32_t s = atomic_load_explicit(&e->sequence, memory_order_relaxed);
 
 	if ((s & 1) != 0 ||
-	    !atomic_compare_exchange_strong_explicit(&e->sequence, &s, s + 1, memory_order_acquire, memory_order_relaxed))
+	    !atomic_compare_exchange_strong_explicit(&e->sequence, &s, s + 1, memory_order_acquire,
+						     memory_order_relaxed))
 		return false;
 	atomic_thread_fence(memory_order_release);
 	return true;
@@ -154,7 +157,8 @@ write_end(struct entry *e)
 }
 
 static void
-entry_write(struct entry *e, const uint64_t ip[2], uint64_t mac, uint32_t state, uint64_t seen, uint64_t asked)
+entry_write(struct entry *e, const uint64_t ip[2], uint64_t mac, uint32_t state, uint64_t seen,
+	    uint64_t asked)
 {
 	if (!write_begin(e))
 		return;
@@ -168,8 +172,8 @@ entry_write(struct entry *e, const uint64_t ip[2], uint64_t mac, uint32_t state,
 }
 
 void
-neighbor_learn(struct neighbor_table *t, const void *ip_bytes, const struct rte_ether_addr *addr, enum neighbor_source source,
-	       bool create, uint64_t now)
+neighbor_learn(struct neighbor_table *t, const void *ip_bytes, const struct rte_ether_addr *addr,
+	       enum neighbor_source source, bool create, uint64_t now)
 {
 	uint64_t ip[2], mac = mac_pack(addr);
 	uint32_t state;
@@ -183,14 +187,16 @@ neighbor_learn(struct neighbor_table *t, const void *ip_bytes, const struct rte_
 		return;
 	}
 	state = state_of(e);
-	if ((state & ENTRY_STATE) != ENTRY_ASKED && atomic_load_explicit(&e->mac, memory_order_relaxed) == mac) {
+	if ((state & ENTRY_STATE) != ENTRY_ASKED &&
+	    atomic_load_explicit(&e->mac, memory_order_relaxed) == mac) {
 		if (source == NEIGHBOR_CONFIRMED && state != NEIGHBOR_CONFIRMED)
 			entry_write(e, ip, mac, source, now, now);
 		else if (age_of(e, now) >= NEIGHBOR_TOUCH_MS)
 			atomic_store_explicit(&e->seen, now, memory_order_relaxed);
 		return;
 	}
-	if (source == NEIGHBOR_CONFIRMED || (state & ENTRY_STATE) == ENTRY_ASKED || age_of(e, now) >= NEIGHBOR_STALE_MS)
+	if (source == NEIGHBOR_CONFIRMED || (state & ENTRY_STATE) == ENTRY_ASKED ||
+	    age_of(e, now) >= NEIGHBOR_STALE_MS)
 		entry_write(e, ip, mac, source, now, atomic_load_explicit(&e->asked, memory_order_relaxed));
 	else if ((state & ENTRY_SUSPECT) == 0)
 		atomic_fetch_or_explicit(&e->state, ENTRY_SUSPECT, memory_order_relaxed);
@@ -203,11 +209,13 @@ may_ask(struct entry *e, uint64_t now)
 	uint64_t asked = atomic_load_explicit(&e->asked, memory_order_relaxed);
 
 	return now >= asked + NEIGHBOR_ASK_MS &&
-	       atomic_compare_exchange_strong_explicit(&e->asked, &asked, now, memory_order_relaxed, memory_order_relaxed);
+	       atomic_compare_exchange_strong_explicit(&e->asked, &asked, now, memory_order_relaxed,
+						       memory_order_relaxed);
 }
 
 bool
-neighbor_lookup(struct neighbor_table *t, const void *ip_bytes, uint64_t now, struct rte_ether_addr *mac, bool *ask)
+neighbor_lookup(struct neighbor_table *t, const void *ip_bytes, uint64_t now, struct rte_ether_addr *mac,
+		bool *ask)
 {
 	uint64_t ip[2], found, age;
 	uint32_t sequence, state;
@@ -277,8 +285,8 @@ neighbor_router(struct neighbor_table *t, bool ipv4, struct rte_ether_addr *mac)
 }
 
 void
-neighbor_learn_packet(struct neighbor_table *t, const struct iface *f, const void *ip, const struct rte_ether_addr *mac,
-		      uint64_t now_ms)
+neighbor_learn_packet(struct neighbor_table *t, const struct iface *f, const void *ip,
+		      const struct rte_ether_addr *mac, uint64_t now_ms)
 {
 	if (iface_on_link(f, ip))
 		neighbor_learn(t, ip, mac, NEIGHBOR_HEARD, true, now_ms);

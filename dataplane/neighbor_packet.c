@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ARP, neighbour discovery and echo packets: those that come in, and those that the port sends of its own accord. */
+/* ARP, neighbour discovery and echo packets: those that come in, and those that the port sends of its own
+ * accord. */
 #include "dataplane/neighbor.h"
 
 #include "dataplane/checksum.h"
@@ -51,7 +52,8 @@ struct nd_packet {
 } __rte_packed __rte_aligned(2);
 
 _Static_assert(sizeof(struct nd_packet) == ND_LENGTH + ND_OPTION_MAC, "as in RFC 4861, 4.3");
-_Static_assert(sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv6_hdr) + sizeof(struct nd_packet) == NEIGHBOR_FRAME_MAX,
+_Static_assert(sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv6_hdr) + sizeof(struct nd_packet) ==
+		       NEIGHBOR_FRAME_MAX,
 	       "the largest request is a solicitation");
 
 static const uint8_t all_nodes[16] = {0xff, 0x02, [15] = 1};
@@ -73,7 +75,8 @@ frame_start(struct rte_mbuf *m, uint16_t len)
 }
 
 static void
-ether_write(struct rte_ether_hdr *eth, const struct rte_ether_addr *dst, const struct rte_ether_addr *src, uint16_t type)
+ether_write(struct rte_ether_hdr *eth, const struct rte_ether_addr *dst, const struct rte_ether_addr *src,
+	    uint16_t type)
 {
 	eth->dst_addr = *dst;
 	eth->src_addr = *src;
@@ -81,7 +84,8 @@ ether_write(struct rte_ether_hdr *eth, const struct rte_ether_addr *dst, const s
 }
 
 static void
-ipv6_write(struct rte_ipv6_hdr *ip, const void *src, const void *dst, uint16_t len, uint8_t proto, uint8_t hop_limit)
+ipv6_write(struct rte_ipv6_hdr *ip, const void *src, const void *dst, uint16_t len, uint8_t proto,
+	   uint8_t hop_limit)
 {
 	uint8_t from[16], to[16];
 
@@ -100,7 +104,8 @@ static void
 icmp6_checksum(struct icmp6_hdr_fixed *icmp, const struct rte_ipv6_hdr *ip, uint16_t len)
 {
 	icmp->checksum = 0;
-	icmp->checksum = checksum_make(icmp, len, checksum_pseudo(ip->src_addr, ip->dst_addr, 16, IPPROTO_ICMPV6, len));
+	icmp->checksum = checksum_make(icmp, len,
+				       checksum_pseudo(ip->src_addr, ip->dst_addr, 16, IPPROTO_ICMPV6, len));
 }
 
 /* ---- ARP --------------------------------------------------------------------------------- */
@@ -157,7 +162,8 @@ neighbor_arp(struct link_queue *l, struct rte_mbuf *m, uint64_t now_ms)
 		return COUNTER_drop_link_not_ours;
 	/* A probe has the sender 0.0.0.0 (RFC 5227); it is answered, but tells nothing. */
 	if (iface_on_link(f, sender.bytes) || (f->has_gateway && ip_equal(sender.bytes, f->gateway.bytes)))
-		neighbor_learn(l->neighbors, sender.bytes, &arp->arp_data.arp_sha, NEIGHBOR_CONFIRMED, request && ours, now_ms);
+		neighbor_learn(l->neighbors, sender.bytes, &arp->arp_data.arp_sha, NEIGHBOR_CONFIRMED,
+			       request && ours, now_ms);
 	if (!ours && !ip_equal(sender.bytes, target.bytes))
 		return COUNTER_drop_link_not_ours;
 	if (!ours || !request)
@@ -172,7 +178,8 @@ neighbor_arp(struct link_queue *l, struct rte_mbuf *m, uint64_t now_ms)
 }
 
 static bool
-arp_request(const struct iface *f, struct rte_mbuf *m, const void *sip, const void *tip, const struct rte_ether_addr *unicast)
+arp_request(const struct iface *f, struct rte_mbuf *m, const void *sip, const void *tip,
+	    const struct rte_ether_addr *unicast)
 {
 	static const struct rte_ether_addr none;
 	struct rte_ether_hdr *eth = frame_start(m, sizeof(*eth) + sizeof(struct rte_arp_hdr));
@@ -188,8 +195,8 @@ arp_request(const struct iface *f, struct rte_mbuf *m, const void *sip, const vo
 
 /* Writes a solicitation or advertisement for target over m. */
 static bool
-nd_write(const struct iface *f, struct rte_mbuf *m, uint8_t type, uint8_t flags, const void *src, const void *dst,
-	 const struct rte_ether_addr *dst_mac, const void *target)
+nd_write(const struct iface *f, struct rte_mbuf *m, uint8_t type, uint8_t flags, const void *src,
+	 const void *dst, const struct rte_ether_addr *dst_mac, const void *target)
 {
 	struct rte_ether_hdr *eth = frame_start(m, NEIGHBOR_FRAME_MAX);
 	struct rte_ipv6_hdr *ip;
@@ -213,8 +220,8 @@ nd_write(const struct iface *f, struct rte_mbuf *m, uint8_t type, uint8_t flags,
 	return true;
 }
 
-/* Walks the options behind a solicitation or advertisement. False when one is malformed (RFC 4861, 6.1); *mac is the first
- * link-layer address option of the type wanted, or NULL. */
+/* Walks the options behind a solicitation or advertisement. False when one is malformed (RFC 4861, 6.1); *mac
+ * is the first link-layer address option of the type wanted, or NULL. */
 static bool
 nd_options(const uint8_t *p, size_t len, uint8_t wanted, const struct rte_ether_addr **mac)
 {
@@ -236,7 +243,8 @@ nd_options(const uint8_t *p, size_t len, uint8_t wanted, const struct rte_ether_
 }
 
 static int
-neighbor_solicited(struct link_queue *l, const struct ip_packet *p, const struct nd_packet *nd, uint64_t now_ms)
+neighbor_solicited(struct link_queue *l, const struct ip_packet *p, const struct nd_packet *nd,
+		   uint64_t now_ms)
 {
 	const struct iface *f = l->iface;
 	const struct rte_ether_addr *mac;
@@ -246,7 +254,8 @@ neighbor_solicited(struct link_queue *l, const struct ip_packet *p, const struct
 
 	if (!nd_options((const uint8_t *)nd + ND_LENGTH, p->length - ND_LENGTH, ND_SOURCE_MAC, &mac))
 		return COUNTER_drop_link_malformed;
-	/* a probe for duplicates has no source, so none to tell the MAC of, and goes to the group only (7.1.1) */
+	/* a probe for duplicates has no source, so none to tell the MAC of, and goes to the group only
+	 * (7.1.1) */
 	if (nd->target[0] == 0xff || (probe && (mac != NULL || p->local != 0)))
 		return COUNTER_drop_link_malformed;
 	memcpy(target.bytes, nd->target, sizeof(target.bytes));
@@ -260,29 +269,33 @@ neighbor_solicited(struct link_queue *l, const struct ip_packet *p, const struct
 		if (mac != NULL && iface_on_link(f, src.bytes))
 			neighbor_learn(l->neighbors, src.bytes, mac, NEIGHBOR_CONFIRMED, true, now_ms);
 	}
-	if (!nd_write(f, p->m, ICMP6_NEIGHBOR_ADVERT, (probe ? 0 : ND_FLAG_SOLICITED) | ND_FLAG_OVERRIDE, target.bytes,
-		      src.bytes, &to, target.bytes))
+	if (!nd_write(f, p->m, ICMP6_NEIGHBOR_ADVERT, (probe ? 0 : ND_FLAG_SOLICITED) | ND_FLAG_OVERRIDE,
+		      target.bytes, src.bytes, &to, target.bytes))
 		return COUNTER_drop_link_malformed;
 	return COUNTER_link_nd | INGRESS_REPLY;
 }
 
 static int
-neighbor_advertised(struct link_queue *l, const struct ip_packet *p, const struct nd_packet *nd, uint64_t now_ms)
+neighbor_advertised(struct link_queue *l, const struct ip_packet *p, const struct nd_packet *nd,
+		    uint64_t now_ms)
 {
 	const struct rte_ether_addr *mac;
 	struct ip_address target;
 
-	if (!nd_options((const uint8_t *)nd + ND_LENGTH, p->length - ND_LENGTH, ND_TARGET_MAC, &mac) || nd->target[0] == 0xff ||
-	    (p->local == 0 && (nd->flags & ND_FLAG_SOLICITED) != 0))
+	if (!nd_options((const uint8_t *)nd + ND_LENGTH, p->length - ND_LENGTH, ND_TARGET_MAC, &mac) ||
+	    nd->target[0] == 0xff || (p->local == 0 && (nd->flags & ND_FLAG_SOLICITED) != 0))
 		return COUNTER_drop_link_malformed;
 	memcpy(target.bytes, nd->target, sizeof(target.bytes));
 	if (iface_local(l->iface, target.bytes) != 0)
 		return COUNTER_drop_link_not_ours;
-	if (mac == NULL && p->local != 0)
-		mac = &rte_pktmbuf_mtod(p->m, struct rte_ether_hdr *)->src_addr; /* an answer to a unicast request may leave it out */
+	if (mac == NULL && p->local != 0) {
+		/* an answer to a unicast request may leave the option out */
+		mac = &rte_pktmbuf_mtod(p->m, struct rte_ether_hdr *)->src_addr;
+	}
 	if (mac != NULL)
 		neighbor_learn(l->neighbors, target.bytes, mac,
-			       (nd->flags & ND_FLAG_OVERRIDE) != 0 ? NEIGHBOR_CONFIRMED : NEIGHBOR_HEARD, false, now_ms);
+			       (nd->flags & ND_FLAG_OVERRIDE) != 0 ? NEIGHBOR_CONFIRMED : NEIGHBOR_HEARD,
+			       false, now_ms);
 	return COUNTER_link_nd;
 }
 
@@ -390,7 +403,8 @@ neighbor_icmp(struct link_queue *l, const struct ip_packet *p, uint64_t now_ms)
 /* ---- what the port sends by itself --------------------------------------------------------- */
 
 bool
-neighbor_solicit(const struct iface *f, struct rte_mbuf *m, const void *ip, const struct rte_ether_addr *unicast)
+neighbor_solicit(const struct iface *f, struct rte_mbuf *m, const void *ip,
+		 const struct rte_ether_addr *unicast)
 {
 	unsigned source = iface_source(f, ip);
 	struct rte_ether_addr group_mac;
@@ -402,8 +416,8 @@ neighbor_solicit(const struct iface *f, struct rte_mbuf *m, const void *ip, cons
 		return arp_request(f, m, f->address[source].ip.bytes + 12, (const uint8_t *)ip + 12, unicast);
 	ip_solicited_node(group, ip);
 	ip_multicast_mac(&group_mac, group);
-	return nd_write(f, m, ICMP6_NEIGHBOR_SOLICIT, 0, f->address[source].ip.bytes, unicast != NULL ? ip : group,
-			unicast != NULL ? unicast : &group_mac, ip);
+	return nd_write(f, m, ICMP6_NEIGHBOR_SOLICIT, 0, f->address[source].ip.bytes,
+			unicast != NULL ? ip : group, unicast != NULL ? unicast : &group_mac, ip);
 }
 
 /* Fills records with our solicited-node groups, each once; returns their number. */
@@ -455,7 +469,8 @@ neighbor_mld_report(const struct iface *f, struct rte_mbuf *m, bool change)
 	ip_multicast_mac(&mac, all_mld_routers);
 	ether_write(eth, &mac, &f->mac, RTE_ETHER_TYPE_IPV6);
 	ip = (struct rte_ipv6_hdr *)(eth + 1);
-	ipv6_write(ip, f->address[source].ip.bytes, all_mld_routers, (uint16_t)(sizeof(hop_by_hop) + len), IPPROTO_HOPOPTS, 1);
+	ipv6_write(ip, f->address[source].ip.bytes, all_mld_routers, (uint16_t)(sizeof(hop_by_hop) + len),
+		   IPPROTO_HOPOPTS, 1);
 	p = (uint8_t *)(ip + 1);
 	memcpy(p, hop_by_hop, sizeof(hop_by_hop));
 	p += sizeof(hop_by_hop);

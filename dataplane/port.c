@@ -8,8 +8,8 @@
 #include <string.h>
 
 int
-port_open(struct port *p, const struct config_port *config, uint8_t index, uint16_t queues, struct rte_mempool **pools,
-	  char *error, size_t cap)
+port_open(struct port *p, const struct config_port *config, uint8_t index, uint16_t queues,
+	  struct rte_mempool **pools, char *error, size_t cap)
 {
 	char reason[384] = "";
 	int rc;
@@ -21,7 +21,8 @@ port_open(struct port *p, const struct config_port *config, uint8_t index, uint1
 	p->pools = pools;
 	p->ops = config->type == PORT_SOCKET ? &port_socket_ops : &port_ethdev_ops;
 	if (index >= PORT_MAX || queues == 0) {
-		snprintf(error, cap, "port %u: at most %u ports, each with at least one queue", index, PORT_MAX);
+		snprintf(error, cap, "port %u: at most %u ports, each with at least one queue", index,
+			 PORT_MAX);
 		return -EINVAL;
 	}
 	rc = p->ops->open(p, reason, sizeof(reason));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The port on a DPDK device: one device with a queue per worker, or a device per worker (AF_XDP, where a vdev has one
- * queue). Here the dataplane owns the link: ARP, neighbour discovery, echo, checksums.
+ * The port on a DPDK device: one device with a queue per worker, or a device per worker (AF_XDP, where a vdev
+ * has one queue). Here the dataplane owns the link: ARP, neighbour discovery, echo, checksums.
  */
 #include "dataplane/egress.h"
 #include "dataplane/ingress.h"
@@ -222,16 +222,20 @@ device_find(struct ethdev_device *d, const char *text, char *error, size_t cap)
 	}
 	if (rc == 0)
 		rc = -ENODEV;
-	snprintf(error, cap, "device %s cannot be opened (%s); check its name and arguments%s", text, strerror(-rc),
-		 geteuid() != 0 ? ", and the rights: most devices need root or CAP_NET_ADMIN and CAP_NET_RAW" : "");
+	snprintf(error, cap, "device %s cannot be opened (%s); check its name and arguments%s", text,
+		 strerror(-rc),
+		 geteuid() != 0 ? ", and the rights: most devices need root or CAP_NET_ADMIN and CAP_NET_RAW"
+				: "");
 	return rc;
 }
 
-/* Devices whose peer may be this machine's kernel or a guest, which leave UDP checksums to a NIC that never comes. */
+/* Devices whose peer may be this machine's kernel or a guest, which leave UDP checksums to a NIC that never
+ * comes. */
 static bool
 device_is_virtual(const char *driver)
 {
-	static const char *const names[] = {"net_af_packet", "net_af_xdp", "net_tap", "net_virtio", "net_memif", "net_vhost"};
+	static const char *const names[] = {"net_af_packet", "net_af_xdp", "net_tap",
+					    "net_virtio",    "net_memif",  "net_vhost"};
 	unsigned i;
 
 	for (i = 0; i < RTE_DIM(names); i++)
@@ -242,7 +246,8 @@ device_is_virtual(const char *driver)
 
 /* Our MAC address on the link. */
 static int
-device_mac(const struct ethdev_device *d, const char *text, struct rte_ether_addr *mac, char *error, size_t cap)
+device_mac(const struct ethdev_device *d, const char *text, struct rte_ether_addr *mac, char *error,
+	   size_t cap)
 {
 	struct rte_eth_dev_info info;
 	int rc = rte_eth_macaddr_get(d->id, mac);
@@ -279,7 +284,8 @@ offloads_choose(struct port *p, const struct rte_eth_dev_info *info, struct rte_
 }
 
 static int
-device_configure(struct port *p, struct ethdev_device *d, const char *text, uint16_t queues, bool first, char *error, size_t cap)
+device_configure(struct port *p, struct ethdev_device *d, const char *text, uint16_t queues, bool first,
+		 char *error, size_t cap)
 {
 	const uint64_t rss_wanted = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_IPV6 | RTE_ETH_RSS_UDP;
 	struct ethdev_port *s = p->state;
@@ -292,8 +298,10 @@ device_configure(struct port *p, struct ethdev_device *d, const char *text, uint
 		return rc;
 	}
 	if (info.max_rx_queues < queues || info.max_tx_queues < queues) {
-		snprintf(error, cap, "device %s has %u queues, dataplane.workers is %u; list one device per worker, or use a device "
-			 "with more queues or fewer workers", text, RTE_MIN(info.max_rx_queues, info.max_tx_queues), queues);
+		snprintf(error, cap,
+			 "device %s has %u queues, dataplane.workers is %u; list one device per worker, or "
+			 "use a device with more queues or fewer workers",
+			 text, RTE_MIN(info.max_rx_queues, info.max_tx_queues), queues);
 		return -EINVAL;
 	}
 	s->iface.partial_checksum |= device_is_virtual(info.driver_name);
@@ -302,26 +310,29 @@ device_configure(struct port *p, struct ethdev_device *d, const char *text, uint
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		conf.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads & rss_wanted;
 	} else if (queues > 1) {
-		log_info("port", "device has no RSS that we could set; how it spreads packets over the queues is its own affair",
+		log_info("port",
+			 "device has no RSS that we could set; how it spreads packets over the queues is its "
+			 "own affair",
 			 "port=%u device=\"%s\" queues=%u", p->index, text, queues);
 	}
 	rc = rte_eth_dev_configure(d->id, queues, queues, &conf);
 	if (rc != 0 && conf.rxmode.mq_mode == RTE_ETH_MQ_RX_RSS) {
-		log_warning("port", "device refuses RSS; its packets may all arrive on one worker", "port=%u device=\"%s\" reason=\"%s\"",
-			    p->index, text, strerror(-rc));
+		log_warning("port", "device refuses RSS; its packets may all arrive on one worker",
+			    "port=%u device=\"%s\" reason=\"%s\"", p->index, text, strerror(-rc));
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_NONE;
 		conf.rx_adv_conf.rss_conf.rss_hf = 0;
 		rc = rte_eth_dev_configure(d->id, queues, queues, &conf);
 	}
 	if (rc != 0)
-		snprintf(error, cap, "device %s cannot be configured with %u queues: %s", text, queues, strerror(-rc));
+		snprintf(error, cap, "device %s cannot be configured with %u queues: %s", text, queues,
+			 strerror(-rc));
 	return rc;
 }
 
 /* first_queue: the worker that polls this device's queue 0. */
 static int
-device_queues(struct port *p, struct ethdev_device *d, const char *text, uint16_t first_queue, uint16_t queues, char *error,
-	      size_t cap)
+device_queues(struct port *p, struct ethdev_device *d, const char *text, uint16_t first_queue,
+	      uint16_t queues, char *error, size_t cap)
 {
 	uint16_t rx_descriptors = DESCRIPTORS, tx_descriptors = DESCRIPTORS;
 	int socket = rte_eth_dev_socket_id(d->id);
@@ -339,17 +350,22 @@ device_queues(struct port *p, struct ethdev_device *d, const char *text, uint16_
 		eq->link.neighbors = s->neighbors;
 		eq->link.pool = pool;
 		eq->link.port = p->index;
-		if (rte_socket_count() > 1 && socket >= 0 && pool->socket_id >= 0 && socket != pool->socket_id)
-			log_warning("port", "device and its worker are on different NUMA nodes; choose dataplane.cpus of the device's node",
-				    "port=%u device=\"%s\" device_node=%d worker=%u worker_node=%d", p->index, text, socket,
-				    first_queue + i, pool->socket_id);
+		if (rte_socket_count() > 1 && socket >= 0 && pool->socket_id >= 0 &&
+		    socket != pool->socket_id)
+			log_warning("port",
+				    "device and its worker are on different NUMA nodes; choose "
+				    "dataplane.cpus of the device's node",
+				    "port=%u device=\"%s\" device_node=%d worker=%u worker_node=%d", p->index,
+				    text, socket, first_queue + i, pool->socket_id);
 		rc = rte_eth_rx_queue_setup(d->id, i, rx_descriptors, (unsigned)socket, NULL, pool);
 		if (rc == 0)
 			rc = rte_eth_tx_queue_setup(d->id, i, tx_descriptors, (unsigned)socket, NULL);
 	}
 	if (rc != 0)
-		snprintf(error, cap, "device %s: queue cannot be set up (%s); with little memory raise dataplane.memory_mb", text,
-			 strerror(-rc));
+		snprintf(error, cap,
+			 "device %s: queue cannot be set up (%s); with little memory raise "
+			 "dataplane.memory_mb",
+			 text, strerror(-rc));
 	return rc;
 }
 
@@ -377,7 +393,8 @@ device_multicast(struct port *p, struct ethdev_device *d, const char *text)
 		d->promiscuous = true;
 		return;
 	}
-	log_info("port", "device cannot be told which multicast to take; IPv6 needs it to take all of its own accord",
+	log_info("port",
+		 "device cannot be told which multicast to take; IPv6 needs it to take all of its own accord",
 		 "port=%u device=\"%s\"", p->index, text);
 }
 
@@ -396,8 +413,8 @@ device_start(struct port *p, struct ethdev_device *d, const char *text, char *er
 	device_multicast(p, d, text);
 	/* The interface may be somebody else's as well: its MTU is taken as it is. */
 	if (rte_eth_dev_get_mtu(d->id, &mtu) == 0 && mtu < s->iface.mtu) {
-		log_warning("port", "device has a smaller mtu than configured", "port=%u device=\"%s\" mtu=%u configured=%u", p->index,
-			    text, mtu, s->iface.mtu);
+		log_warning("port", "device has a smaller mtu than configured",
+			    "port=%u device=\"%s\" mtu=%u configured=%u", p->index, text, mtu, s->iface.mtu);
 		s->iface.mtu = mtu;
 	}
 	return 0;
@@ -421,8 +438,10 @@ device_open(struct port *p, unsigned i, char *error, size_t cap)
 	if (rc == 0 && i == 0)
 		rc = iface_init(&s->iface, p->config, &mac, error, cap);
 	if (rc == 0 && !rte_is_same_ether_addr(&mac, &s->iface.mac)) {
-		snprintf(error, cap, "device %s has another MAC address than %s; the devices of one port are the queues of one "
-			 "interface, others are ports of their own", text, p->config->devices[0]);
+		snprintf(error, cap,
+			 "device %s has another MAC address than %s; the devices of one port are the queues "
+			 "of one interface, others are ports of their own",
+			 text, p->config->devices[0]);
 		rc = -EINVAL;
 	}
 	if (rc == 0)
@@ -466,7 +485,8 @@ static int
 ethdev_open(struct port *p, char *error, size_t cap)
 {
 	unsigned i, count = p->config->devices_count;
-	size_t size = RTE_ALIGN(sizeof(struct ethdev_port) + p->queues * sizeof(struct ethdev_queue), RTE_CACHE_LINE_SIZE);
+	size_t size = RTE_ALIGN(sizeof(struct ethdev_port) + p->queues * sizeof(struct ethdev_queue),
+				RTE_CACHE_LINE_SIZE);
 	struct ethdev_port *s;
 	int rc = 0;
 
@@ -475,7 +495,9 @@ ethdev_open(struct port *p, char *error, size_t cap)
 		return -EINVAL;
 	}
 	if (count != 1 && count != p->queues) {
-		snprintf(error, cap, "%u devices for %u workers; give one device with a queue per worker, or one device per worker",
+		snprintf(error, cap,
+			 "%u devices for %u workers; give one device with a queue per worker, or one device "
+			 "per worker",
 			 count, p->queues);
 		return -EINVAL;
 	}
@@ -538,8 +560,9 @@ ethdev_describe(const struct port *p, char *buf, size_t cap)
 		inet_ntop(a->ipv4 ? AF_INET : AF_INET6, a->ip.bytes + (a->ipv4 ? 12 : 0), ip, sizeof(ip));
 		at = append(buf, cap, at, " %s/%u", ip, a->ipv4 ? a->prefix - 96 : a->prefix);
 	}
-	at = append(buf, cap, at, ", udp port %u, %u queue%s, %s checksums", rte_be_to_cpu_16(f->udp_port), p->queues,
-		    p->queues == 1 ? "" : "s", f->tx_offloads != 0 || f->trust_rx_checksum ? "offloaded" : "software");
+	at = append(buf, cap, at, ", udp port %u, %u queue%s, %s checksums", rte_be_to_cpu_16(f->udp_port),
+		    p->queues, p->queues == 1 ? "" : "s",
+		    f->tx_offloads != 0 || f->trust_rx_checksum ? "offloaded" : "software");
 	if (rte_eth_link_get_nowait(s->device[0].id, &link) == 0)
 		append(buf, cap, at, ", link %s", link.link_status == RTE_ETH_LINK_UP ? "up" : "down");
 }

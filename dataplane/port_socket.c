@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The port that needs nothing: one UDP socket per queue, read and written in bursts straight into and out of mbufs. With
- * several queues the kernel spreads flows over the sockets (SO_REUSEPORT).
+ * The port that needs nothing: one UDP socket per queue, read and written in bursts straight into and out of
+ * mbufs. With several queues the kernel spreads flows over the sockets (SO_REUSEPORT).
  *
- * On a wildcard address every packet tells which address of ours it came to, and answers leave from there: local_address is
- * the table of those, and packet_info.local the index.
+ * On a wildcard address every packet tells which address of ours it came to, and answers leave from there:
+ * local_address is the table of those, and packet_info.local the index.
  */
 #include "dataplane/port_kinds.h"
 #include "shared/counters.h"
@@ -24,13 +24,14 @@
 #include <unistd.h>
 
 #define SOCKET_BUFFER (4 << 20)
-#define LOCAL_MAX 64 /* our addresses that clients use, on a wildcard port; further ones are answered from the default one */
+/* Our addresses that clients use, on a wildcard port; further ones are answered from the default one. */
+#define LOCAL_MAX 64
 #define LOCAL_TAKEN 1
 #define LOCAL_READY 2
 
-/* An address of ours. state: any worker moves it from 0 to LOCAL_TAKEN (and is then the only writer of the rest) to
- * LOCAL_READY; constant from then on, read by all. Only the kernel fills in what is stored here, and only with addresses
- * of this machine, so nobody outside can make it grow. */
+/* An address of ours. state: any worker moves it from 0 to LOCAL_TAKEN (and is then the only writer of the
+ * rest) to LOCAL_READY; constant from then on, read by all. Only the kernel fills in what is stored here, and
+ * only with addresses of this machine, so nobody outside can make it grow. */
 struct local_address {
 	_Atomic uint32_t state;
 	uint32_t ifindex; /* IPv6 link-local: the link it is on */
@@ -87,7 +88,7 @@ local_index(struct socket_port *s, const uint8_t *ip, uint32_t ifindex)
 				return i;
 			continue;
 		}
-		/* somebody fills it in at this moment: this one packet is answered from the default address */
+		/* being filled in at this moment: this one packet is answered from the default address */
 		if (state != 0 || !atomic_compare_exchange_strong(&l->state, &state, LOCAL_TAKEN))
 			return 0;
 		memcpy(l->ip, ip, sizeof(l->ip));
@@ -115,6 +116,9 @@ local_of_message(struct socket_port *s, struct msghdr *msg)
 		}
 		if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
 			memcpy(&info6, CMSG_DATA(c), sizeof(info6));
+			/* all nodes: nothing to answer from */
+			if (IN6_IS_ADDR_MULTICAST(&info6.ipi6_addr))
+				return 0;
 			return local_index(s, info6.ipi6_addr.s6_addr,
 					   IN6_IS_ADDR_LINKLOCAL(&info6.ipi6_addr) ? info6.ipi6_ifindex : 0);
 		}
@@ -124,7 +128,8 @@ local_of_message(struct socket_port *s, struct msghdr *msg)
 
 /* Makes msg leave from our address number local. */
 static void
-message_set_local(const struct socket_port *s, struct msghdr *msg, union control_buffer *control, unsigned local, bool ipv4)
+message_set_local(const struct socket_port *s, struct msghdr *msg, union control_buffer *control,
+		  unsigned local, bool ipv4)
 {
 	const struct local_address *l = &s->local[local];
 	struct in6_pktinfo info6 = {0};
@@ -134,7 +139,8 @@ message_set_local(const struct socket_port *s, struct msghdr *msg, union control
 
 	msg->msg_control = NULL;
 	msg->msg_controllen = 0;
-	if (local == 0 || local > LOCAL_MAX || atomic_load_explicit(&l->state, memory_order_acquire) != LOCAL_READY)
+	if (local == 0 || local > LOCAL_MAX ||
+	    atomic_load_explicit(&l->state, memory_order_acquire) != LOCAL_READY)
 		return;
 	memcpy(e.ip, l->ip, sizeof(e.ip));
 	if (endpoint_is_ipv4(&e) != ipv4)
@@ -217,8 +223,8 @@ socket_rx(struct port_queue *q, struct rte_mbuf **pkts, uint16_t max, uint64_t n
 	max = rx_prepare(sq, s, q->pool, RTE_MIN(max, PORT_BURST));
 	if (max == 0)
 		return 0;
-	/* An error here is what an ICMP message said about some earlier packet: it takes nothing from the queue and concerns
-	 * no packet of this burst. */
+	/* An error here is what an ICMP message said about some earlier packet: it takes nothing from the
+	 * queue and concerns no packet of this burst. */
 	n = recvmmsg(sq->fd, sq->rx, max, MSG_DONTWAIT, NULL);
 	if (n <= 0)
 		return 0;
@@ -258,7 +264,8 @@ tx_prepare(struct socket_queue *sq, const struct socket_port *s, struct rte_mbuf
 		msg->msg_namelen = endpoint_to_sockaddr(&info->peer, &sq->tx_peer[i]);
 		msg->msg_flags = 0;
 		if (s->wildcard) {
-			message_set_local(s, msg, &sq->tx_control[i], info->local, endpoint_is_ipv4(&info->peer));
+			message_set_local(s, msg, &sq->tx_control[i], info->local,
+					  endpoint_is_ipv4(&info->peer));
 		} else {
 			msg->msg_control = NULL;
 			msg->msg_controllen = 0;
@@ -283,7 +290,8 @@ tx_send(struct socket_queue *sq, uint16_t n)
 		/* full: what is left is lost, as on a full queue of a NIC */
 		if (errno == EAGAIN || errno == ENOBUFS)
 			break;
-		/* The first one cannot go (no route, forbidden), or an ICMP error is reported in its place: the others may. */
+		/* The first one cannot go (no route, forbidden), or an ICMP error is reported in its place:
+		 * the others may. */
 		at++;
 	}
 	return sent;
@@ -308,7 +316,8 @@ socket_tx(struct port_queue *q, struct rte_mbuf **pkts, uint16_t n, uint64_t now
 static void
 socket_wait(struct port_queue *q, uint32_t timeout_us)
 {
-	struct timespec timeout = {.tv_sec = timeout_us / 1000000, .tv_nsec = (long)(timeout_us % 1000000) * 1000};
+	struct timespec timeout = {.tv_sec = timeout_us / 1000000,
+				   .tv_nsec = (long)(timeout_us % 1000000) * 1000};
 	struct pollfd p = {.fd = queue_of(q)->fd, .events = POLLIN};
 
 	/* woken, timed out or interrupted: the caller looks again in each case */
@@ -324,18 +333,22 @@ open_error(const struct port *p, int code, char *error, size_t cap)
 
 	switch (code) {
 	case EADDRINUSE:
-		snprintf(error, cap, "%s is in use by another program; stop it or change dataplane.ports[%u].listen", listen,
-			 p->index);
+		snprintf(error, cap,
+			 "%s is in use by another program; stop it or change dataplane.ports[%u].listen",
+			 listen, p->index);
 		break;
 	case EADDRNOTAVAIL:
-		snprintf(error, cap, "%s is no address of this machine; change dataplane.ports[%u].listen", listen, p->index);
+		snprintf(error, cap, "%s is no address of this machine; change dataplane.ports[%u].listen",
+			 listen, p->index);
 		break;
 	case EACCES:
-		snprintf(error, cap, "%s needs CAP_NET_BIND_SERVICE; use a port above 1023 in dataplane.ports[%u].listen", listen,
-			 p->index);
+		snprintf(error, cap,
+			 "%s needs CAP_NET_BIND_SERVICE; use a port above 1023 in dataplane.ports[%u].listen",
+			 listen, p->index);
 		break;
 	case EAFNOSUPPORT:
-		snprintf(error, cap, "%s: this machine has no IPv6; change dataplane.ports[%u].listen", listen, p->index);
+		snprintf(error, cap, "%s: this machine has no IPv6; change dataplane.ports[%u].listen",
+			 listen, p->index);
 		break;
 	default:
 		snprintf(error, cap, "%s cannot be opened: %s", listen, strerror(code));
@@ -388,8 +401,9 @@ socket_enlarge(int fd)
 		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
 
-/* With SO_REUSEPORT another server of the same user would share the port without a word, each getting a part of the packets.
- * A socket without it cannot be bound beside any other. Port 0 becomes the port that the kernel chose. */
+/* With SO_REUSEPORT another server of the same user would share the port without a word, each getting a part
+ * of the packets. A socket without it cannot be bound beside any other. Port 0 becomes the port that the
+ * kernel chose. */
 static int
 probe_free(struct socket_port *s)
 {
@@ -436,10 +450,12 @@ socket_open(struct port *p, char *error, size_t cap)
 	int rc;
 
 	if (p->config->listen == NULL || p->config->listen[0] == '\0') {
-		snprintf(error, cap, "no listen address; set dataplane.ports[%u].listen, as in 127.0.0.1:%u", p->index, WIRE_PORT);
+		snprintf(error, cap, "no listen address; set dataplane.ports[%u].listen, as in 127.0.0.1:%u",
+			 p->index, WIRE_PORT);
 		return -EINVAL;
 	}
-	s = aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_ALIGN(sizeof(*s) + p->queues * sizeof(s->queue[0]), RTE_CACHE_LINE_SIZE));
+	s = aligned_alloc(RTE_CACHE_LINE_SIZE,
+			  RTE_ALIGN(sizeof(*s) + p->queues * sizeof(s->queue[0]), RTE_CACHE_LINE_SIZE));
 	if (s == NULL) {
 		snprintf(error, cap, "no memory for %u queues", p->queues);
 		return -ENOMEM;
@@ -449,8 +465,10 @@ socket_open(struct port *p, char *error, size_t cap)
 		s->queue[i].fd = -1;
 	p->state = s;
 	if (endpoint_parse(&s->listen, p->config->listen, WIRE_PORT) != 0) {
-		snprintf(error, cap, "dataplane.ports[%u].listen is \"%s\"; write ADDRESS:PORT in numbers, as in 127.0.0.1:%u or "
-			 "[::]:%u", p->index, p->config->listen, WIRE_PORT, WIRE_PORT);
+		snprintf(error, cap,
+			 "dataplane.ports[%u].listen is \"%s\"; write ADDRESS:PORT in numbers, as in "
+			 "127.0.0.1:%u or [::]:%u",
+			 p->index, p->config->listen, WIRE_PORT, WIRE_PORT);
 		rc = -EINVAL;
 		goto fail;
 	}
@@ -478,7 +496,8 @@ socket_describe(const struct port *p, char *buf, size_t cap)
 	const struct socket_port *s = p->state;
 	char address[ENDPOINT_STRLEN];
 
-	snprintf(buf, cap, "socket %s, %u queue%s", endpoint_format(&s->listen, address), p->queues, p->queues == 1 ? "" : "s");
+	snprintf(buf, cap, "socket %s, %u queue%s", endpoint_format(&s->listen, address), p->queues,
+		 p->queues == 1 ? "" : "s");
 }
 
 const struct port_ops port_socket_ops = {

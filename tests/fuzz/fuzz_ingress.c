@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A frame into an ethdev port, and an answer back out. The first byte of the input chooses what the device says and what the
- * link is; the rest is the frame, in a buffer that ends where the frame ends.
+ * A frame into an ethdev port, and an answer back out. The first byte of the input chooses what the device
+ * says and what the link is; the rest is the frame, in a buffer that ends where the frame ends.
  */
 #include "fuzz.h"
 
@@ -21,7 +21,7 @@
 #define MODE_TRUST 0x04    /* and is believed */
 #define MODE_PARTIAL 0x08
 #define MODE_GATEWAY 0x10
-#define MODE_TAILROOM 0x20 /* room behind the frame, as in a real buffer: an advertisement may be longer than its request */
+#define MODE_TAILROOM 0x20 /* room behind the frame: an advertisement may be longer than its request */
 #define MODE_VLAN 0x40
 
 #define ADVERTISEMENT_SIZE 86
@@ -37,7 +37,11 @@ static void
 start(void)
 {
 	static char *addresses[] = {"10.0.0.1/24", "fd00::1/64", "10.0.1.1/24"};
-	struct config_port c = {.type = PORT_ETHDEV, .addresses = addresses, .addresses_count = 3, .udp_port = 8000, .mtu = 1500};
+	struct config_port c = {.type = PORT_ETHDEV,
+				.addresses = addresses,
+				.addresses_count = 3,
+				.udp_port = 8000,
+				.mtu = 1500};
 	static const struct rte_ether_addr mac = {{0x02, 0, 0, 0, 0, 0x01}};
 	char error[256];
 
@@ -75,7 +79,9 @@ fix_checksums(uint8_t *p, size_t size)
 	if (len > size - at || len < field + 2)
 		return;
 	memset(p + at + field, 0, 2);
-	sum = proto == IPPROTO_ICMP ? 0 : checksum_pseudo(p + at - 2 * address, p + at - address, address, proto, (uint16_t)len);
+	sum = proto == IPPROTO_ICMP ? 0
+				    : checksum_pseudo(p + at - 2 * address, p + at - address, address, proto,
+						      (uint16_t)len);
 	sum = checksum_make(p + at, len, sum);
 	memcpy(p + at + field, &sum, 2);
 }

@@ -85,7 +85,8 @@ append_ip4(struct frame_bytes *f, const uint8_t *src, const uint8_t *dst, uint8_
 }
 
 static void
-append_ip6(struct frame_bytes *f, const uint8_t *src, const uint8_t *dst, uint8_t proto, uint8_t hop_limit, size_t payload)
+append_ip6(struct frame_bytes *f, const uint8_t *src, const uint8_t *dst, uint8_t proto, uint8_t hop_limit,
+	   size_t payload)
 {
 	uint8_t ip[40] = {0x60, [6] = proto, hop_limit};
 
@@ -174,7 +175,8 @@ frame_right(const uint8_t *p, size_t frame_len)
 }
 
 void
-frame_udp4(struct frame_bytes *f, const uint8_t *src, uint16_t sport, const uint8_t *dst, uint16_t dport, size_t payload)
+frame_udp4(struct frame_bytes *f, const uint8_t *src, uint16_t sport, const uint8_t *dst, uint16_t dport,
+	   size_t payload)
 {
 	frame_ether(f, our_mac, peer_mac, 0x0800);
 	append_ip4(f, src, dst, 17, 8 + payload);
@@ -183,7 +185,8 @@ frame_udp4(struct frame_bytes *f, const uint8_t *src, uint16_t sport, const uint
 }
 
 void
-frame_udp6(struct frame_bytes *f, const uint8_t *src, uint16_t sport, const uint8_t *dst, uint16_t dport, size_t payload)
+frame_udp6(struct frame_bytes *f, const uint8_t *src, uint16_t sport, const uint8_t *dst, uint16_t dport,
+	   size_t payload)
 {
 	frame_ether(f, our_mac, peer_mac, 0x86dd);
 	append_ip6(f, src, dst, 17, 57, 8 + payload);
@@ -201,8 +204,8 @@ frame_icmp4(struct frame_bytes *f, const uint8_t *src, const uint8_t *dst, const
 }
 
 void
-frame_icmp6(struct frame_bytes *f, const uint8_t *dst_mac, const uint8_t *src, const uint8_t *dst, uint8_t hop_limit,
-	    const uint8_t *body, size_t len)
+frame_icmp6(struct frame_bytes *f, const uint8_t *dst_mac, const uint8_t *src, const uint8_t *dst,
+	    uint8_t hop_limit, const uint8_t *body, size_t len)
 {
 	frame_ether(f, dst_mac, peer_mac, 0x86dd);
 	append_ip6(f, src, dst, 58, hop_limit, len);
@@ -211,8 +214,8 @@ frame_icmp6(struct frame_bytes *f, const uint8_t *dst_mac, const uint8_t *src, c
 }
 
 void
-frame_nd(struct frame_bytes *f, const uint8_t *dst_mac, const uint8_t *src, const uint8_t *dst, uint8_t type, uint8_t flags,
-	 const uint8_t *target, const uint8_t *mac)
+frame_nd(struct frame_bytes *f, const uint8_t *dst_mac, const uint8_t *src, const uint8_t *dst, uint8_t type,
+	 uint8_t flags, const uint8_t *target, const uint8_t *mac)
 {
 	uint8_t body[32] = {type, [4] = flags};
 
@@ -226,8 +229,8 @@ frame_nd(struct frame_bytes *f, const uint8_t *dst_mac, const uint8_t *src, cons
 }
 
 void
-frame_arp(struct frame_bytes *f, const uint8_t *dst_mac, uint16_t op, const uint8_t *sha, const uint8_t *sip, const uint8_t *tha,
-	  const uint8_t *tip)
+frame_arp(struct frame_bytes *f, const uint8_t *dst_mac, uint16_t op, const uint8_t *sha, const uint8_t *sip,
+	  const uint8_t *tha, const uint8_t *tip)
 {
 	uint8_t head[8] = {0, 1, 0x08, 0, 6, 4};
 
@@ -263,7 +266,8 @@ world_open(struct link_world *w, bool gateways)
 	memcpy(mac.addr_bytes, our_mac, sizeof(our_mac));
 	assert_int_equal(iface_init(&w->iface, &c, &mac, error, sizeof(error)), 0);
 	snprintf(name, sizeof(name), "world%u", number++);
-	w->pool = rte_pktmbuf_pool_create(name, 255, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	w->pool =
+		rte_pktmbuf_pool_create(name, 255, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	assert_non_null(w->pool);
 	w->now_ms = 1000000;
 	w->link.iface = &w->iface;

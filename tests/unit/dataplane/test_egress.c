@@ -61,7 +61,8 @@ send_one(struct link_world *w, struct rte_mbuf *m)
 }
 
 static void
-expect_frame(struct link_world *w, const uint8_t *mac, const uint8_t *src, const uint8_t *dst, bool ipv4, size_t payload)
+expect_frame(struct link_world *w, const uint8_t *mac, const uint8_t *src, const uint8_t *dst, bool ipv4,
+	     size_t payload)
 {
 	size_t headers = ipv4 ? 42 : 62;
 	const uint8_t *p;
@@ -145,7 +146,8 @@ test_offload(void **state)
 	m = datagram(&w, peer_ip4, true, 0, 20);
 	m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD | RTE_MBUF_F_RX_VLAN; /* left from when it was received */
 	send_one(&w, m);
-	assert_int_equal(w.up->ol_flags, RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_UDP_CKSUM);
+	assert_int_equal(w.up->ol_flags,
+			 RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_UDP_CKSUM);
 	assert_int_equal(w.up->l2_len, 14);
 	assert_int_equal(w.up->l3_len, 20);
 	p = rte_pktmbuf_mtod(w.up, uint8_t *);
@@ -340,8 +342,9 @@ test_burst(void **state)
 	learn(&w, gateway_ip4, true, other_mac);
 	learn(&w, gateway_ip6, false, peer_mac);
 	for (i = 0; i < 32; i++)
-		pkts[i] = i % 8 == 7 ? datagram(&w, third, true, 0, 20) : i % 4 == 0 ? datagram(&w, far_ip6, false, 0, 20) :
-			  datagram(&w, i % 2 == 0 ? peer_ip4 : far_ip4, true, 0, 20);
+		pkts[i] = i % 8 == 7   ? datagram(&w, third, true, 0, 20)
+			  : i % 4 == 0 ? datagram(&w, far_ip6, false, 0, 20)
+				       : datagram(&w, i % 2 == 0 ? peer_ip4 : far_ip4, true, 0, 20);
 	n = egress_burst(&w.link, pkts, 32, requests, &request_count, w.now_ms);
 	assert_int_equal(n, 28);
 	assert_int_equal(request_count, 1);

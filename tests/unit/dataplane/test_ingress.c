@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 static void
-expect_datagram(struct link_world *w, const struct frame_bytes *f, size_t payload_at, size_t payload, const uint8_t *src,
-		bool ipv4, unsigned local)
+expect_datagram(struct link_world *w, const struct frame_bytes *f, size_t payload_at, size_t payload,
+		const uint8_t *src, bool ipv4, unsigned local)
 {
 	const struct packet_info *info;
 	struct endpoint peer;
@@ -247,7 +247,8 @@ test_link_drops(void **state)
 static void
 test_ip_drops(void **state)
 {
-	static const uint8_t not_ours4[4] = {10, 0, 0, 9}, subnet_broadcast[4] = {10, 0, 0, 255}, all[4] = {255, 255, 255, 255};
+	static const uint8_t not_ours4[4] = {10, 0, 0, 9}, subnet_broadcast[4] = {10, 0, 0, 255},
+			     all[4] = {255, 255, 255, 255};
 	static const uint8_t not_ours6[16] = {0xfd, 0, [15] = 9}, all_nodes[16] = {0xff, 2, [15] = 1};
 	struct link_world w;
 	struct frame_bytes f;
@@ -294,9 +295,10 @@ test_ip_drops(void **state)
 static void
 test_bad_sources(void **state)
 {
-	static const uint8_t v4[][4] = {{0, 0, 0, 0}, {0, 1, 2, 3}, {127, 0, 0, 1}, {224, 0, 0, 1}, {240, 0, 0, 1},
-					{255, 255, 255, 255}, {10, 0, 0, 1}, {10, 0, 1, 1}};
-	static const uint8_t v6[][16] = {{0}, {[15] = 1}, {0xff, 2, [15] = 1}, {[10] = 0xff, 0xff, 10, 0, 0, 2}, {0xfd, 0, [15] = 1}};
+	static const uint8_t v4[][4] = {{0, 0, 0, 0},	{0, 1, 2, 3},	      {127, 0, 0, 1}, {224, 0, 0, 1},
+					{240, 0, 0, 1}, {255, 255, 255, 255}, {10, 0, 0, 1},  {10, 0, 1, 1}};
+	static const uint8_t v6[][16] = {
+		{0}, {[15] = 1}, {0xff, 2, [15] = 1}, {[10] = 0xff, 0xff, 10, 0, 0, 2}, {0xfd, 0, [15] = 1}};
 	struct link_world w;
 	struct frame_bytes f;
 	unsigned i;
@@ -390,7 +392,8 @@ test_checksums(void **state)
 	assert_null(w.up);
 	frame_udp4(&f, peer_ip4, 40001, our_ip4, 8000, 20);
 	m = world_mbuf(&w, f.data, f.len);
-	m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_BAD | RTE_MBUF_F_RX_IP_CKSUM_BAD; /* says the device; it is wrong */
+	/* says the device; it is wrong */
+	m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_BAD | RTE_MBUF_F_RX_IP_CKSUM_BAD;
 	world_feed_mbuf(&w, m);
 	assert_non_null(w.up);
 	world_close(&w);
@@ -415,7 +418,8 @@ test_flipped_bits(void **state)
 	}
 	frame_udp6(&f, peer_ip6, 40001, our_ip6, 8000, 51);
 	for (i = 12 * 8; i < f.len * 8; i++) {
-		bool free_field = (i >= 14 * 8 && i < 14 * 8 + 4) || (i >= 15 * 8 && i < 18 * 8) || i / 8 == 21;
+		bool free_field =
+			(i >= 14 * 8 && i < 14 * 8 + 4) || (i >= 15 * 8 && i < 18 * 8) || i / 8 == 21;
 
 		f.data[i / 8] ^= (uint8_t)(1 << i % 8);
 		world_feed(&w, &f);
@@ -467,7 +471,8 @@ test_truncated(void **state)
 	world_close(&w);
 }
 
-/* The length fields cut instead of the frame, with right checksums where there are any: nothing is read beyond. */
+/* The length fields cut instead of the frame, with right checksums where there are any: nothing is read
+ * beyond. */
 static void
 test_short_lengths(void **state)
 {
@@ -559,10 +564,13 @@ static void
 test_addresses(void **state)
 {
 	char *good[] = {"10.0.0.1/24", "fe80::5/64", "192.0.2.1/32", "2001:db8::1/48", "10.0.0.2/31"};
-	char *bad[] = {"10.0.0.1", "10.0.0.1/33", "10.0.0.1/", "10.0.0.1/2x", "10.0.0.1/-1", "/24", "10.0.0/24", "fd00::1/129", "fd00::g/64",
-		       "10.0.0.255/24", "10.0.0.0/24", "224.0.0.1/24", "127.0.0.1/8", "0.0.0.0/0", "::/0", "::1/128", "ff02::1/64",
-		       "::ffff:10.0.0.1/96", "fd00::1%eth0/64", ""};
-	struct config_port c = {.type = PORT_ETHDEV, .addresses = good, .addresses_count = 5, .udp_port = 8000, .mtu = 1500};
+	char *bad[] = {
+		"10.0.0.1",    "10.0.0.1/33",  "10.0.0.1/",	     "10.0.0.1/2x",	"10.0.0.1/-1",
+		"/24",	       "10.0.0/24",    "fd00::1/129",	     "fd00::g/64",	"10.0.0.255/24",
+		"10.0.0.0/24", "224.0.0.1/24", "127.0.0.1/8",	     "0.0.0.0/0",	"::/0",
+		"::1/128",     "ff02::1/64",   "::ffff:10.0.0.1/96", "fd00::1%eth0/64", ""};
+	struct config_port c = {
+		.type = PORT_ETHDEV, .addresses = good, .addresses_count = 5, .udp_port = 8000, .mtu = 1500};
 	struct rte_ether_addr mac = {{0x02, 0, 0, 0, 0, 1}};
 	struct iface f;
 	char error[256];

@@ -78,7 +78,8 @@ test_ageing(void **state)
 	assert_true(asks(&w, &ip)); /* stale: still used, asked again */
 	assert_false(asks(&w, &ip));
 	expect_at(&w, peer_ip4, true, peer_mac);
-	neighbor_learn(w.link.neighbors, ip.bytes, &mac, NEIGHBOR_HEARD, true, w.now_ms); /* a datagram of it will do */
+	/* a datagram of it will do */
+	neighbor_learn(w.link.neighbors, ip.bytes, &mac, NEIGHBOR_HEARD, true, w.now_ms);
 	w.now_ms += NEIGHBOR_STALE_MS - 1;
 	assert_false(asks(&w, &ip));
 	w.now_ms += NEIGHBOR_DEAD_MS;
@@ -163,7 +164,8 @@ race_run(void *arg)
 		ip = ip_of((const uint8_t[4]){10, 0, (uint8_t)(n >> 8), (uint8_t)n}, true);
 		mac = (struct rte_ether_addr){{2, ip.bytes[14], ip.bytes[15], ip.bytes[14], ip.bytes[15], 9}};
 		if (x >> 31 != 0) {
-			neighbor_learn(r->w->link.neighbors, ip.bytes, &mac, NEIGHBOR_HEARD + (x >> 30 & 1), true, i);
+			neighbor_learn(r->w->link.neighbors, ip.bytes, &mac, NEIGHBOR_HEARD + (x >> 30 & 1),
+				       true, i);
 		} else if (neighbor_lookup(r->w->link.neighbors, ip.bytes, i, &mac, &ask)) {
 			r->found++;
 			r->wrong += mac.addr_bytes[1] != ip.bytes[14] || mac.addr_bytes[2] != ip.bytes[15] ||
@@ -281,7 +283,8 @@ test_arp_malformed(void **state)
 /* ---- neighbour discovery ------------------------------------------------------------------------ */
 
 static void
-expect_advertisement(struct link_world *w, const uint8_t *dst_mac, const uint8_t *dst, uint8_t flags, const uint8_t *target)
+expect_advertisement(struct link_world *w, const uint8_t *dst_mac, const uint8_t *dst, uint8_t flags,
+		     const uint8_t *target)
 {
 	const uint8_t *p;
 
@@ -328,7 +331,8 @@ test_solicitation(void **state)
 	world_feed(&w, &f);
 	expect_advertisement(&w, all_nodes_mac, all_nodes, 0x20, our_ip6);
 	/* the same group, another address */
-	frame_nd(&f, solicited_mac, peer_ip6, solicited, 135, 0, (const uint8_t[16]){0xfd, 1, [15] = 1}, peer_mac);
+	frame_nd(&f, solicited_mac, peer_ip6, solicited, 135, 0, (const uint8_t[16]){0xfd, 1, [15] = 1},
+		 peer_mac);
 	world_expect(&w, &f, COUNTER_drop_link_not_ours);
 	world_close(&w);
 }
@@ -573,7 +577,8 @@ test_announcements(void **state)
 			advertisement += p[20] == 58 && p[54] == 136 && p[58] == 0x20;
 			solicitation += p[20] == 58 && p[54] == 135 && memcmp(p + 62, gateway_ip6, 16) == 0;
 			/* hop-by-hop, then a report of one group: both addresses end alike */
-			report += p[20] == 0 && p[62] == 143 && get16(p + 68) == 1 && memcmp(p + 74, solicited, 16) == 0;
+			report += p[20] == 0 && p[62] == 143 && get16(p + 68) == 1 &&
+				  memcmp(p + 74, solicited, 16) == 0;
 		}
 		rte_pktmbuf_free(m);
 	}

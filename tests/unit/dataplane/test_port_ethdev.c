@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The ethdev port on net_ring devices: real ethdevs whose wires are rings that the test holds the other end of. */
+/* The ethdev port on net_ring devices: real ethdevs whose wires are rings that the test holds the other end
+ * of. */
 #include "dataplane/port.h"
 #include "eal_fixture.h"
 #include "frames.h"
@@ -51,9 +52,13 @@ wires_make(struct wires *w, unsigned devices)
 		snprintf(name, sizeof(name), "out%u", number);
 		w->wire_out[i] = rte_ring_create(name, 64, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
 		snprintf(name, sizeof(name), "pool%u", number++);
-		w->pool[i] = rte_pktmbuf_pool_create(name, 511, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+		w->pool[i] = rte_pktmbuf_pool_create(name, 511, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE,
+						     SOCKET_ID_ANY);
 		assert_non_null(w->pool[i]);
-		w->queue[i] = (struct port_queue){.port = &w->port, .queue = (uint16_t)i, .index = 2, .pool = w->pool[i],
+		w->queue[i] = (struct port_queue){.port = &w->port,
+						  .queue = (uint16_t)i,
+						  .index = 2,
+						  .pool = w->pool[i],
 						  .counters = w->counters[i]};
 	}
 	for (i = 0; i < devices; i++) {

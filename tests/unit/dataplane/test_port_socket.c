@@ -44,9 +44,13 @@ world_open(struct world *w, const char *listen, uint16_t queues)
 	w->config.listen = (char *)(uintptr_t)listen;
 	for (i = 0; i < QUEUES; i++) {
 		snprintf(name, sizeof(name), "socket%u", number++);
-		w->pool[i] = rte_pktmbuf_pool_create(name, 255, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+		w->pool[i] = rte_pktmbuf_pool_create(name, 255, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE,
+						     SOCKET_ID_ANY);
 		assert_non_null(w->pool[i]);
-		w->queue[i] = (struct port_queue){.port = &w->port, .queue = (uint16_t)i, .index = 5, .pool = w->pool[i],
+		w->queue[i] = (struct port_queue){.port = &w->port,
+						  .queue = (uint16_t)i,
+						  .index = 5,
+						  .pool = w->pool[i],
 						  .counters = w->counters[i]};
 	}
 	rc = port_open(&w->port, &w->config, 5, queues, w->pool, w->error, sizeof(w->error));
@@ -83,7 +87,9 @@ client(const char *ip, uint16_t udp_port)
 	assert_true(fd >= 0);
 	if (!ipv4)
 		assert_int_equal(inet_pton(AF_INET6, ip, &to6.sin6_addr), 1);
-	assert_int_equal(connect(fd, ipv4 ? (struct sockaddr *)&to4 : (struct sockaddr *)&to6, ipv4 ? sizeof(to4) : sizeof(to6)), 0);
+	assert_int_equal(connect(fd, ipv4 ? (struct sockaddr *)&to4 : (struct sockaddr *)&to6,
+				 ipv4 ? sizeof(to4) : sizeof(to6)),
+			 0);
 	return fd;
 }
 
@@ -345,14 +351,16 @@ test_dead_peer(void **state)
 	assert_int_equal(world_open(&w, "127.0.0.1:0", 1), 0);
 	fd = client("127.0.0.1", w.udp_port);
 	endpoint_set_ipv4(&dead, &(struct in_addr){htonl(INADDR_LOOPBACK)}, client_port(fd));
-	endpoint_set_ipv4(&forbidden, &(struct in_addr){htonl(INADDR_BROADCAST)}, 9); /* without SO_BROADCAST: EACCES */
+	/* without SO_BROADCAST: EACCES */
+	endpoint_set_ipv4(&forbidden, &(struct in_addr){htonl(INADDR_BROADCAST)}, 9);
 	close(fd);
 	fd = client("127.0.0.1", w.udp_port);
 	for (round = 1; round <= 3; round++) {
 		assert_int_equal(rte_pktmbuf_alloc_bulk(w.pool[0], pkts, 3), 0);
 		packet_info(pkts[0])->peer = dead;
 		packet_info(pkts[1])->peer = forbidden;
-		endpoint_set_ipv4(&packet_info(pkts[2])->peer, &(struct in_addr){htonl(INADDR_LOOPBACK)}, client_port(fd));
+		endpoint_set_ipv4(&packet_info(pkts[2])->peer, &(struct in_addr){htonl(INADDR_LOOPBACK)},
+				  client_port(fd));
 		memcpy(rte_pktmbuf_append(pkts[2], 2), "ok", 2);
 		w.port.ops->tx(&w.queue[0], pkts, 3, 0);
 		expect_answer(fd, "ok", 2);
@@ -373,12 +381,15 @@ test_port_in_use(void **state)
 
 	(void)state;
 	for (queues = 1; queues <= 2; queues++) {
-		/* both share with each other if asked to: the same user's second server must be told all the same */
+		/* both share with each other if asked to: the same user's second server must be told all the
+		 * same */
 		assert_int_equal(world_open(&first, "127.0.0.1:0", queues), 0);
 		snprintf(listen, sizeof(listen), "127.0.0.1:%u", first.udp_port);
 		assert_int_equal(world_open(&second, listen, queues), -EADDRINUSE);
-		snprintf(expected, sizeof(expected), "port 5: %s is in use by another program; stop it or change "
-			 "dataplane.ports[5].listen", listen);
+		snprintf(expected, sizeof(expected),
+			 "port 5: %s is in use by another program; stop it or change "
+			 "dataplane.ports[5].listen",
+			 listen);
 		assert_string_equal(second.error, expected);
 		world_close(&second);
 		echo_once(&first, "127.0.0.1", 10);
@@ -391,7 +402,8 @@ test_port_in_use(void **state)
 static void
 test_bad_listen(void **state)
 {
-	static const char *const bad[] = {"", "localhost:8000", "127.0.0.1:70000", "127.0.0.1:", "8000", "[::1", "127.0.0.1:80a"};
+	static const char *const bad[] = {
+		"", "localhost:8000", "127.0.0.1:70000", "127.0.0.1:", "8000", "[::1", "127.0.0.1:80a"};
 	struct world w;
 	unsigned i;
 
