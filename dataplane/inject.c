@@ -63,6 +63,9 @@ session_update(struct worker *w, const struct cell_session_update *c)
 	if (c->flags & SESSION_RESTRICTED)
 		s->flags |= SESSION_FLAG_RESTRICTED;
 	s->heard_ms = (uint32_t)(w->now_us / 1000);
+	/* It is filed under the time-out that it had so far, which may be the longer one. */
+	timer_wheel_add(&w->sessions.wheel, session_index(&w->sessions, s),
+			w->now_us + (s->flags & SESSION_FLAG_RESTRICTED ? w->restricted_us : w->timeout_us));
 }
 
 static void
