@@ -39,9 +39,9 @@ level_rank(const char *level)
 }
 
 static void
-note_level(struct client *c, const json_t *event, const char *level)
+note_level(struct client *c, const char *id, const char *level)
 {
-	const char *id = text_of(event, "id"), *before = text_of(c->levels, id);
+	const char *before = text_of(c->levels, id);
 
 	/* G2: never failed and delivered; never delivered and then merely stored. */
 	if (before[0] && (level_rank(level) == 0) != (level_rank(before) == 0))
@@ -63,20 +63,29 @@ note_message(struct client *c, const json_t *event)
 	json_object_set_new(c->shown, key, json_true());
 }
 
-static void
-note_sent(struct client *c, const json_t *event)
+/* The message that this run's msg command `seq` made; a text that was refused at once has no id, so it gets one here. */
+static const char *
+note_seq(struct client *c, const json_t *event)
 {
-	json_int_t seq = json_integer_value(json_object_get(event, "seq"));
+	size_t seq = (size_t)json_integer_value(json_object_get(event, "seq"));
+	const char *id = text_of(event, "id");
+	char made_up[32];
 
-	if (seq != (json_int_t)c->sent_count + 1) {
-		world_fault(c->world, "%s: seq %lld after %zu", c->user, (long long)seq, c->sent_count);
-		return;
+	if (seq == 0)
+		return id;
+	while (c->sent_count < seq) {
+		if (c->sent_count == c->sent_cap) {
+			c->sent_cap = c->sent_cap ? c->sent_cap * 2 : 64;
+			c->sent = must(realloc(c->sent, c->sent_cap * sizeof(*c->sent)));
+		}
+		c->sent[c->sent_count++] = NULL;
 	}
-	if (c->sent_count == c->sent_cap) {
-		c->sent_cap = c->sent_cap ? c->sent_cap * 2 : 64;
-		c->sent = must(realloc(c->sent, c->sent_cap * sizeof(*c->sent)));
-	}
-	c->sent[c->sent_count++] = must(strdup(text_of(event, "id")));
+	snprintf(made_up, sizeof(made_up), "no id, seq %zu", seq);
+	if (!c->sent[seq - 1])
+		c->sent[seq - 1] = must(strdup(id[0] ? id : made_up));
+	else if (id[0] && strcmp(c->sent[seq - 1], id) != 0)
+		world_fault(c->world, "%s: message %zu was %s and is now %s", c->user, seq, c->sent[seq - 1], id);
+	return c->sent[seq - 1];
 }
 
 static void
@@ -99,14 +108,14 @@ take_line(struct process *p, char *line)
 	}
 	c->events[c->event_count++] = (struct event){.json = event};
 	if (strcmp(kind, "sent") == 0) {
-		note_sent(c, event);
+		note_seq(c, event);
 	} else if (strcmp(kind, "message") == 0) {
 		note_message(c, event);
 	} else if (strcmp(kind, "receipt") == 0) {
-		note_level(c, event, text_of(event, "level"));
+		note_level(c, note_seq(c, event), text_of(event, "level"));
 	} else if (strcmp(kind, "refused") == 0 && strcmp(text_of(event, "reason"), "slow_down") != 0) {
 		snprintf(refused, sizeof(refused), "refused: %s", text_of(event, "reason"));
-		note_level(c, event, refused);
+		note_level(c, note_seq(c, event), refused);
 	}
 }
 
@@ -335,7 +344,7 @@ client_expect_series(struct client *c, const char *from, const char *prefix, uns
 const char *
 client_level(struct client *c, unsigned seq)
 {
-	return seq >= 1 && seq <= c->sent_count ? text_of(c->levels, c->sent[seq - 1]) : "";
+	return seq >= 1 && seq <= c->sent_count && c->sent[seq - 1] ? text_of(c->levels, c->sent[seq - 1]) : "";
 }
 
 /* A message may be reported as stored and later as delivered: delivered is also enough for "stored". */
