@@ -77,7 +77,7 @@ session_del(struct worker *w, const struct cell_session_del *c)
 
 	if (s == NULL)
 		return;
-	if (c->reason != 0) {
+	if (c->reason != 0 && c->reason <= CLOSE_REVOKED) {
 		at = output_frame(w, s, 2);
 		if (at != NULL)
 			frame_write(&f, at, 2);

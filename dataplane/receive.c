@@ -323,6 +323,13 @@ data_hand_off(struct worker *w, uint32_t owner, session_id_t sid, struct rte_mbu
 		drop(w, m, COUNTER_drop_ring_handoff);
 }
 
+/* Only these come from clients. Nothing else is ever answered, or two servers of different versions could be made to answer each other for ever. */
+static bool
+from_client(uint8_t type)
+{
+	return type == WIRE_DATA || type == WIRE_LOGIN || type == WIRE_KEY || type == WIRE_RESUME;
+}
+
 /* Datagrams without a session end here. Returns true with *d when m is DATA of a session of this worker. */
 static bool
 sort(struct worker *w, struct rte_mbuf *m, struct wire_data *d)
@@ -335,7 +342,7 @@ sort(struct worker *w, struct rte_mbuf *m, struct wire_data *d)
 		drop(w, m, COUNTER_drop_runt);
 	else if (length > WIRE_DATAGRAM_MAX)
 		drop(w, m, COUNTER_drop_oversize);
-	else if (data[0] < WIRE_DATA || data[0] > WIRE_RESUME)
+	else if (!from_client(data[0]))
 		drop(w, m, COUNTER_drop_type);
 	else if (data[1] != WIRE_VERSION)
 		version_reply(w, m);

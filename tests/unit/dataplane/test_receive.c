@@ -150,6 +150,13 @@ test_bad_first_bytes(void **state)
 	assert_int_equal(reply.version, WIRE_VERSION);
 	assert_memory_equal(out + 4, "12345678", 8);
 	expect_count(w, COUNTER_answered, 1);
+	/* What only a server sends is not answered in any version: two servers would talk for ever. */
+	packet[0] = WIRE_VERSION_REPLY;
+	world_send_raw(w, 0, &from, packet, WIRE_RUNT);
+	world_settle(w);
+	expect_count(w, COUNTER_answered, 1);
+	expect_count(w, COUNTER_drop_type, types + 1);
+	assert_int_equal(world_receive_raw(w, &from, out, sizeof(out)), 0);
 	world_free(w);
 }
 
