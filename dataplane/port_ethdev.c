@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -208,13 +209,31 @@ device_id(const char *text, uint16_t *id)
 	return false;
 }
 
+/* The drivers of kernel interfaces say 'not permitted' for one that does not exist. True when name is that one. */
+static bool
+interface_missing(const char *text, char name[IF_NAMESIZE])
+{
+	const char *at = strstr(text, "iface=");
+
+	if (at == NULL || (strncmp(text, "net_af_packet", 13) != 0 && strncmp(text, "net_af_xdp", 10) != 0))
+		return false;
+	at += strlen("iface=");
+	snprintf(name, IF_NAMESIZE, "%.*s", (int)RTE_MIN(strcspn(at, ","), (size_t)IF_NAMESIZE - 1), at);
+	return if_nametoindex(name) == 0;
+}
+
 static int
 device_find(struct ethdev_device *d, const char *text, char *error, size_t cap)
 {
+	char name[IF_NAMESIZE];
 	int rc;
 
 	if (device_id(text, &d->id))
 		return 0;
+	if (interface_missing(text, name)) {
+		snprintf(error, cap, "device %s: there is no interface %s", text, name);
+		return -ENODEV;
+	}
 	rc = rte_dev_probe(text);
 	if (rc == 0 && device_id(text, &d->id)) {
 		d->probed = true;
