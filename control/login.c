@@ -125,6 +125,7 @@ struct login_effect {
 	uint32_t cache;          /* index of the entry to fill */
 	struct cell_datagram to;
 	uint32_t worker;
+	bool set_text;
 	char text[STORE_TEXT_MAX + 1];
 	uint16_t length;
 	uint8_t reply[STORE_REPLY_MAX];
@@ -167,7 +168,7 @@ login_run(struct server *s, void *data)
 		login_undo(s, e);
 		return;
 	}
-	if (n->user != NULL && e->text[0] != '\0')
+	if (n->user != NULL && e->set_text)
 		memcpy(n->user->text, e->text, sizeof(n->user->text));
 	session_provision(s, n, false);
 	cell_init(&c, INJECT_DATAGRAM);
@@ -234,6 +235,18 @@ session_store(struct server *s, const struct session *n, const struct login *l, 
 	return rc;
 }
 
+/* The text belongs to the user: a device without one does not take it away from another that is live. */
+static bool
+text_applies(const struct server *s, const struct login *l, const struct store_user *u, const struct store_device *d)
+{
+	const struct user *live = user_get(s, u->id);
+	const struct session *n = live == NULL ? NULL : live->sessions;
+
+	while (n != NULL && n->device == d->id)
+		n = n->user_next;
+	return n == NULL || l->text[0] != '\0';
+}
+
 static int
 login_store(struct server *s, const struct login *l, const struct session *n, const struct store_user *u,
 	    const struct store_device *d)
@@ -243,7 +256,7 @@ login_store(struct server *s, const struct login *l, const struct session *n, co
 	if (u != NULL)
 		rc = store_device_login(s->store, d->id, l->timestamp, s->wall_ms,
 					l->device_name[0] != '\0' ? l->device_name : d->name);
-	if (rc == 0 && u != NULL && l->text[0] != '\0')
+	if (rc == 0 && u != NULL && text_applies(s, l, u, d))
 		rc = store_user_set_text(s->store, u->id, l->text);
 	return rc == 0 ? session_store(s, n, l, u == NULL ? 0 : u->id) : rc;
 }
@@ -271,6 +284,7 @@ login_accept(struct server *s, struct login *l, const struct store_user *u, cons
 		r.user = (char *)(uintptr_t)u->name;
 		e.user = *u;
 		memcpy(e.text, l->text, sizeof(e.text));
+		e.set_text = text_applies(s, l, u, d);
 	}
 	if (!reply_make(s, l, &r) || (e.session = session_build(s, l, sid, u == NULL ? 0 : d->id)) == NULL) {
 		slot_release(s, sid);

@@ -11,10 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ENTRIES_MAX 1024 /* outstanding with those that the client holds back */
-#define HELD_MAX 1024
-#define FETCH_MAX 8
+#define ENTRIES_MAX 256  /* outstanding in all; as many as a worker keeps in flight for a session */
+#define HELD_MAX 1024    /* pairs in one FetchStored */
 #define READ_RETRY_MS 1000
+#define SCAN_MAX 512     /* rows looked at in one go */
+#define SCAN_PAUSE_MS 5
 
 /* A notification that waits or is in flight. */
 struct note {
@@ -33,12 +34,13 @@ struct entry {
 	device_id_t from_device;
 	message_id_t id;
 	uint64_t retry_ms; /* failed: send again then; 0: in flight */
-	bool held;         /* the client said that it has it and cannot show it yet */
+	bool held;         /* the client keeps it back, unacknowledged, until an earlier one comes */
 };
 
-struct fetch {
-	uint32_t request;
-	uint64_t target;
+/* From this id on the client holds back what the device sent. */
+struct held {
+	device_id_t device;
+	message_id_t from;
 };
 
 struct pump {
@@ -47,15 +49,18 @@ struct pump {
 	uint32_t count, capacity;
 	uint32_t notes_out;    /* entries with a note */
 	uint32_t messages_out; /* entries without one that are not held */
-	uint64_t after;        /* highest seq sent */
+	uint32_t held_out;     /* and those that are: a window of their own, since they wait for what comes behind them */
+	uint64_t after;        /* highest seq sent or passed over */
+	uint64_t skipped;      /* first seq passed over because the window of held ones is full; 0: none */
 	bool more;             /* there may be rows behind after */
 	bool syncing;          /* Synced was not said yet */
 	uint64_t login_last;   /* what it waits for */
 	uint32_t delivered;
 	uint64_t token_next;
-	struct fetch fetches[FETCH_MAX];
-	uint32_t fetch_count;
-	struct { device_id_t device; message_id_t id; } *held;
+	bool fetching;         /* a FetchStored is not answered yet */
+	uint32_t fetch_request;
+	uint64_t fetch_target;
+	struct held *held;
 	uint32_t held_count;
 };
 
@@ -81,8 +86,8 @@ pump_empty(struct pump *p)
 	p->notes_tail = &p->notes;
 	for (uint32_t i = 0; i < p->count; i++)
 		free(p->entries[i].note);
-	p->count = p->notes_out = p->messages_out = 0;
-	p->after = 0;
+	p->count = p->notes_out = p->messages_out = p->held_out = 0;
+	p->after = p->skipped = 0;
 	p->more = true;
 }
 
@@ -120,12 +125,20 @@ wake_at(struct server *s, uint64_t ms)
 /* ---- notes -------------------------------------------------------------------------- */
 
 static bool
-token_known(const struct pump *p, uint64_t token)
+entry_known(const struct pump *p, uint64_t token)
 {
 	for (uint32_t i = 0; i < p->count; i++) {
 		if (p->entries[i].token == token)
 			return true;
 	}
+	return false;
+}
+
+static bool
+token_known(const struct pump *p, uint64_t token)
+{
+	if (entry_known(p, token))
+		return true;
 	for (const struct note *n = p->notes; n != NULL; n = n->next) {
 		if (n->token == token)
 			return true;
@@ -247,7 +260,9 @@ entry_remove(struct pump *p, uint32_t i)
 
 	if (e->note != NULL)
 		p->notes_out--;
-	else if (!e->held)
+	else if (e->held)
+		p->held_out--;
+	else
 		p->messages_out--;
 	free(e->note);
 	memmove(e, e + 1, (p->count - i - 1) * sizeof(*e));
@@ -279,7 +294,7 @@ static bool
 message_held(const struct pump *p, device_id_t device, message_id_t id)
 {
 	for (uint32_t i = 0; i < p->held_count; i++) {
-		if (p->held[i].device == device && p->held[i].id == id)
+		if (p->held[i].device == device && id >= p->held[i].from)
 			return true;
 	}
 	return false;
@@ -314,31 +329,61 @@ static void
 message_enter(struct server *s, struct session *n, const struct store_message *m)
 {
 	struct pump *p = n->pump;
-	struct entry *e = entry_add(p);
+	bool held = message_held(p, m->from_device, m->id);
+	struct entry *e;
 
-	if (e == NULL)
+	p->after = m->seq;
+	if (entry_known(p, m->seq))
 		return;
+	e = held && p->held_out >= PUMP_WINDOW ? NULL : entry_add(p);
+	if (e == NULL) {
+		if (p->skipped == 0)
+			p->skipped = m->seq;
+		return;
+	}
 	e->token = m->seq;
 	e->from = m->from;
 	e->from_device = m->from_device;
 	e->id = m->id;
-	e->held = message_held(p, m->from_device, m->id);
-	if (!e->held)
+	e->held = held;
+	if (held)
+		p->held_out++;
+	else
 		p->messages_out++;
-	p->after = m->seq;
 	message_send(s, n, m);
+}
+
+/* Back to the first row that was passed over. */
+static void
+pump_rewind(struct pump *p)
+{
+	if (p->skipped == 0)
+		return;
+	p->after = p->skipped - 1;
+	p->skipped = 0;
+	p->more = true;
 }
 
 static void
 pump_messages(struct server *s, struct session *n)
 {
 	struct pump *p = n->pump;
+	uint32_t seen = 0;
 
+	if (p->held_out <= PUMP_WINDOW / 2)
+		pump_rewind(p);
 	while (p->more && p->messages_out < PUMP_WINDOW && p->count < ENTRIES_MAX) {
 		uint32_t room = PUMP_WINDOW - p->messages_out;
 		struct store_message *rows;
-		int count = store_messages(s->store, n->device, p->after, room, &rows);
+		int count;
 
+		if (room > ENTRIES_MAX - p->count)
+			room = ENTRIES_MAX - p->count;
+		if (seen >= SCAN_MAX) {
+			wake_at(s, s->now_ms + SCAN_PAUSE_MS);
+			return;
+		}
+		count = store_messages(s->store, n->device, p->after, room, &rows);
 		if (count < 0) {
 			wake_at(s, s->now_ms + READ_RETRY_MS);
 			return;
@@ -346,6 +391,7 @@ pump_messages(struct server *s, struct session *n)
 		for (int i = 0; i < count; i++)
 			message_enter(s, n, &rows[i]);
 		free(rows);
+		seen += (uint32_t)count;
 		if ((uint32_t)count < room)
 			p->more = false;
 	}
@@ -356,6 +402,8 @@ static bool
 pump_settled(const struct pump *p, uint64_t target, bool but_held)
 {
 	if (p->more && p->after < target)
+		return false;
+	if (!but_held && p->skipped != 0 && p->skipped <= target)
 		return false;
 	for (uint32_t i = 0; i < p->count; i++) {
 		const struct entry *e = &p->entries[i];
@@ -390,13 +438,9 @@ pump_run(struct server *s, struct session *n)
 	pump_messages(s, n);
 	pump_synced(s, n);
 	pump_notes(s, n);
-	for (uint32_t i = 0; i < p->fetch_count;) {
-		if (!pump_settled(p, p->fetches[i].target, true)) {
-			i++;
-			continue;
-		}
-		respond_code(s, n->sid, p->fetches[i].request, ROOKERY__CODE__CODE_OK, "");
-		p->fetches[i] = p->fetches[--p->fetch_count];
+	if (p->fetching && pump_settled(p, p->fetch_target, true)) {
+		p->fetching = false;
+		respond_code(s, n->sid, p->fetch_request, ROOKERY__CODE__CODE_OK, "");
 	}
 }
 
@@ -581,50 +625,60 @@ pump_timers(struct server *s)
 
 /* ---- FetchStored ---------------------------------------------------------------------- */
 
-void
-pump_fetch(struct server *s, struct session *n, uint32_t request, const uint64_t *devices, const uint64_t *ids, size_t count)
+static void
+pump_hold(struct pump *p, const uint64_t *devices, const uint64_t *ids, size_t count)
 {
-	struct pump *p = n->pump;
-	uint64_t target;
-
 	if (count > HELD_MAX)
 		count = HELD_MAX;
 	free(p->held);
 	p->held = calloc(count == 0 ? 1 : count, sizeof(*p->held));
 	p->held_count = p->held == NULL ? 0 : (uint32_t)count;
-	for (uint32_t i = 0; i < p->held_count; i++) {
-		p->held[i].device = devices[i];
-		p->held[i].id = ids[i];
-	}
+	for (uint32_t i = 0; i < p->held_count; i++)
+		p->held[i] = (struct held){.device = devices[i], .from = ids[i]};
+	p->messages_out = p->held_out = 0;
 	for (uint32_t i = 0; i < p->count; i++) {
 		struct entry *e = &p->entries[i];
 
-		if (e->note == NULL && !e->held && message_held(p, e->from_device, e->id)) {
-			e->held = true;
-			p->messages_out--;
-		}
+		if (e->note != NULL)
+			continue;
+		e->held = message_held(p, e->from_device, e->id);
+		if (e->held)
+			p->held_out++;
+		else
+			p->messages_out++;
 	}
-	if (p->fetch_count == FETCH_MAX || store_message_last(s->store, n->device, &target) < 0) {
-		respond_code(s, n->sid, request, p->fetch_count == FETCH_MAX ? ROOKERY__CODE__CODE_SLOW_DOWN :
-			     ROOKERY__CODE__CODE_STORE_UNAVAILABLE, "");
+	pump_rewind(p);
+}
+
+void
+pump_fetch(struct server *s, struct session *n, uint32_t request, const uint64_t *devices, const uint64_t *ids, size_t count)
+{
+	struct pump *p = n->pump;
+
+	pump_hold(p, devices, ids, count);
+	p->fetching = false;
+	if (store_message_last(s->store, n->device, &p->fetch_target) < 0) {
+		respond_code(s, n->sid, request, ROOKERY__CODE__CODE_STORE_UNAVAILABLE, "");
 		return;
 	}
-	p->fetches[p->fetch_count++] = (struct fetch){.request = request, .target = target};
+	p->fetching = true;
+	p->fetch_request = request;
 	pump_run(s, n);
 }
 
 const char *
 pump_check(const struct pump *p)
 {
-	uint32_t notes = 0, messages = 0;
+	uint32_t notes = 0, messages = 0, held = 0;
 
 	for (uint32_t i = 0; i < p->count; i++) {
 		notes += p->entries[i].note != NULL;
 		messages += p->entries[i].note == NULL && !p->entries[i].held;
+		held += p->entries[i].note == NULL && p->entries[i].held;
 	}
-	if (notes != p->notes_out || messages != p->messages_out)
-		return "a pump's window does not fit its entries";
-	if (messages > PUMP_WINDOW || notes > PUMP_WINDOW || p->count > ENTRIES_MAX + PUMP_WINDOW)
+	if (notes != p->notes_out || messages != p->messages_out || held != p->held_out)
+		return "a pump's windows do not fit its entries";
+	if (notes > PUMP_WINDOW || p->count > ENTRIES_MAX + PUMP_WINDOW)
 		return "a pump's window is exceeded";
 	return NULL;
 }

@@ -150,16 +150,20 @@ fetch(struct harness *h, struct client *c, const uint64_t *devices, const uint64
 	return client_response(h, c, c->request);
 }
 
+/* What the client holds back must not keep what it waits for from coming. */
 static void
 test_fetch_stored(void **state)
 {
 	struct harness *h = *state;
-	uint64_t devices[PUMP_WINDOW], ids[PUMP_WINDOW], token;
-	struct client alice, bob;
+	struct client alice, bob, carol;
+	uint64_t token, first, held = 2;
 	struct frame_deliver d;
 	Rookery__Response *r;
 
 	friends(h, &alice, &bob);
+	client_init(&carol, 0);
+	client_register(h, &carol, "carol", "secret1");
+	befriend(h, &carol, "carol", &bob, "bob");
 	client_ack_all(h, &bob);
 	r = fetch(h, &bob, NULL, NULL, 0);
 	assert_non_null(r); /* nothing there */
@@ -167,24 +171,66 @@ test_fetch_stored(void **state)
 	rookery__response__free_unpacked(r, NULL);
 
 	session_event(h, bob.sid, SESSION_CLOSED);
-	for (message_id_t id = 1; id <= PUMP_WINDOW + 1; id++)
+	/* stored out of order: what the client misses, id 1, comes last of 100; then one of somebody else */
+	for (message_id_t id = 100; id >= 1; id--)
 		assert_int_equal(store_message(h, &alice, bob.user, id, "x").ok, 1);
+	assert_int_equal(store_message(h, &carol, bob.user, 1, "y").ok, 1);
 	assert_true(client_login(h, &bob, "bob"));
-	/* the client holds the whole window back: all is named, so the rest flows */
-	for (uint32_t i = 0; i < PUMP_WINDOW; i++) {
-		devices[i] = alice.device;
-		ids[i] = i + 1;
-	}
-	assert_null(fetch(h, &bob, devices, ids, PUMP_WINDOW));
-	assert_true(client_delivered(h, &bob, PUMP_WINDOW, &d, &token));
-	assert_int_equal(d.id, PUMP_WINDOW + 1);
+	assert_false(client_delivered(h, &bob, PUMP_WINDOW, &d, &token));
+	harness_sent_clear(h);
+	assert_null(fetch(h, &bob, &alice.device, &held, 1));
+	assert_true(client_delivered(h, &bob, 0, &d, &first));
+	assert_true(d.from == alice.user);
+	assert_int_equal(d.id, 1);
+	assert_true(client_delivered(h, &bob, 1, &d, &token));
+	assert_true(d.from == carol.user);
+	assert_false(client_delivered(h, &bob, 2, &d, &token));
+	delivered(h, bob.sid, first, DELIVERY_ACKED);
 	assert_null(client_response(h, &bob, bob.request));
+	assert_true(client_delivered(h, &bob, 1, &d, &token));
 	delivered(h, bob.sid, token, DELIVERY_ACKED);
 	r = client_response(h, &bob, bob.request);
 	assert_non_null(r);
 	assert_int_equal(r->code, ROOKERY__CODE__CODE_OK);
 	rookery__response__free_unpacked(r, NULL);
-	client_ack_all(h, &bob);
+}
+
+/* The next FetchStored ends what the one before held, and all flows to the end. */
+static void
+test_fetch_stored_again(void **state)
+{
+	struct harness *h = *state;
+	uint64_t tokens[100], held = 1, token;
+	struct client alice, bob;
+	struct frame_deliver d;
+	Rookery__Response *r;
+	uint32_t count = 0, acked = 0, synced = 0;
+
+	friends(h, &alice, &bob);
+	session_event(h, bob.sid, SESSION_CLOSED);
+	for (message_id_t id = 1; id <= 100; id++)
+		assert_int_equal(store_message(h, &alice, bob.user, id, "x").ok, 1);
+	assert_true(client_login(h, &bob, "bob"));
+	/* all of it is held: answered at once, and not sent without end */
+	r = fetch(h, &bob, &alice.device, &held, 1);
+	assert_non_null(r);
+	rookery__response__free_unpacked(r, NULL);
+	assert_false(client_delivered(h, &bob, PUMP_WINDOW, &d, &token));
+	assert_null(fetch(h, &bob, NULL, NULL, 0));
+	while (acked < 100) {
+		while (count < 100 && client_delivered(h, &bob, count, &d, &token)) {
+			assert_int_equal(d.id, count + 1);
+			tokens[count++] = token;
+		}
+		assert_true(acked < count);
+		delivered(h, bob.sid, tokens[acked++], DELIVERY_ACKED);
+	}
+	r = client_response(h, &bob, bob.request);
+	assert_non_null(r);
+	rookery__response__free_unpacked(r, NULL);
+	assert_true(saw_synced(h, &bob, &synced));
+	assert_int_equal(synced, 100);
+	assert_false(client_delivered(h, &bob, 100, &d, &token));
 }
 
 static void
@@ -602,6 +648,7 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_stored_and_delivered), T(test_stored_for_a_live_device), T(test_window), T(test_fetch_stored),
+		T(test_fetch_stored_again),
 		T(test_queue_full), T(test_targets), T(test_old_messages_expire), T(test_store_locked), T(test_disk_full),
 		T(test_dataplane_restarted), T(test_control_restarted), T(test_outcome_after_restart), T(test_smaller_dataplane),
 		T(test_session_refused), T(test_ring_full), T(test_back_pressure), T(test_stale_epoch),
