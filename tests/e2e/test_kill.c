@@ -76,7 +76,20 @@ dataplane_is_killed(void **state)
 	kill_in_traffic(*state, "rookery-dataplane");
 }
 
-/* What was confirmed as stored survives the death of everything. */
+static void
+wait_until_gone(struct world *w)
+{
+	uint64_t deadline = deadline_in(WAIT_EVENT);
+	char program[64];
+	pid_t pid;
+
+	while (processes_marked(w->server->marker, &pid, 1) > 0)
+		if (!world_poll(w, deadline))
+			world_fail(w, "%s is still there", process_program(pid, program, sizeof(program)));
+}
+
+/* What was confirmed as stored survives the death of the launcher, which takes its processes with it, and of all three at
+ * once. */
 static void
 all_is_killed(void **state)
 {
@@ -96,12 +109,17 @@ all_is_killed(void **state)
 	n = processes_marked(w->server->marker, pids, 64);
 	for (unsigned i = 0; i < n && i < 64; i++)
 		kill(pids[i], SIGKILL);
-	process_wait(w->server->process, WAIT_EVENT);
+	wait_until_gone(w);
 	server_start(w);
 	bob = client_login(w, "bob");
 	client_expect_series(bob, "alice", "safe", 50);
 	client_say(bob, "msg alice all there");
 	client_expect(alice, "message", "text", "all there", NULL);
+	kill(w->server->process->pid, SIGKILL);
+	wait_until_gone(w);
+	server_start(w);
+	client_say(bob, "msg alice once more");
+	client_expect(alice, "message", "text", "once more", NULL);
 	server_finish(w);
 }
 
