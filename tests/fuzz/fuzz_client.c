@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The client core with an established session, against a server that says anything, with the right keys.
+ *
+ *   input: steps, each one byte (enum step, modulo its number) and its own bytes
+ *
+ * Frames are sealed here, so that the input reaches what is behind the tag; DELIVER, RECEIPT and RESPONSE have steps
+ * that write well-formed frames with small numbers, so that they meet what the client waits for. After each step all
+ * invariants of the client hold.
+ */
+#include "fuzz.h"
+
+#include "client/core.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+
+enum step {
+	STEP_DATAGRAM,  /* length (u8), bytes: as they are */
+	STEP_FRAMES,    /* length (u8), bytes: sealed */
+	STEP_DELIVER,   /* device, id, prev distance, floor distance, flags, length of the text */
+	STEP_RECEIPT,   /* id, level, reason */
+	STEP_RESPONSE,  /* request, fragment, fragments, length (u8), bytes */
+	STEP_NOTIFY,    /* length (u8), bytes */
+	STEP_EPOCH,     /* the server restarts */
+	STEP_TIME,      /* so many tenths of a second, and what is to be sent */
+	STEP_EVENTS,    /* so many events are taken */
+	STEP_SEND,      /* to whom, length / 64 */
+	STEP_COMMAND,   /* which */
+	STEP_LOGIN,     /* result: answers the LOGIN sent last */
+	STEP_RESET,
+	STEPS
+};
+
+struct input {
+	const uint8_t *p, *end;
+};
+
+static uint8_t
+byte(struct input *in)
+{
+	return in->p < in->end ? *in->p++ : 0;
+}
+
+static size_t
+bytes(struct input *in, const uint8_t **out)
+{
+	size_t len = byte(in);
+
+	if (len > (size_t)(in->end - in->p))
+		len = (size_t)(in->end - in->p);
+	*out = in->p;
+	in->p += len;
+	return len;
+}
+
+/* ---- a store that keeps what it must, and nothing else ------------------------------------------ */
+
+static uint64_t counters[RK_COUNTERS], highs[256];
+
+static int ok(void *state) { (void)state; return 0; }
+static int outbox_put(void *state, const struct rk_outgoing *m) { (void)state; (void)m; return 0; }
+static int outbox_delete(void *state, uint64_t local) { (void)state; (void)local; return 0; }
+static int counter_get(void *state, enum rk_counter n, uint64_t *v) { (void)state; *v = counters[n]; return 0; }
+static int counter_put(void *state, enum rk_counter n, uint64_t v) { (void)state; counters[n] = v; return 0; }
+static int high_get(void *state, uint64_t d, uint64_t *id) { (void)state; *id = highs[d % 256]; return 0; }
+static int high_put(void *state, uint64_t d, uint64_t id) { (void)state; highs[d % 256] = id; return 0; }
+static int showing_get(void *state, uint64_t *d, uint64_t *id) { (void)state; *d = *id = 0; return -ENOENT; }
+static int showing_put(void *state, uint64_t d, uint64_t id) { (void)state; (void)d; (void)id; return 0; }
+static int name_put(void *state, uint64_t u, const char *name) { (void)state; (void)u; (void)name; return 0; }
+static int name_get(void *state, uint64_t u, char *name) { (void)state; (void)u; (void)name; return -ENOENT; }
+static int name_find(void *state, const char *name, uint64_t *u) { (void)state; (void)name; (void)u; return -ENOENT; }
+static int key_get(void *state, uint8_t *key) { (void)state; (void)key; return -ENOENT; }
+static int key_put(void *state, const uint8_t *key) { (void)state; (void)key; return 0; }
+
+static int
+outbox_list(void *state, int (*each)(void *arg, const struct rk_outgoing *m), void *arg)
+{
+	(void)state;
+	(void)each;
+	(void)arg;
+	return 0;
+}
+
+static int
+conversation_get(void *state, const char *name, struct rk_conversation *v)
+{
+	(void)state;
+	(void)name;
+	(void)v;
+	return -ENOENT;
+}
+
+static int
+conversation_put(void *state, const char *name, const struct rk_conversation *v)
+{
+	(void)state;
+	(void)name;
+	(void)v;
+	return 0;
+}
+
+static struct rk_store store = {
+	.begin = ok, .commit = ok, .rollback = ok, .outbox_put = outbox_put, .outbox_list = outbox_list,
+	.outbox_delete = outbox_delete, .counter_get = counter_get, .counter_put = counter_put,
+	.conversation_get = conversation_get, .conversation_put = conversation_put, .high_get = high_get,
+	.high_put = high_put, .showing_get = showing_get, .showing_put = showing_put, .name_put = name_put,
+	.name_get = name_get, .name_find = name_find, .server_key_get = key_get, .server_key_put = key_put, .forget = ok,
+};
+
+/* ---- the server's end ------------------------------------------------------------------------------ */
+
+static struct handshake_keypair server_key;
+
+struct end {
+	struct rk_client *client;
+	uint64_t now_us;
+	uint8_t login[WIRE_DATAGRAM_MAX];
+	size_t login_len;
+	struct session_secret secret;
+	struct aead_key tx;
+	session_id_t sid;
+	uint16_t epoch;
+	uint64_t sequence;
+	uint32_t delivery;
+};
+
+static void
+input(struct end *e, const uint8_t *data, size_t len)
+{
+	/* A copy of its own, so that the sanitizer sees a read beyond it. */
+	uint8_t *copy = malloc(len > 0 ? len : 1);
+
+	FUZZ_CHECK(copy != NULL);
+	memcpy(copy, data, len);
+	rk_client_input(e->client, e->now_us, e->now_us / 1000, copy, len);
+	free(copy);
+}
+
+static void
+set_epoch(struct end *e, uint16_t epoch)
+{
+	struct session_keys keys;
+
+	e->epoch = epoch;
+	e->sequence = 0;
+	e->delivery = 0;
+	session_keys_derive(&keys, &e->secret, epoch);
+	aead_key_set(&e->tx, keys.server_to_client);
+}
+
+static void
+seal(struct end *e, const uint8_t *frames, size_t len)
+{
+	struct wire_data d = {.sid = e->sid, .counter = wire_counter(e->epoch, ++e->sequence)};
+	uint8_t out[WIRE_DATAGRAM_MAX], nonce[AEAD_NONCE];
+
+	if (len == 0 || len > WIRE_PLAINTEXT_MAX || e->sid == SESSION_ID_NONE)
+		return;
+	wire_data_write(&d, out);
+	wire_nonce(nonce, d.counter);
+	aead_seal(&e->tx, nonce, out, WIRE_DATA_HEADER, frames, len, out + WIRE_DATA_HEADER,
+		  out + WIRE_DATA_HEADER + len);
+	input(e, out, WIRE_DATA_HEADER + len + WIRE_TAG);
+}
+
+static void
+seal_frame(struct end *e, const struct frame *f)
+{
+	uint8_t out[WIRE_PLAINTEXT_MAX];
+	int n = frame_write(f, out, sizeof(out));
+
+	if (n > 0)
+		seal(e, out, (size_t)n);
+}
+
+static void
+output(struct end *e)
+{
+	uint8_t buf[RK_DATAGRAM_MAX];
+	unsigned datagrams = 0;
+	size_t n;
+
+	while ((n = rk_client_output(e->client, e->now_us, e->now_us / 1000, buf, sizeof(buf))) > 0) {
+		FUZZ_CHECK(n <= sizeof(buf) && ++datagrams < 2000);
+		if (buf[0] == WIRE_LOGIN) {
+			memcpy(e->login, buf, n);
+			e->login_len = n;
+		}
+	}
+}
+
+static void
+login(struct end *e, uint8_t result)
+{
+	Rookery__LoginReply r = ROOKERY__LOGIN_REPLY__INIT;
+	uint8_t payload[HANDSHAKE_PAYLOAD_MAX], out[WIRE_DATAGRAM_MAX];
+	struct handshake_server h;
+	struct session_secret secret;
+	int n;
+
+	n = handshake_server_read(&h, &server_key, e->login, e->login_len, payload, sizeof(payload));
+	if (n < 0)
+		return;
+	r.result = (Rookery__LoginResult)result;
+	r.session_id = session_id_make(1, ++e->epoch + 1u, 7);
+	r.user_id = 1;
+	r.device_id = 200;
+	r.epoch = 3;
+	r.retry_ms = result;
+	n = handshake_server_reply(&h, payload, rookery__login_reply__pack(&r, payload), out, sizeof(out), &secret);
+	FUZZ_CHECK(n > 0);
+	e->secret = secret;
+	e->sid = r.session_id;
+	set_epoch(e, 3);
+	input(e, out, (size_t)n);
+}
+
+/* ---- steps --------------------------------------------------------------------------------------------- */
+
+static void
+step_deliver(struct end *e, struct input *in)
+{
+	static const uint8_t text[MESSAGE_BODY_MAX];
+	struct frame f = {.type = FRAME_DELIVER, .deliver = {.delivery = ++e->delivery, .from_device = 1u + byte(in) % 4,
+		.id = 1u + byte(in) % 32, .body = text}};
+
+	f.deliver.from = 1 + f.deliver.from_device % 2;
+	f.deliver.prev_delta = byte(in) % 8;
+	f.deliver.floor_delta = byte(in) % 8;
+	f.deliver.flags = byte(in);
+	f.deliver.length = (uint16_t)(byte(in) * 5u % MESSAGE_BODY_MAX);
+	seal_frame(e, &f);
+}
+
+static void
+step_receipt(struct end *e, struct input *in)
+{
+	uint8_t ids[8];
+	struct frame f = {.type = FRAME_RECEIPT, .receipt = {.count = 1, .ids = ids}};
+
+	wire_receipt_put(ids, 0, 1u + byte(in) % 64);
+	f.receipt.level = 1 + byte(in) % 4;
+	f.receipt.reason = byte(in) % 6;
+	f.receipt.retry_ms = f.receipt.reason * 100u;
+	seal_frame(e, &f);
+}
+
+static void
+step_response(struct end *e, struct input *in)
+{
+	struct frame f = {.type = FRAME_RESPONSE, .response = {.delivery = ++e->delivery, .request = 1u + byte(in) % 16}};
+	size_t len;
+
+	f.response.fragment = byte(in) % 4;
+	f.response.fragments = 1 + byte(in) % 4;
+	len = bytes(in, &f.response.body);
+	f.response.length = (uint16_t)len;
+	seal_frame(e, &f);
+}
+
+static void
+step_notify(struct end *e, struct input *in)
+{
+	struct frame f = {.type = FRAME_NOTIFY, .notify = {.delivery = ++e->delivery}};
+	size_t len = bytes(in, &f.notify.body);
+
+	f.notify.length = (uint16_t)len;
+	seal_frame(e, &f);
+}
+
+static void
+step_command(struct rk_client *c, uint8_t which)
+{
+	switch (which % 12) {
+	case 0:
+		rk_client_list_buddies(c);
+		break;
+	case 1:
+		rk_client_add_buddy(c, "bob", "hello");
+		break;
+	case 2:
+		rk_client_resolve(c, "bob");
+		break;
+	case 3:
+		rk_client_set_presence(c, RK_STATUS_AWAY, "out");
+		break;
+	case 4:
+		rk_client_logout(c);
+		break;
+	case 5:
+	case 6:
+		rk_client_login(c);
+		break;
+	case 7:
+		rk_client_enrol(c, "password");
+		break;
+	case 8:
+		rk_client_answer_key(c, which & 16);
+		break;
+	case 9:
+		rk_client_rebound(c);
+		break;
+	case 10:
+		rk_client_event_done(c);
+		break;
+	default:
+		rk_client_take_rebind(c);
+		break;
+	}
+}
+
+static void
+step_send(struct rk_client *c, uint8_t to, uint8_t len)
+{
+	static const char *const names[] = {"bob", "carol", "dave"};
+	static const char text[255 * 70 + 1];
+
+	rk_client_send(c, names[to % 3], text, len * 70u + 1);
+}
+
+static void
+one_step(struct end *e, struct input *in)
+{
+	struct wire_prefix reset = {.type = WIRE_RESET, .version = WIRE_VERSION, .id = e->sid};
+	uint8_t out[WIRE_RESET_SIZE], a;
+	const uint8_t *p;
+	struct rk_event event;
+	size_t len;
+
+	switch (byte(in) % STEPS) {
+	case STEP_DATAGRAM:
+		len = bytes(in, &p);
+		input(e, p, len);
+		break;
+	case STEP_FRAMES:
+		len = bytes(in, &p);
+		seal(e, p, len);
+		break;
+	case STEP_DELIVER:
+		step_deliver(e, in);
+		break;
+	case STEP_RECEIPT:
+		step_receipt(e, in);
+		break;
+	case STEP_RESPONSE:
+		step_response(e, in);
+		break;
+	case STEP_NOTIFY:
+		step_notify(e, in);
+		break;
+	case STEP_EPOCH:
+		set_epoch(e, (uint16_t)(e->epoch + 1));
+		break;
+	case STEP_TIME:
+		e->now_us += byte(in) * UINT64_C(100000);
+		output(e);
+		break;
+	case STEP_EVENTS:
+		for (a = byte(in) % 8; a > 0 && rk_client_next_event(e->client, &event) == 1; a--)
+			FUZZ_CHECK(event.type != RK_EVENT_NONE);
+		break;
+	case STEP_SEND:
+		a = byte(in);
+		step_send(e->client, a, byte(in));
+		break;
+	case STEP_COMMAND:
+		step_command(e->client, byte(in));
+		break;
+	case STEP_LOGIN:
+		login(e, byte(in) % 8);
+		break;
+	default:
+		wire_prefix_write(&reset, out);
+		input(e, out, sizeof(out));
+		break;
+	}
+}
+
+/* ---- one input ------------------------------------------------------------------------------------------- */
+
+static uint64_t seed;
+
+static const char *
+random_name(void)
+{
+	return "fuzz";
+}
+
+static uint32_t
+random_u32(void)
+{
+	seed = seed * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(seed >> 32);
+}
+
+static void
+random_buf(void *out, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		((uint8_t *)out)[i] = (uint8_t)random_u32();
+}
+
+/* The same input does the same every time. */
+static randombytes_implementation fixed_random = {.implementation_name = random_name, .random = random_u32,
+						   .buf = random_buf};
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const uint8_t secret[RK_KEY_SIZE] = {1}, server_secret[RK_KEY_SIZE] = {2};
+	struct rk_config cfg = {.user = "alice", .device_secret = secret, .server_key = server_key.public,
+				.store = &store, .inbox_max = 64};
+	struct input in = {data, data + size};
+	static struct end e;
+
+	randombytes_set_implementation(&fixed_random);
+	FUZZ_CHECK(handshake_init() == 0 && aead_init() == 0);
+	seed = 1;
+	handshake_keypair_from_secret(&server_key, server_secret);
+	memset(counters, 0, sizeof(counters));
+	memset(highs, 0, sizeof(highs));
+	memset(&e, 0, sizeof(e));
+	e.now_us = 1000000;
+	FUZZ_CHECK(rk_client_new(&e.client, &cfg) == 0);
+	rk_client_login(e.client);
+	output(&e);
+	login(&e, ROOKERY__LOGIN_RESULT__LOGIN_OK);
+	FUZZ_CHECK(rk_client_user_id(e.client) == 1);
+	output(&e);
+	while (in.p < in.end) {
+		const char *broken;
+
+		one_step(&e, &in);
+		broken = client_check(e.client);
+		if (broken != NULL)
+			fprintf(stderr, "%s\n", broken);
+		FUZZ_CHECK(broken == NULL);
+		if (rk_client_deadline(e.client) <= e.now_us)
+			output(&e);
+		FUZZ_CHECK(client_check(e.client) == NULL);
+	}
+	rk_client_free(e.client);
+	aead_key_clear(&e.tx);
+	return 0;
+}
