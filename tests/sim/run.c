@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* One seed: calm beginning, faults, healing, and what must be true then. */
+#include "sim.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define START_LIMIT_MS 60000
+/* After healing: probes of 8 s, a session that expires first, failed deliveries tried again after 5 s, logins 5 s apart. */
+#define HEAL_LIMIT_MS 180000
+#define LINGER_MS 70000
+#define STEPS_MAX 3000000
+
+static uint64_t
+next_time(const struct sim *s)
+{
+	uint64_t t = network_next(s);
+	uint64_t others[] = {plan_next(s), dataplane_next(s), control_next(s)};
+
+	for (unsigned i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (others[i] < t)
+			t = others[i];
+	for (unsigned i = 0; i < s->device_count; i++)
+		if (s->devices[i].next_us < t)
+			t = s->devices[i].next_us;
+	return t;
+}
+
+static void
+step(struct sim *s, uint64_t limit_us)
+{
+	uint64_t t = next_time(s);
+
+	if (t > limit_us)
+		t = limit_us;
+	if (t > s->now_us)
+		s->now_us = t;
+	plan_step(s);
+	network_step(s);
+	dataplane_step(s);
+	control_step(s);
+	for (unsigned i = 0; i < s->device_count && !s->failed; i++)
+		device_step(&s->devices[i]);
+	check_step(s);
+	if (++s->steps > STEPS_MAX)
+		fail(s, "no end after %u steps", STEPS_MAX);
+}
+
+static void
+pass(struct sim *s, uint64_t ms)
+{
+	uint64_t until = s->now_us + ms * MS_US;
+
+	while (s->now_us < until && !s->failed)
+		step(s, until);
+}
+
+/* Steps until ready() says NULL; its complaint after the limit is the failure. */
+static void
+until(struct sim *s, const char *(*ready)(struct sim *), uint64_t limit_ms, const char *what)
+{
+	uint64_t limit = s->now_us + limit_ms * MS_US;
+	const char *missing;
+
+	while (!s->failed && (missing = ready(s)) != NULL) {
+		if (s->now_us >= limit)
+			fail(s, "%s: after %llu s %s", what, (unsigned long long)(limit_ms / 1000), missing);
+		/* Asking costs: not after every step. */
+		for (unsigned i = 0; i < 50 && !s->failed && s->now_us < limit; i++)
+			step(s, limit);
+	}
+}
+
+/* ---- phases ------------------------------------------------------------------------------- */
+
+static int
+config_make(struct sim *s)
+{
+	const struct profile *p = &s->profile;
+	struct config *c;
+	char error[256];
+
+	if (config_load(&s->config, NULL, s->dir, error, sizeof(error)) < 0)
+		return -1;
+	c = s->config;
+	c->dataplane.workers = p->workers;
+	c->dataplane.sessions = p->sessions;
+	c->dataplane.messages = p->messages;
+	c->dataplane.users = p->users_table;
+	c->dataplane.conversations = p->conversations;
+	c->session.heartbeat_ms = p->heartbeat_ms;
+	c->session.timeout_ms = p->timeout_ms;
+	c->session.retransmit_limit = p->retransmit_limit;
+	c->control.logins_per_second = p->logins_per_second;
+	c->control.stored_max = p->stored_max;
+	c->control.password_memory_kib = 8;
+	c->control.password_passes = 1;
+	return 0;
+}
+
+static int
+sim_new(struct sim *s, uint64_t seed, const char *profile)
+{
+	random_seed(&s->random, seed);
+	random_bytes_seed(seed);
+	s->seed = seed;
+	s->trace.hash = UINT64_C(0xcbf29ce484222325);
+	s->now_us = SECOND_US;
+	s->wall0_ms = UINT64_C(1790000000000);
+	if (profile_pick(&s->profile, profile, &s->random) == NULL)
+		return -1;
+	random_seed(&s->network.random, random_next(&s->random));
+	strcpy(s->dir, "/dev/shm/rooksim-XXXXXX");
+	s->texts = calloc(TEXTS_MAX, sizeof(*s->texts));
+	if (s->texts == NULL || mkdtemp(s->dir) == NULL || config_make(s) < 0 || dataplane_new(s) < 0 || control_new(s) < 0)
+		return -1;
+	s->device_count = s->profile.devices;
+	for (unsigned i = 0; i < s->device_count; i++) {
+		device_init(s, &s->devices[i], i, i % s->profile.users, i / s->profile.users);
+		s->devices[i].start_us = s->now_us + random_below(&s->random, SECOND_US);
+		/* A further device needs the account. */
+		if (i >= s->profile.users)
+			s->devices[i].start_us += 5 * SECOND_US;
+		s->devices[i].next_us = s->devices[i].start_us;
+	}
+	return 0;
+}
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *f)
+{
+	(void)st;
+	(void)type;
+	(void)f;
+	return remove(path);
+}
+
+static void
+sim_free(struct sim *s)
+{
+	for (unsigned i = 0; i < s->device_count; i++)
+		device_fini(&s->devices[i]);
+	control_free(s);
+	dataplane_free(s);
+	network_free(s);
+	config_free(s->config);
+	free(s->texts);
+	nftw(s->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static const char *
+ready_to_begin(struct sim *s)
+{
+	return check_settled(s);
+}
+
+static void
+heal(struct sim *s)
+{
+	trace(s, "world", "everything heals");
+	plan_stop(s);
+	s->chatting = false;
+	s->network.calm = true;
+	control_store_fails(s, 0, 0);
+	for (unsigned i = 0; i < s->device_count; i++) {
+		struct device *d = &s->devices[i];
+
+		d->cut_in_us = d->cut_out_us = d->disk_until_us = d->app.idle_us = 0;
+		if (d->start_us != NEVER_US && d->start_us > s->now_us + SECOND_US)
+			d->start_us = s->now_us + SECOND_US;
+		d->next_us = s->now_us;
+		d->touched = true;
+		if (s->profile.fault_ms[FAULT_RELATION] != 0)
+			d->app.list_us = s->now_us;
+	}
+}
+
+/* Those who blocked somebody end that. */
+static void
+make_up(struct sim *s)
+{
+	if (s->profile.fault_ms[FAULT_RELATION] == 0)
+		return;
+	for (unsigned i = 0; i < s->profile.users; i++)
+		for (unsigned k = 0; k < s->profile.users; k++)
+			if (i != k && s->devices[i].client != NULL) {
+				rk_client_block(s->devices[i].client, user_names[k], false);
+				s->devices[i].touched = true;
+			}
+}
+
+static const char *
+empty(struct sim *s)
+{
+	const char *wrong = check_settled(s);
+
+	return wrong != NULL ? wrong : dataplane_empty(s);
+}
+
+static void
+phases(struct sim *s)
+{
+	s->network.calm = true;
+	dataplane_start(s);
+	control_start(s);
+	until(s, ready_to_begin, START_LIMIT_MS, "beginning");
+	trace(s, "world", "trouble begins");
+	s->network.calm = strcmp(s->profile.name, "calm") == 0;
+	s->chatting = true;
+	plan_start(s);
+	pass(s, s->profile.chaos_ms);
+	heal(s);
+	pass(s, 3000);
+	make_up(s);
+	until(s, check_settled, HEAL_LIMIT_MS, "healing");
+	pass(s, 1000);
+	check_texts(s);
+	pass(s, LINGER_MS);
+	until(s, empty, 20000, "emptying");
+}
+
+void
+sim_run(uint64_t seed, const char *profile, bool print, bool packets, struct sim_result *result)
+{
+	struct sim *s = calloc(1, sizeof(*s));
+
+	s->trace.print = print || packets;
+	s->trace.packets = packets;
+	if (sim_new(s, seed, profile) < 0)
+		fail(s, "the simulation could not be made");
+	else
+		phases(s);
+	result->failed = s->failed;
+	memcpy(result->reason, s->reason, sizeof(result->reason));
+	snprintf(result->profile, sizeof(result->profile), "%s", s->profile.name);
+	result->hash = s->trace.hash;
+	result->steps = s->steps;
+	result->datagrams = s->network.delivered;
+	result->texts = s->text_count;
+	result->virtual_us = s->now_us;
+	sim_free(s);
+	free(s);
+}
