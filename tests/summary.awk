@@ -47,7 +47,7 @@ function finish(    seen, key, i) {
 }
 
 BEGIN {
-	TAIL = 60
+	TAIL = 120
 }
 
 FILENAME ~ /\.json$/ {
@@ -103,6 +103,8 @@ name != "" && !head {
 		cases = cases "\n    " $0
 	} else if (/^1\.\.[0-9]+/)
 		plan = substr($0, 4) + 0
+	else if (sub(/^==== FAILED: /, "")) # end-to-end tests say why
+		cases = cases "\n      " $0
 	lines++
 	tail[lines % TAIL] = $0
 }
