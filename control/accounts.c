@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Accounts as clients use them: register, enrol a device, change the password, find users. What needs a password takes two
- * steps: the request starts a job, the finished job is an operation of a later batch.
+ * Accounts as clients use them: register, enrol a device, change the password, find users. What needs a
+ * password takes two steps: the request starts a job, the finished job is an operation of a later batch.
  */
 #include "core.h"
 
@@ -20,7 +20,8 @@ refuse(struct server *s, const struct request *r, Rookery__Code code, const char
 }
 
 static void
-respond_logged_in(struct server *s, session_id_t sid, uint32_t number, const char *name, user_id_t user, device_id_t device)
+respond_logged_in(struct server *s, session_id_t sid, uint32_t number, const char *name, user_id_t user,
+		  device_id_t device)
 {
 	Rookery__Response response = ROOKERY__RESPONSE__INIT;
 	Rookery__LoggedIn logged_in = ROOKERY__LOGGED_IN__INIT;
@@ -64,7 +65,8 @@ job_new(struct server *s, const struct request *r, enum password_kind kind)
 
 	if (password_full(s) || r->session->password_busy) {
 		COUNT(s, passwords_slowed);
-		refuse(s, r, ROOKERY__CODE__CODE_SLOW_DOWN, "many passwords are being checked: try again in a moment");
+		refuse(s, r, ROOKERY__CODE__CODE_SLOW_DOWN,
+		       "many passwords are being checked: try again in a moment");
 		return NULL;
 	}
 	job = password_job_new(s, kind);
@@ -96,8 +98,9 @@ job_profile(struct password_job *job, const char *device_name, int status, const
 		job->device_name[0] = '\0';
 	if (!text_clean(job->text, text, STORE_TEXT_MAX))
 		job->text[0] = '\0';
-	job->status = status >= ROOKERY__STATUS__STATUS_ONLINE && status <= ROOKERY__STATUS__STATUS_INVISIBLE ?
-		      (uint8_t)status : ROOKERY__STATUS__STATUS_ONLINE;
+	job->status = status >= ROOKERY__STATUS__STATUS_ONLINE && status <= ROOKERY__STATUS__STATUS_INVISIBLE
+			      ? (uint8_t)status
+			      : ROOKERY__STATUS__STATUS_ONLINE;
 }
 
 /* ---- a restricted session becomes a full one ------------------------------------------ */
@@ -133,7 +136,8 @@ promote_run(struct server *s, void *data)
 	if (n == NULL || n->user != NULL)
 		return;
 	if (session_promote(s, n, &e->user, e->device) < 0) {
-		log_error("session", "out of memory: a session is ended", "sid=%016llx", (unsigned long long)n->sid);
+		log_error("session", "out of memory: a session is ended", "sid=%016llx",
+			  (unsigned long long)n->sid);
 		session_end(s, n, CLOSE_KICKED, true);
 		return;
 	}
@@ -187,7 +191,8 @@ enrol_device(struct server *s, struct password_job *job, struct session *n)
 	return 0;
 }
 
-/* The checks that both ways of enrolling share, once the password is done. false: answered, or nobody is there any more. */
+/* The checks that both ways of enrolling share, once the password is done. false: answered, or nobody is
+ * there any more. */
 static bool
 enrol_ready(struct server *s, struct password_job *job, struct session *n)
 {
@@ -196,17 +201,19 @@ enrol_ready(struct server *s, struct password_job *job, struct session *n)
 	if (n == NULL)
 		return false;
 	if (job->result == -ENOMEM) {
-		respond_code(s, job->sid, job->number, ROOKERY__CODE__CODE_INTERNAL, "the server is short of memory");
+		respond_code(s, job->sid, job->number, ROOKERY__CODE__CODE_INTERNAL,
+			     "the server is short of memory");
 		return false;
 	}
 	if (n->user != NULL || store_device_by_key(s->store, n->key, &d) == 0) {
-		respond_code(s, job->sid, job->number, ROOKERY__CODE__CODE_MALFORMED, "this device is enrolled already");
+		respond_code(s, job->sid, job->number, ROOKERY__CODE__CODE_MALFORMED,
+			     "this device is enrolled already");
 		return false;
 	}
 	return true;
 }
 
-/* A device that was enrolled asks again: the answer to its first request was lost together with its memory. */
+/* A device that was enrolled asks again: the first answer was lost together with control's memory of it. */
 static bool
 enrolled_already(struct server *s, const struct request *r, const char *name)
 {
@@ -255,13 +262,15 @@ account_register(struct server *s, const struct request *r, const Rookery__Regis
 	int rc;
 
 	if (!name_fold(name, b->user)) {
-		refuse(s, r, ROOKERY__CODE__CODE_NAME_INVALID, "a name has 1-32 of a-z 0-9 . _ - and starts with a letter");
+		refuse(s, r, ROOKERY__CODE__CODE_NAME_INVALID,
+		       "a name has 1-32 of a-z 0-9 . _ - and starts with a letter");
 		return 0;
 	}
 	if (enrolled_already(s, r, name))
 		return 0;
 	if (!s->config->control.registration) {
-		refuse(s, r, ROOKERY__CODE__CODE_REGISTRATION_CLOSED, "accounts are made by the operator of this server");
+		refuse(s, r, ROOKERY__CODE__CODE_REGISTRATION_CLOSED,
+		       "accounts are made by the operator of this server");
 		return 0;
 	}
 	if (!password_acceptable(b->password)) {
@@ -291,7 +300,8 @@ account_register(struct server *s, const struct request *r, const Rookery__Regis
 int
 device_make_room(struct server *s, user_id_t user)
 {
-	unsigned max = s->config->control.devices_max < USER_SESSIONS_MAX ? s->config->control.devices_max : USER_SESSIONS_MAX;
+	unsigned max = s->config->control.devices_max < USER_SESSIONS_MAX ? s->config->control.devices_max
+									  : USER_SESSIONS_MAX;
 	struct store_device *devices;
 	const struct store_device *oldest = NULL;
 	int count = store_devices(s->store, user, &devices);
@@ -300,7 +310,8 @@ device_make_room(struct server *s, user_id_t user)
 	if (count < 0)
 		return count;
 	for (int i = 0; i < count; i++) {
-		/* Nothing may be lost: only a device that is away, and for which nothing waits or that is long forgotten. */
+		/* Nothing may be lost: only a device that is away, and for which nothing waits or that is
+		 * long forgotten. */
 		bool idle = map_get(&s->devices, devices[i].id) == NULL &&
 			    (devices[i].messages == 0 || devices[i].last_seen_ms + RECENT_MS < s->wall_ms);
 
@@ -351,7 +362,8 @@ enrol_finish(struct server *s, struct operation *op)
 	}
 	rc = device_make_room(s, job->user.id);
 	if (rc == -EDQUOT) {
-		respond_code(s, job->sid, job->number, ROOKERY__CODE__CODE_LIMIT, "too many devices are in use by this account");
+		respond_code(s, job->sid, job->number, ROOKERY__CODE__CODE_LIMIT,
+			     "too many devices are in use by this account");
 		return 0;
 	}
 	return rc < 0 ? rc : enrol_device(s, job, n);
@@ -366,7 +378,8 @@ account_enrol(struct server *s, const struct request *r, const Rookery__Enrol *b
 	int rc;
 
 	if (!name_fold(name, b->user)) {
-		refuse(s, r, ROOKERY__CODE__CODE_NAME_INVALID, "a name has 1-32 of a-z 0-9 . _ - and starts with a letter");
+		refuse(s, r, ROOKERY__CODE__CODE_NAME_INVALID,
+		       "a name has 1-32 of a-z 0-9 . _ - and starts with a letter");
 		return 0;
 	}
 	if (enrolled_already(s, r, name))
@@ -419,7 +432,8 @@ change_finish(struct server *s, struct operation *op)
 	int rc;
 
 	if (job->result == -ENOMEM) {
-		respond_code(s, job->sid, job->number, ROOKERY__CODE__CODE_INTERNAL, "the server is short of memory");
+		respond_code(s, job->sid, job->number, ROOKERY__CODE__CODE_INTERNAL,
+			     "the server is short of memory");
 		return 0;
 	}
 	rc = store_user_by_id(s->store, job->user.id, &u);
@@ -427,7 +441,8 @@ change_finish(struct server *s, struct operation *op)
 		return rc;
 	if (job->result < 0 || rc == -ENOENT || strcmp(u.hash, job->user.hash) != 0) {
 		COUNT(s, passwords_wrong);
-		respond_code(s, job->sid, job->number, ROOKERY__CODE__CODE_PASSWORD_WRONG, "the old password is wrong");
+		respond_code(s, job->sid, job->number, ROOKERY__CODE__CODE_PASSWORD_WRONG,
+			     "the old password is wrong");
 		return 0;
 	}
 	rc = store_user_set_hash(s->store, job->user.id, job->hash);

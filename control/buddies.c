@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Buddies: requests, answers, removal, blocks, lists. A pair of users has up to two rows, one per side; the states go together:
+ * Buddies: requests, answers, removal, blocks, lists. A pair of users has up to two rows, one per side; the
+ * states go together:
+ *
  *     REQUESTED - PENDING, ACCEPTED - ACCEPTED, none - none
- * A block is each side's own. Whoever has to hear of the other's deed and is away gets an event that waits in the store.
+ *
+ * A block is each side's own. Whoever has to hear of the other's deed and is away gets an event that waits in
+ * the store.
  */
 #include "core.h"
 
@@ -82,8 +86,9 @@ verdict_table(struct server *s, user_id_t from, user_id_t to, enum verdict verdi
 	emit(s, SERVER_RING_TABLE, &c);
 }
 
-/* The relation changed: what the workers remember of it goes at once, in both directions. Also called when a request finds its
- * work done already: a control process that was killed right after its commit has not told the workers. */
+/* The relation changed: what the workers remember of it goes at once, in both directions. Also called when a
+ * request finds its work done already: a control process that was killed right after its commit has not told
+ * the workers. */
 static int
 verdicts_changed(struct server *s, user_id_t a, user_id_t b)
 {
@@ -156,8 +161,8 @@ tell_run(struct server *s, void *data)
 
 /* Tells user about peer. keep: until a device of the user acknowledged it, also over logins. */
 static int
-tell(struct server *s, user_id_t user, user_id_t peer, const char *peer_name, uint8_t state, const char *text, bool keep,
-     session_id_t except)
+tell(struct server *s, user_id_t user, user_id_t peer, const char *peer_name, uint8_t state, const char *text,
+     bool keep, session_id_t except)
 {
 	struct tell_effect e = {.except = except, .event = {.user = user, .peer = peer, .state = state}};
 	int rc = 0;
@@ -304,7 +309,8 @@ room_for_request(struct server *s, const struct request *r, user_id_t peer)
 		return 0;
 	}
 	if (theirs >= max || pending >= PENDING_MAX) {
-		refuse(s, r, ROOKERY__CODE__CODE_LIMIT, "that user cannot take further requests at the moment");
+		refuse(s, r, ROOKERY__CODE__CODE_LIMIT,
+		       "that user cannot take further requests at the moment");
 		return 0;
 	}
 	return 1;
@@ -352,7 +358,8 @@ buddy_add(struct server *s, const struct request *r, const Rookery__AddBuddy *b)
 	if (rc == 0)
 		rc = store_event_del_pair(s->store, r->user->id, peer.id);
 	if (rc == 0 && !again)
-		rc = tell(s, peer.id, r->user->id, r->user->name, STATE(PENDING), text, false, SESSION_ID_NONE);
+		rc = tell(s, peer.id, r->user->id, r->user->name, STATE(PENDING), text, false,
+			  SESSION_ID_NONE);
 	if (rc == 0)
 		respond_buddy(s, r, &p.mine);
 	return rc;
@@ -507,8 +514,10 @@ buddy_set(struct server *s, const struct request *r, const Rookery__SetBuddy *b)
 		refuse(s, r, ROOKERY__CODE__CODE_NO_REQUEST, "that user is not on your list");
 		return 0;
 	}
-	if (!text_clean(p.mine.group, b->group, STORE_GROUP_MAX) || !text_clean(p.mine.remark, b->remark, STORE_REMARK_MAX)) {
-		refuse(s, r, ROOKERY__CODE__CODE_MALFORMED, "a group has at most 64, a remark at most 128 bytes of UTF-8");
+	if (!text_clean(p.mine.group, b->group, STORE_GROUP_MAX) ||
+	    !text_clean(p.mine.remark, b->remark, STORE_REMARK_MAX)) {
+		refuse(s, r, ROOKERY__CODE__CODE_MALFORMED,
+		       "a group has at most 64, a remark at most 128 bytes of UTF-8");
 		return 0;
 	}
 	rc = store_relation_put(s->store, &p.mine);

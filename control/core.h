@@ -2,13 +2,16 @@
 /*
  * Inside of the server: what its rooms share. The way of an event:
  *
- *     server_batch (server.c) -> the room of its type: login.c, requests.c (-> accounts.c, buddies.c, presence.c),
- *     sessions.c, offline.c, verdicts.c -> effects (effects.c) -> output.c -> rings
+ *     server_batch (server.c)
+ *     -> the room of its type: login.c, sessions.c, offline.c, buddies.c (verdicts),
+ *        requests.c (-> accounts.c, buddies.c, presence.c, offline.c)
+ *     -> effects.c -> pump.c, presence.c, output.c -> rings
  *
- * A handler reads and changes the store and decides; whatever it wants to do to the server's memory or to tell the
- * dataplane it leaves as an effect. Effects run in order after the commit. If the commit fails, their undo functions run
- * and the same cells are handled once more with a store that takes no changes: what only reads is answered, the rest is refused
- * (fail functions). So nothing is ever announced that is not on disk, and memory never runs ahead of it.
+ * A handler reads and changes the store and decides; whatever it wants to do to the server's memory or to
+ * tell the dataplane it leaves as an effect. Effects run in order after the commit. If the commit fails,
+ * their undo functions run and the same cells are handled once more with a store that takes no changes: what
+ * only reads is answered, the rest is refused (fail functions). So nothing is ever announced that is not on
+ * disk, and memory never runs ahead of it.
  *
  * Handlers return 0 or a negative errno of the store; any error makes the batch fail.
  */
@@ -140,15 +143,16 @@ struct backlog {
 	uint64_t count;
 };
 
-/* A change that must reach the store but that nobody waits for: written with the next transaction that succeeds. */
+/* A change that must reach the store but that nobody waits for: written with the next transaction that
+ * succeeds. */
 enum lazy_kind { LAZY_MESSAGE_DEL, LAZY_EVENT_DEL, LAZY_SESSION_DEL, LAZY_DEVICE_SEEN, LAZY_PEER };
 struct lazy {
 	enum lazy_kind kind;
 	uint64_t a, b;
 };
 
-/* Work that is not a cell: finished passwords, admin operations. run is a handler; fail gives the bad news when the store
- * was not available. Either way free is called afterwards. */
+/* Work that is not a cell: finished passwords, admin operations. run is a handler; fail gives the bad news
+ * when the store was not available. Either way free is called afterwards. */
 struct operation {
 	int (*run)(struct server *s, struct operation *op);
 	void (*fail)(struct server *s, struct operation *op, int rc);
@@ -255,12 +259,13 @@ session_id_t slot_take(struct server *s, uint32_t worker);
 void slot_release(struct server *s, session_id_t sid);
 int slots_new(struct server *s, uint32_t workers, uint32_t sessions_per_worker);
 void slots_free(struct server *s);
-/* Takes over a malloced session whose slot is taken. With user != NULL it becomes that user's. -ENOMEM: untouched. */
+/* Takes over a malloced session whose slot is taken. With user != NULL it becomes that user's. -ENOMEM:
+ * untouched. */
 int session_insert(struct server *s, struct session *n, const struct store_user *user);
 /* A restricted session becomes the user's. */
 int session_promote(struct server *s, struct session *n, const struct store_user *user, device_id_t device);
-/* Ends it in memory, frees its slot, tells buddies; its row goes lazily. close_reason 0: the worker knows already;
- * otherwise it is told, with a CLOSE to the client. */
+/* Ends it in memory, frees its slot, tells buddies; its row goes lazily. close_reason 0: the worker knows
+ * already; otherwise it is told, with a CLOSE to the client. */
 void session_end(struct server *s, struct session *n, uint8_t close_reason, bool tell_worker);
 /* INJECT_SESSION_DEL. */
 void session_tell_end(struct server *s, session_id_t sid, uint8_t reason);
@@ -271,7 +276,8 @@ void session_provision(struct server *s, const struct session *n, bool probe);
 /* TABLE_USER_SET or _DEL for what is true now. */
 void user_publish(struct server *s, user_id_t id);
 /* Fills live, live_count, away. */
-void user_location(struct server *s, user_id_t id, uint8_t *away, uint8_t *count, struct live_session live[USER_SESSIONS_MAX]);
+void user_location(struct server *s, user_id_t id, uint8_t *away, uint8_t *count,
+		   struct live_session live[USER_SESSIONS_MAX]);
 int session_event_handle(struct server *s, const struct cell *c);
 void session_event_fail(struct server *s, const struct cell *c);
 int stale_handle(struct server *s, const struct cell *c);
@@ -347,7 +353,8 @@ int device_make_room(struct server *s, user_id_t user);
 
 /* Lower case into out[STORE_NAME_MAX + 1]; false when it is no name. */
 bool name_fold(char *out, const char *name);
-/* UTF-8 of at most max bytes; control characters become spaces. false: malformed or too long (out is then ""). */
+/* UTF-8 of at most max bytes; control characters become spaces. false: malformed or too long (out is then
+ * ""). */
 bool text_clean(char *out, const char *text, size_t max);
 const char *status_name(int status);
 
@@ -395,8 +402,8 @@ int fetch_stored(struct server *s, const struct request *r, const Rookery__Fetch
 struct pump *pump_new(void);
 void pump_free(struct pump *p);
 uint32_t pump_outstanding(const struct pump *p);
-/* Starts what a session is to get: snapshot of buddies' presence (if presence), pending requests, events, messages, then Synced
- * (if login). Restarts a pump whose outstanding deliveries are gone. */
+/* Starts what a session is to get: snapshot of buddies' presence (if presence), pending requests, events,
+ * messages, then Synced (if login). Restarts a pump whose outstanding deliveries are gone. */
 void pump_start(struct server *s, struct session *n, bool presence, bool login);
 /* What was in flight is gone with its dataplane: nothing more until pump_start. */
 void pump_reset(struct pump *p);
@@ -405,9 +412,10 @@ void pump_kick(struct server *s, struct session *n);
 void pump_event(struct server *s, struct session *n, const struct store_event *e);
 /* Outcome of a token. Returns true when the pump knew it. */
 bool pump_result(struct server *s, struct session *n, uint64_t token, bool acked);
-/* Answers the request once all that is stored now was acknowledged, but for what the client holds back: of devices[i] from
- * ids[i] on. Takes the place of the one before. */
-void pump_fetch(struct server *s, struct session *n, uint32_t request, const uint64_t *devices, const uint64_t *ids, size_t count);
+/* Answers the request once all that is stored now was acknowledged, but for what the client holds back: of
+ * devices[i] from ids[i] on. Takes the place of the one before. */
+void pump_fetch(struct server *s, struct session *n, uint32_t request, const uint64_t *devices,
+		const uint64_t *ids, size_t count);
 /* Sends failed ones again; sets s->pump_ms. */
 void pump_timers(struct server *s);
 const char *pump_check(const struct pump *p);

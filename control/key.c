@@ -33,19 +33,23 @@ key_read(struct handshake_keypair *key, int fd, const char *path, char *error, s
 	if (fstat(fd, &st) < 0)
 		return fail(error, cap, path, strerror(errno), -errno);
 	if (!S_ISREG(st.st_mode) || (st.st_mode & 077) != 0)
-		return fail(error, cap, path, "others may read the server key; make a new one or `chmod 600` it", -EPERM);
+		return fail(error, cap, path,
+			    "others may read the server key; make a new one or `chmod 600` it", -EPERM);
 	got = read(fd, text, sizeof(text));
 	if (got < 0)
 		return fail(error, cap, path, strerror(errno), -errno);
 	good = got >= KEY_HEX && got <= KEY_HEX + 1 && (got == KEY_HEX || text[KEY_HEX] == '\n') &&
-	       sodium_hex2bin(secret, sizeof(secret), text, KEY_HEX, NULL, &len, NULL) == 0 && len == sizeof(secret);
+	       sodium_hex2bin(secret, sizeof(secret), text, KEY_HEX, NULL, &len, NULL) == 0 &&
+	       len == sizeof(secret);
 	if (good)
 		handshake_keypair_from_secret(key, secret);
 	sodium_memzero(text, sizeof(text));
 	sodium_memzero(secret, sizeof(secret));
 	if (!good)
-		return fail(error, cap, path, "not a server key (64 hex digits); restore it from a backup, or remove it: "
-			    "clients then have to accept a new one", -EINVAL);
+		return fail(error, cap, path,
+			    "not a server key (64 hex digits); restore it from a backup, or remove it: "
+			    "clients then have to accept a new one",
+			    -EINVAL);
 	return 0;
 }
 
@@ -66,7 +70,8 @@ file_sync(int fd, const char *path)
 	return rc;
 }
 
-/* Complete under another name first: a key that was lost half-written would lock out every client that pinned it. */
+/* Complete under another name first: a key that was lost half-written would lock out every client that pinned
+ * it. */
 static int
 key_make(struct handshake_keypair *key, const char *path, char *error, size_t cap)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * LOGIN: handshake, replay check, session. A retransmitted LOGIN (same device key, same ephemeral key) gets the same reply byte for
- * byte: from the cache, or, when control was restarted meanwhile, from the session's row.
+ * LOGIN: handshake, replay check, session. A retransmitted LOGIN (same device key, same ephemeral key) gets
+ * the same reply byte for byte: from the cache, or, when control was restarted meanwhile, from the session's
+ * row.
  */
 #include "core.h"
 
@@ -89,7 +90,8 @@ cache_find(const struct server *s, const struct login *l)
 	for (int i = 0; i < LOGIN_CACHE; i++) {
 		const struct login_entry *e = &s->logins[i];
 
-		if (s->login_tags[i] == tag && memcmp(e->ephemeral, l->ephemeral, sizeof(e->ephemeral)) == 0 &&
+		if (s->login_tags[i] == tag &&
+		    memcmp(e->ephemeral, l->ephemeral, sizeof(e->ephemeral)) == 0 &&
 		    memcmp(e->key, l->key, sizeof(e->key)) == 0)
 			return i;
 	}
@@ -237,7 +239,8 @@ session_store(struct server *s, const struct session *n, const struct login *l, 
 
 /* The text belongs to the user: a device without one does not take it away from another that is live. */
 static bool
-text_applies(const struct server *s, const struct login *l, const struct store_user *u, const struct store_device *d)
+text_applies(const struct server *s, const struct login *l, const struct store_user *u,
+	     const struct store_device *d)
 {
 	const struct user *live = user_get(s, u->id);
 	const struct session *n = live == NULL ? NULL : live->sessions;
@@ -306,7 +309,8 @@ login_accept(struct server *s, struct login *l, const struct store_user *u, cons
 
 /* ---- decisions ------------------------------------------------------------------------ */
 
-/* Control was restarted between the commit of this LOGIN and its answer, or the answer was lost with the cache. */
+/* Control was restarted between the commit of this LOGIN and its answer, or the answer was lost with the
+ * cache. */
 static int
 login_again(struct server *s, struct login *l, struct session *n, bool *answered)
 {
@@ -394,8 +398,10 @@ hello_read(struct login *l, const uint8_t *payload, size_t len)
 		l->device_name[0] = '\0';
 	if (!text_clean(l->text, h->status_text, STORE_TEXT_MAX))
 		l->text[0] = '\0';
-	l->status = h->status >= ROOKERY__STATUS__STATUS_ONLINE && h->status <= ROOKERY__STATUS__STATUS_INVISIBLE ?
-		    (uint8_t)h->status : ROOKERY__STATUS__STATUS_ONLINE;
+	l->status =
+		h->status >= ROOKERY__STATUS__STATUS_ONLINE && h->status <= ROOKERY__STATUS__STATUS_INVISIBLE
+			? (uint8_t)h->status
+			: ROOKERY__STATUS__STATUS_ONLINE;
 	rookery__login_hello__free_unpacked(h, NULL);
 	return true;
 }

@@ -222,7 +222,9 @@ doorbell_start(struct loop *l, const struct config *config, char *error, size_t 
 		l->doorbell_fd = rc = doorbell_bind(path);
 	if (rc < 0) {
 		snprintf(error, cap, "%s/doorbell.sock: %s%s", config->runtime_dir, strerror(-rc),
-			 rc == -ENAMETOOLONG ? "; choose a shorter runtime_dir (sockets have at most 107 bytes of path)" : "");
+			 rc == -ENAMETOOLONG
+				 ? "; choose a shorter runtime_dir (sockets have at most 107 bytes of path)"
+				 : "");
 		return rc;
 	}
 	rc = uv_poll_init(&l->uv, &l->doorbell, l->doorbell_fd);

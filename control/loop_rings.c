@@ -14,7 +14,8 @@
 #define SILENT_MS 2000
 #define REFUSED_MS 5000
 
-/* Cells of one batch. A LOGIN costs about 0.2 ms of public-key operations, so few of them at a time: events wait meanwhile. */
+/* Cells of one batch. A LOGIN costs about 0.2 ms of public-key operations, so few of them at a time: events
+ * wait meanwhile. */
 #define EVENTS_MAX 512
 #define REQUESTS_MAX 256
 #define LOGINS_MAX 32
@@ -59,7 +60,8 @@ rings_send(void *arg, uint32_t ring, const struct cell *c)
 
 	if (!r->joined)
 		return false;
-	to = ring == SERVER_RING_TABLE ? ipc_ring(&r->ipc, IPC_TABLE, 0) : ipc_ring(&r->ipc, IPC_INJECT, ring);
+	to = ring == SERVER_RING_TABLE ? ipc_ring(&r->ipc, IPC_TABLE, 0)
+				       : ipc_ring(&r->ipc, IPC_INJECT, ring);
 	slot = ring_reserve(to);
 	if (slot == NULL)
 		return false;
@@ -189,8 +191,9 @@ rings_join(struct rings *r, uint64_t now_ms)
 	if (rc < 0) {
 		/* -EPROTO has said so itself. */
 		if (rc != -EPROTO)
-			log_error("control", "cannot attach to the dataplane", "path=\"%s\" reason=\"%s\"%s", r->path,
-				  strerror(-rc), rc == -EBUSY ? " mend=\"stop the other rookery-control\"" : "");
+			log_error("control", "cannot attach to the dataplane", "path=\"%s\" reason=\"%s\"%s",
+				  r->path, strerror(-rc),
+				  rc == -EBUSY ? " mend=\"stop the other rookery-control\"" : "");
 		r->refused_ms = now_ms;
 		return;
 	}
@@ -240,7 +243,8 @@ rings_alive(struct rings *r, uint64_t now_ms)
 	}
 	alive = r->seen != 0 && now_ms - r->seen_ms < SILENT_MS;
 	if (r->alive && !alive)
-		log_warning("control", "the dataplane does not answer", "pid=%u", r->ipc.header->dataplane_pid);
+		log_warning("control", "the dataplane does not answer", "pid=%u",
+			    r->ipc.header->dataplane_pid);
 	r->alive = alive;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The dataplane as the event loop sees it: the region of rings, joined while it is there, and the way of cells between it and
- * the server.
+ * The dataplane as the event loop sees it: the region of rings, joined while it is there, and the way of
+ * cells between it and the server.
  */
 #ifndef ROOKERY_CONTROL_LOOP_RINGS_H
 #define ROOKERY_CONTROL_LOOP_RINGS_H

@@ -34,12 +34,14 @@ static void
 usage(FILE *out)
 {
 	fputs("usage: rookery-control [--config FILE] [--state DIR]\n"
-	      "Accounts, buddies, presence and storage of a Rookery server; usually started by `rookery run` or systemd.\n"
+	      "Accounts, buddies, presence and storage of a Rookery server;\n"
+	      "usually started by `rookery run` or systemd.\n"
 	      "\n"
 	      "  --config FILE  configuration; without it the embedded default\n"
 	      "  --state DIR    directory of the database and the runtime files, instead of state_dir\n"
 	      "  --version      print the version and leave\n"
-	      "  --help         print this and leave\n", out);
+	      "  --help         print this and leave\n",
+	      out);
 }
 
 /* Returns 0 to go on, or an exit status + 1. */
@@ -99,7 +101,8 @@ database_open(struct store **store, const struct config *config, char *error, si
 		if (rc != -EBUSY)
 			return rc;
 		if (i == 0)
-			log_warning("store", "the database is in use; trying for 10 s", "reason=\"%s\"", error);
+			log_warning("store", "the database is in use; trying for 10 s", "reason=\"%s\"",
+				    error);
 		nanosleep(&pause, NULL);
 	}
 	return rc;

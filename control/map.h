@@ -26,7 +26,8 @@ int map_reserve(struct map *m);
 void map_del(struct map *m, uint64_t key);
 void map_free(struct map *m);
 
-/* Iterates in no particular order over a map that does not change meanwhile: start with *position 0; NULL at the end. */
+/* Iterates in no particular order over a map that does not change meanwhile: start with *position 0; NULL at
+ * the end. */
 void *map_next(const struct map *m, uint32_t *position);
 
 #endif

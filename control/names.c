@@ -17,7 +17,8 @@ name_fold(char *out, const char *name)
 
 		if (c >= 'A' && c <= 'Z')
 			c = (char)(c - 'A' + 'a');
-		if (!(c >= 'a' && c <= 'z') && (i == 0 || !((c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-'))) {
+		if (!(c >= 'a' && c <= 'z') &&
+		    (i == 0 || !((c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-'))) {
 			out[0] = '\0';
 			return false;
 		}
@@ -62,7 +63,8 @@ text_clean(char *out, const char *text, size_t max)
 	while (p[len] != 0) {
 		size_t n = utf8_sequence(p + len);
 		/* C0, DEL and C1 could drive somebody's terminal. */
-		bool control = p[len] < 0x20 || p[len] == 0x7f || (n == 2 && p[len] == 0xc2 && p[len + 1] < 0xa0);
+		bool control =
+			p[len] < 0x20 || p[len] == 0x7f || (n == 2 && p[len] == 0xc2 && p[len + 1] < 0xa0);
 
 		if (n == 0) {
 			out[0] = '\0';

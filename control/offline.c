@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Messages for devices that are away: into the store, confirmed after the commit, out of it once acknowledged. */
+/* Messages for devices that are away: into the store, confirmed after the commit, out of it once
+ * acknowledged. */
 #include "core.h"
 
 #include <stdlib.h>
@@ -44,8 +45,9 @@ store_excepted(const struct cell_store *c, device_id_t device)
 }
 
 /*
- * Moves the devices that the message has to wait for to the front and returns their number: all that were seen within the last 30
- * days; when there is none the one seen last, so that a user who comes back after a year finds something.
+ * Moves the devices that the message has to wait for to the front and returns their number: all that were
+ * seen within the last 30 days; when there is none the one seen last, so that a user who comes back after a
+ * year finds something.
  */
 static int
 store_targets(const struct server *s, const struct cell_store *c, struct store_device *devices, int count)
@@ -62,8 +64,9 @@ store_targets(const struct server *s, const struct cell_store *c, struct store_d
 	}
 	for (int i = 0; i < count; i++) {
 		bool live = map_get(&s->devices, devices[i].id) != NULL;
-		bool wanted = c->device != 0 ? devices[i].id == c->device :
-			      recent == 0 ? i == last : live || devices[i].last_seen_ms + RECENT_MS >= s->wall_ms;
+		bool wanted = c->device != 0 ? devices[i].id == c->device
+			      : recent == 0  ? i == last
+					     : live || devices[i].last_seen_ms + RECENT_MS >= s->wall_ms;
 
 		if (wanted && !(c->device == 0 && store_excepted(c, devices[i].id)))
 			devices[targets++] = devices[i];

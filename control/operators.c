@@ -38,8 +38,10 @@ done_fail(struct server *s, server_done_fn done, void *arg, int rc)
 	if (rc == -ECANCELED)
 		done(arg, rc, "the server is being stopped");
 	else
-		done(arg, -EIO, store_failed(rc) && rc != -EROFS ? store_error(s->store) : s->store_error[0] != '\0' ?
-		     s->store_error : "the database cannot be changed at the moment");
+		done(arg, -EIO,
+		     store_failed(rc) && rc != -EROFS ? store_error(s->store)
+		     : s->store_error[0] != '\0'      ? s->store_error
+						      : "the database cannot be changed at the moment");
 }
 
 static int
@@ -50,16 +52,18 @@ error_line(char *error, size_t cap, int rc, const char *text)
 	return rc;
 }
 
-/* Checks a name and, unless NULL, a password. Returns 0 or the error of the admin function. u is the account, if there. */
+/* Checks a name and, unless NULL, a password. Returns 0 or the error of the admin function. u is the account,
+ * if there. */
 static int
-arguments_check(struct server *s, const char *name, const char *password, bool must_exist, struct store_user *u,
-		char *error, size_t cap)
+arguments_check(struct server *s, const char *name, const char *password, bool must_exist,
+		struct store_user *u, char *error, size_t cap)
 {
 	char folded[STORE_NAME_MAX + 1];
 	int rc;
 
 	if (!name_fold(folded, name))
-		return error_line(error, cap, -EINVAL, "a name has 1-32 of a-z 0-9 . _ - and starts with a letter");
+		return error_line(error, cap, -EINVAL,
+				  "a name has 1-32 of a-z 0-9 . _ - and starts with a letter");
 	if (password != NULL && !password_acceptable(password))
 		return error_line(error, cap, -EINVAL, "a password has 6 to 256 bytes");
 	rc = store_user_by_name(s->store, folded, u);
@@ -70,7 +74,8 @@ arguments_check(struct server *s, const char *name, const char *password, bool m
 	if (!must_exist && rc == 0)
 		return error_line(error, cap, -EEXIST, "that name is taken");
 	if (password != NULL && password_full(s))
-		return error_line(error, cap, -EBUSY, "many passwords are being hashed: try again in a moment");
+		return error_line(error, cap, -EBUSY,
+				  "many passwords are being hashed: try again in a moment");
 	if (!must_exist) {
 		memset(u, 0, sizeof(*u));
 		memcpy(u->name, folded, sizeof(u->name));
@@ -90,7 +95,8 @@ job_fail(struct server *s, struct operation *op, int rc)
 
 static int
 job_begin(struct server *s, const struct store_user *u, const char *password,
-	  int (*run)(struct server *, struct operation *), server_done_fn done, void *arg, char *error, size_t cap)
+	  int (*run)(struct server *, struct operation *), server_done_fn done, void *arg, char *error,
+	  size_t cap)
 {
 	struct password_job *job = password_job_new(s, PASSWORD_HASH);
 
@@ -113,7 +119,8 @@ add_finish(struct server *s, struct operation *op)
 	int rc;
 
 	if (job->result < 0) {
-		done_later(s, job->done, job->done_arg, -ENOMEM, "no memory to hash the password: lower control.password_memory_kib");
+		done_later(s, job->done, job->done_arg, -ENOMEM,
+			   "no memory to hash the password: lower control.password_memory_kib");
 		return 0;
 	}
 	memcpy(job->user.hash, job->hash, sizeof(job->user.hash));
@@ -129,8 +136,8 @@ add_finish(struct server *s, struct operation *op)
 }
 
 int
-server_user_add(struct server *s, const char *name, const char *password, server_done_fn done, void *arg, char *error,
-		size_t error_cap)
+server_user_add(struct server *s, const char *name, const char *password, server_done_fn done, void *arg,
+		char *error, size_t error_cap)
 {
 	struct store_user u;
 	int rc = arguments_check(s, name, password, false, &u, error, error_cap);
@@ -152,7 +159,8 @@ passwd_finish(struct server *s, struct operation *op)
 	int rc;
 
 	if (job->result < 0) {
-		done_later(s, job->done, job->done_arg, -ENOMEM, "no memory to hash the password: lower control.password_memory_kib");
+		done_later(s, job->done, job->done_arg, -ENOMEM,
+			   "no memory to hash the password: lower control.password_memory_kib");
 		return 0;
 	}
 	rc = store_user_by_id(s->store, job->user.id, &u);
@@ -170,8 +178,8 @@ passwd_finish(struct server *s, struct operation *op)
 }
 
 int
-server_user_passwd(struct server *s, const char *name, const char *password, server_done_fn done, void *arg, char *error,
-		   size_t error_cap)
+server_user_passwd(struct server *s, const char *name, const char *password, server_done_fn done, void *arg,
+		   char *error, size_t error_cap)
 {
 	struct store_user u;
 	int rc = arguments_check(s, name, password, true, &u, error, error_cap);
@@ -225,7 +233,8 @@ del_free(struct operation *op)
 }
 
 int
-server_user_del(struct server *s, const char *name, server_done_fn done, void *arg, char *error, size_t error_cap)
+server_user_del(struct server *s, const char *name, server_done_fn done, void *arg, char *error,
+		size_t error_cap)
 {
 	struct user_del *d = calloc(1, sizeof(*d));
 	int rc;

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Above the first no further requests and logins are taken, above the second no events either: each of those makes a few
- * cells, so the backlog is bounded by what one batch and one provisioning can emit. */
+/* Above the first no further requests and logins are taken, above the second no events either: each of those
+ * makes a few cells, so the backlog is bounded by what one batch and one provisioning can emit. */
 #define BACKLOG_REQUESTS 16384
 #define BACKLOG_EVENTS 65536
 
@@ -49,7 +49,8 @@ backlog_add(struct server *s, uint32_t ring, const struct cell *c)
 static void
 output_send(struct server *s, uint32_t ring, const struct cell *c)
 {
-	/* Without a dataplane nobody waits for an answer, and the next one is provisioned with all that is true then. */
+	/* Without a dataplane nobody waits for an answer, and the next one is provisioned with all that is
+	 * true then. */
 	if (!s->attached || (ring != SERVER_RING_TABLE && ring >= s->workers))
 		return;
 	if (s->backlog[ring].count == 0 && s->io.send(s->io.arg, ring, c))

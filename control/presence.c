@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Who is online, and who is told. A buddy sees the best of a user's sessions, unless the user blocked the buddy. */
+/* Who is online, and who is told. A buddy sees the best of a user's sessions, unless the user blocked the
+ * buddy. */
 #include "core.h"
 
 #include "shared/log.h"
@@ -8,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Grows over restarts of control as well, as long as the clock does not go back by more than control was down. */
+/* Grows over restarts of control as well, as long as the clock does not go back by more than control was
+ * down. */
 uint64_t
 version_next(struct server *s)
 {
@@ -153,9 +155,11 @@ presence_broadcast(struct server *s, const struct user *u, uint8_t status, const
 	struct audience a = {0};
 	int count;
 
-	count = store_relations(s->store, u->id, 0, ROOKERY__BUDDY_STATE__BUDDY_ACCEPTED, INT32_MAX, &buddies);
+	count = store_relations(s->store, u->id, 0, ROOKERY__BUDDY_STATE__BUDDY_ACCEPTED, INT32_MAX,
+				&buddies);
 	if (count < 0) {
-		log_error("presence", "buddies cannot be told of a change", "reason=\"%s\"", store_error(s->store));
+		log_error("presence", "buddies cannot be told of a change", "reason=\"%s\"",
+			  store_error(s->store));
 		return;
 	}
 	for (int i = 0; i < count; i++) {
@@ -230,8 +234,9 @@ presence_set(struct server *s, const struct request *r, const Rookery__SetPresen
 
 	if (b->status < ROOKERY__STATUS__STATUS_ONLINE || b->status > ROOKERY__STATUS__STATUS_INVISIBLE ||
 	    !text_clean(e.text, b->text, STORE_TEXT_MAX)) {
-		respond_code(s, r->sid, r->number, ROOKERY__CODE__CODE_MALFORMED,
-			     "status must be online, away, busy or invisible; the text at most 256 bytes of UTF-8");
+		respond_code(
+			s, r->sid, r->number, ROOKERY__CODE__CODE_MALFORMED,
+			"status is online, away, busy or invisible; the text at most 256 bytes of UTF-8");
 		return 0;
 	}
 	rc = store_session_status(s->store, r->sid, e.status);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The dataplane keeps nothing. A boot id tells whether it lost its sessions: then the instance number grows (on disk first, so
- * that no epoch is ever used twice) and every session goes to its worker again with the next epoch's keys.
+ * The dataplane keeps nothing. A boot id tells whether it lost its sessions: then the instance number grows
+ * (on disk first, so that no epoch is ever used twice) and every session goes to its worker again with the
+ * next epoch's keys.
  */
 #include "core.h"
 
@@ -131,7 +132,7 @@ session_fits(const struct server *s, const struct session *n, uint32_t workers, 
 	       s->instance >= n->instance && s->instance - n->instance <= UINT16_MAX;
 }
 
-/* Sessions that the new dataplane has no place for: their clients log in again. Returns how many, or -ENOMEM. */
+/* The new dataplane has no place for these: their clients log in again. Returns how many, or -ENOMEM. */
 static int
 sessions_drop(struct server *s, uint32_t workers, uint32_t sessions_per_worker)
 {

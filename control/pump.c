@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What flows to a session by itself: buddies' presence after login, buddy events, waiting messages. A window of reliable frames
- * with tokens is kept in flight for each of the two kinds, notes and messages, so that neither a long absence nor a long
- * buddy list floods the session, and a client that holds messages back still hears of buddies.
+ * What flows to a session by itself: buddies' presence after login, buddy events, waiting messages. A window
+ * of reliable frames with tokens is kept in flight for each of the two kinds, notes and messages, so that
+ * neither a long absence nor a long buddy list floods the session, and a client that holds messages back
+ * still hears of buddies.
  */
 #include "core.h"
 
@@ -49,7 +50,8 @@ struct pump {
 	uint32_t count, capacity;
 	uint32_t notes_out;    /* entries with a note */
 	uint32_t messages_out; /* entries without one that are not held */
-	uint32_t held_out;     /* and those that are: a window of their own, since they wait for what comes behind them */
+	uint32_t held_out; /* and those that are: a window of their own, since they wait for what comes behind
+			      them */
 	uint64_t after;        /* highest seq sent or passed over */
 	uint64_t skipped;      /* first seq passed over because the window of held ones is full; 0: none */
 	bool more;             /* there may be rows behind after */
@@ -651,7 +653,8 @@ pump_hold(struct pump *p, const uint64_t *devices, const uint64_t *ids, size_t c
 }
 
 void
-pump_fetch(struct server *s, struct session *n, uint32_t request, const uint64_t *devices, const uint64_t *ids, size_t count)
+pump_fetch(struct server *s, struct session *n, uint32_t request, const uint64_t *devices,
+	   const uint64_t *ids, size_t count)
 {
 	struct pump *p = n->pump;
 

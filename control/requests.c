@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * REQUEST frames: reassembly, dispatch, and the memory of the last answers, so that a request that is sent again is
- * answered again instead of done again.
+ * REQUEST frames: reassembly, dispatch, and the memory of the last answers, so that a request that is sent
+ * again is answered again instead of done again.
  */
 #include "core.h"
 
@@ -123,13 +123,16 @@ response_send(struct server *s, session_id_t sid, uint32_t number, const uint8_t
 		uint32_t left = length - at;
 		struct frame f = {
 			.type = FRAME_RESPONSE,
-			.response = {
-				.request = number,
-				.fragment = (uint8_t)i,
-				.fragments = (uint8_t)fragments,
-				.length = (uint16_t)(left < RESPONSE_FRAGMENT_MAX ? left : RESPONSE_FRAGMENT_MAX),
-				.body = bytes + at,
-			},
+			.response =
+				{
+					.request = number,
+					.fragment = (uint8_t)i,
+					.fragments = (uint8_t)fragments,
+					.length = (uint16_t)(left < RESPONSE_FRAGMENT_MAX
+								     ? left
+								     : RESPONSE_FRAGMENT_MAX),
+					.body = bytes + at,
+				},
 		};
 
 		emit_frame(s, sid, 0, &f);
@@ -227,8 +230,8 @@ partial_get(struct requests *r, uint32_t number, uint8_t fragments)
 	return p;
 }
 
-/* Returns the length when the request is complete (in out), 0 when fragments are missing, -ENOMEM. May be called with the same
- * fragment again: the fragments are kept until the answer. */
+/* Returns the length when the request is complete (in out), 0 when fragments are missing, -ENOMEM. May be
+ * called with the same fragment again: the fragments are kept until the answer. */
 static int
 request_collect(struct session *n, const struct cell *c, uint8_t *out)
 {
@@ -300,7 +303,8 @@ dispatch(struct server *s, const struct request *r, const Rookery__Request *q)
 	if (q->body_case == ROOKERY__REQUEST__BODY_ENROL)
 		return account_enrol(s, r, q->enrol);
 	if (r->user == NULL) {
-		respond_code(s, r->sid, r->number, ROOKERY__CODE__CODE_NOT_LOGGED_IN, "register or enrol this device first");
+		respond_code(s, r->sid, r->number, ROOKERY__CODE__CODE_NOT_LOGGED_IN,
+			     "register or enrol this device first");
 		return 0;
 	}
 	return dispatch_user(s, r, q);
@@ -370,7 +374,8 @@ request_handle(struct server *s, const struct cell *c)
 
 	if (n == NULL) {
 		COUNT(s, cells_orphaned);
-		/* The worker has a session that is none any more: said once too often, or lost when control was killed. */
+		/* The worker has a session that is none any more: said once too often, or lost when control
+		 * was killed. */
 		if (session_id_worker(c->request.sid) == c->worker)
 			session_tell_end(s, c->request.sid, CLOSE_EXPIRED);
 		return 0;
@@ -392,8 +397,8 @@ request_handle(struct server *s, const struct cell *c)
 	return rc;
 }
 
-/* The store takes no changes. Remembered as any answer: the client was told that nothing was changed, and a late copy of the
- * same request must not change it after all. */
+/* The store takes no changes. Remembered as any answer: the client was told that nothing was changed, and a
+ * late copy of the same request must not change it after all. */
 void
 request_fail(struct server *s, const struct cell *c)
 {

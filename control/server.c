@@ -179,7 +179,8 @@ store_trouble(struct server *s, int rc)
 		return;
 	s->store_ok = false;
 	snprintf(s->store_error, sizeof(s->store_error), "%s", what);
-	log_error("store", "nothing can be saved: live messages go on, others are not confirmed", "reason=\"%s\"", what);
+	log_error("store", "nothing can be saved: live messages go on, others are not confirmed",
+		  "reason=\"%s\"", what);
 }
 
 static void
@@ -257,7 +258,8 @@ batch_commit(struct server *s, const struct batch *b)
 	return 0;
 }
 
-/* Each on its own: in a transaction if the store may be well (one cell alone was the trouble), otherwise read-only. */
+/* Each on its own: in a transaction if the store may be well (one cell alone was the trouble), otherwise
+ * read-only. */
 static void
 batch_single(struct server *s, const struct cell *c, struct operation *op, int rc)
 {
@@ -322,7 +324,8 @@ server_batch(struct server *s, const struct cell *const *cells, uint32_t n)
 bool
 server_pending(const struct server *s)
 {
-	return s->operations != NULL || ((s->lazy_count != 0 || s->expire_due) && s->now_ms >= s->store_retry_ms);
+	return s->operations != NULL ||
+	       ((s->lazy_count != 0 || s->expire_due) && s->now_ms >= s->store_retry_ms);
 }
 
 /* ---- timers -------------------------------------------------------------------------- */
@@ -339,8 +342,8 @@ server_timers(struct server *s)
 	uint64_t next = s->now_ms + 1000;
 	uint64_t deadline;
 
-	/* The list is in the order of deadlines: all have the same life. The worker ends idle ones itself; these are those that
-	 * are kept alive without enrolling. */
+	/* The list is in the order of deadlines: all have the same life. The worker ends idle ones itself;
+	 * these are those that are kept alive without enrolling. */
 	while (s->restricted != NULL && s->restricted->deadline_ms <= s->now_ms)
 		session_end(s, s->restricted, CLOSE_EXPIRED, true);
 	if (s->restricted != NULL)
@@ -389,7 +392,8 @@ check_users(const struct server *s)
 			return "a full session is in the list of restricted ones";
 		restricted++;
 	}
-	if (restricted != s->restricted_count || full + restricted != s->sessions.count || full != s->devices.count)
+	if (restricted != s->restricted_count || full + restricted != s->sessions.count ||
+	    full != s->devices.count)
 		return "the numbers of sessions do not add up";
 	return NULL;
 }
@@ -407,8 +411,9 @@ check_slots(const struct server *s)
 			return wrong;
 		if ((n->user != NULL) != (n->pump != NULL))
 			return "a session's pump does not fit its state";
-		if (s->slots != NULL && s->slots[session_id_worker(n->sid)].generation[session_id_index(n->sid)] !=
-		    session_id_generation(n->sid))
+		if (s->slots != NULL &&
+		    s->slots[session_id_worker(n->sid)].generation[session_id_index(n->sid)] !=
+			    session_id_generation(n->sid))
 			return "a session's generation is not its slot's";
 	}
 	for (uint32_t w = 0; s->slots != NULL && w < s->workers; w++)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The control server: every decision about accounts, buddies, presence, sessions and stored messages. It does no I/O
- * of its own: cells come in through server_batch, go out through struct server_io, passwords are hashed by whoever
- * takes the jobs, and time is a parameter. loop.c binds it to rings, libuv and the clock; tests drive it directly.
+ * The control server: every decision about accounts, buddies, presence, sessions and stored messages. It does
+ * no I/O of its own: cells come in through server_batch, go out through struct server_io, passwords are
+ * hashed by whoever takes the jobs, and time is a parameter. loop.c binds it to rings, libuv and the clock;
+ * tests drive it directly.
  *
  * Thread-safety: all functions on one thread (the event loop's), except password_job_run.
  *
@@ -25,9 +26,9 @@ struct ipc;
 
 /* ==== for the admin API =============================================================== */
 
-/* Result of an operation that finishes later, after its commit. result: 0 or -errno; text: one line for people, "" when
- * result is 0. Called exactly once, never from inside the call that started the operation (unless that call failed: then
- * it returns the error and done is not called). */
+/* Result of an operation that finishes later, after its commit. result: 0 or -errno; text: one line for
+ * people, "" when result is 0. Called exactly once, never from inside the call that started the operation
+ * (unless that call failed: then it returns the error and done is not called). */
 typedef void (*server_done_fn)(void *arg, int result, const char *text);
 
 struct server_ring_fill {
@@ -76,21 +77,23 @@ struct server_user {
 	const char *presence_text;
 };
 
-/* In the order of names, skipping `offset`, at most `limit` (0: no limit). Returning false from cb stops. Strings live
- * until cb returns. cb calls no server function. Returns the number of users seen or -errno (store). */
+/* In the order of names, skipping `offset`, at most `limit` (0: no limit). Returning false from cb stops.
+ * Strings live until cb returns. cb calls no server function. Returns the number of users seen or -errno
+ * (store). */
 typedef bool (*server_user_fn)(void *arg, const struct server_user *u);
 int server_users_list(struct server *s, uint64_t offset, uint64_t limit, server_user_fn cb, void *arg);
 
-/* Names are taken case-insensitively. Errors through done or as return value: -EINVAL (name or password not acceptable),
- * -EEXIST, -ENOENT, -EBUSY (too many passwords being hashed: try again), -EIO (store not available; text says the mend).
- * error may be NULL; else it gets the line that goes with an error return. */
-int server_user_add(struct server *s, const char *name, const char *password, server_done_fn done, void *arg, char *error,
-		    size_t error_cap);
+/* Names are taken case-insensitively. Errors through done or as return value: -EINVAL (name or password not
+ * acceptable), -EEXIST, -ENOENT, -EBUSY (too many passwords being hashed: try again), -EIO (store not
+ * available; text says the mend). error may be NULL; else it gets the line that goes with an error return. */
+int server_user_add(struct server *s, const char *name, const char *password, server_done_fn done, void *arg,
+		    char *error, size_t error_cap);
 /* Ends all sessions of the user (REVOKED); enrolled devices stay enrolled. */
-int server_user_passwd(struct server *s, const char *name, const char *password, server_done_fn done, void *arg, char *error,
-		       size_t error_cap);
+int server_user_passwd(struct server *s, const char *name, const char *password, server_done_fn done,
+		       void *arg, char *error, size_t error_cap);
 /* Account, devices, buddies, waiting messages; buddies who are online are told. */
-int server_user_del(struct server *s, const char *name, server_done_fn done, void *arg, char *error, size_t error_cap);
+int server_user_del(struct server *s, const char *name, server_done_fn done, void *arg, char *error,
+		    size_t error_cap);
 
 struct server_session {
 	session_id_t sid;
@@ -110,14 +113,15 @@ struct server_session {
 
 /* name NULL: all. Returns the number of sessions seen. */
 typedef bool (*server_session_fn)(void *arg, const struct server_session *info);
-int server_sessions_list(struct server *s, const char *name, uint64_t offset, uint64_t limit, server_session_fn cb, void *arg);
+int server_sessions_list(struct server *s, const char *name, uint64_t offset, uint64_t limit,
+			 server_session_fn cb, void *arg);
 
-/* Ends one session (sid != 0) or all of a user (name), reason KICKED. Returns how many were ended, -ENOENT (no such
- * session or user). */
+/* Ends one session (sid != 0) or all of a user (name), reason KICKED. Returns how many were ended, -ENOENT
+ * (no such session or user). */
 int server_session_kick(struct server *s, session_id_t sid, const char *name);
 
-/* Counters. scope: "worker", "housekeeping", "control"; worker is its index for scope "worker", otherwise 0. name as in
- * counters.h without "COUNTER_". Returns 0, or -ENOTCONN when only control's own could be given. */
+/* Counters. scope: "worker", "housekeeping", "control"; worker is its index for scope "worker", otherwise 0.
+ * name as in counters.h without "COUNTER_". Returns 0, or -ENOTCONN when only control's own could be had. */
 struct server_counter {
 	const char *scope;
 	uint32_t worker;
@@ -138,10 +142,11 @@ struct password_job;
 
 struct server_io {
 	void *arg;
-	/* Puts a cell into a ring. Returns false when the ring is full: the server keeps the cell in its backlog and tries again. */
+	/* Puts a cell into a ring. Returns false when the ring is full: the server keeps the cell in its
+	 * backlog and tries again. */
 	bool (*send)(void *arg, uint32_t ring, const struct cell *c);
-	/* Starts password_job_run on another thread; when it is done, server_password_done on the loop's thread. At most
-	 * control.password_threads are started at once. */
+	/* Starts password_job_run on another thread; when it is done, server_password_done on the loop's
+	 * thread. At most control.password_threads are started at once. */
 	void (*hash)(void *arg, struct password_job *job);
 	/* Random bytes for session generations; NULL: libsodium. */
 	void (*random)(void *arg, void *buf, size_t len);
@@ -163,27 +168,28 @@ void server_free(struct server *s);
 /* The clock moves; every function below uses the last time given. */
 void server_set_time(struct server *s, uint64_t now_ms, uint64_t wall_ms);
 
-/* A dataplane is there (first time, or another one than before: boot tells). Provisions it: instance + 1 persisted, then
- * sessions and tables; with the boot known from the store only tables. Returns 0 or -EIO (store: try again). */
+/* A dataplane is there (first time, or another one than before: boot tells). Provisions it: instance + 1
+ * persisted, then sessions and tables; with the boot known from the store only tables. Returns 0 or -EIO
+ * (store: try again). */
 int server_attach(struct server *s, uint64_t boot, uint32_t workers, uint32_t sessions_per_worker);
 /* The dataplane is gone: nothing is sent until the next attach. Sessions stay. */
 void server_detach(struct server *s);
 /* Attached and everything of the provisioning is in the rings. The TABLE_BARRIER sent last has this value. */
 bool server_provisioned(const struct server *s, uint64_t *barrier);
-/* The loop has published the key and saw the barrier: server_status.ready. ipc may be NULL (tests); it is used for
- * ring fill and counters only. */
+/* The loop has published the key and saw the barrier: server_status.ready. ipc may be NULL (tests); it is
+ * used for ring fill and counters only. */
 void server_set_ready(struct server *s, bool ready, const struct ipc *ipc, uint32_t dataplane_pid);
 
-/* Acts on cells in order, in one transaction together with finished passwords and admin operations. On return all is
- * committed and answered (or refused, when the store failed): the cells may be released. n may be 0. Invalid cells are
- * counted and skipped. */
+/* Acts on cells in order, in one transaction together with finished passwords and admin operations. On return
+ * all is committed and answered (or refused, when the store failed): the cells may be released. n may be 0.
+ * Invalid cells are counted and skipped. */
 void server_batch(struct server *s, const struct cell *const *cells, uint32_t n);
 
 /* Is there anything for a batch to do without cells? */
 bool server_pending(const struct server *s);
 
-/* Back-pressure: false while the backlog to the dataplane is so long that no further REQUEST and LOGIN cells (or, for
- * events, EVENT cells) should be taken. */
+/* Back-pressure: false while the backlog to the dataplane is so long that no further REQUEST and LOGIN cells
+ * (or, for events, EVENT cells) should be taken. */
 bool server_accepts(const struct server *s, bool events);
 
 /* Moves backlog into rings; call when rings may have room. Returns the cells still waiting. */

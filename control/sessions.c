@@ -21,7 +21,8 @@ slots_free(struct server *s)
 	s->slots = NULL;
 }
 
-/* Marks what the present sessions use; the rest is free. Sessions outside of the new size must be gone already. */
+/* Marks what the present sessions use; the rest is free. Sessions outside of the new size must be gone
+ * already. */
 int
 slots_new(struct server *s, uint32_t workers, uint32_t sessions_per_worker)
 {
@@ -43,7 +44,8 @@ slots_new(struct server *s, uint32_t workers, uint32_t sessions_per_worker)
 		}
 	}
 	while ((n = map_next(&s->sessions, &position)) != NULL)
-		s->slots[session_id_worker(n->sid)].generation[session_id_index(n->sid)] = session_id_generation(n->sid);
+		s->slots[session_id_worker(n->sid)].generation[session_id_index(n->sid)] =
+			session_id_generation(n->sid);
 	for (uint32_t w = 0; w < workers; w++) {
 		for (uint32_t i = 0; i < sessions_per_worker; i++) {
 			if (s->slots[w].generation[i] == 0)
@@ -53,7 +55,8 @@ slots_new(struct server *s, uint32_t workers, uint32_t sessions_per_worker)
 	return 0;
 }
 
-/* Generations are forgotten when control ends: a random start keeps an old client's id from naming a new session. */
+/* Generations are forgotten when control ends: a random start keeps an old client's id from naming a new
+ * session. */
 static uint32_t
 generation_next(struct server *s, uint32_t last)
 {
@@ -90,7 +93,8 @@ slot_release(struct server *s, session_id_t sid)
 	struct slots *k;
 
 	/* The dataplane may have come back smaller since. */
-	if (s->slots == NULL || session_id_worker(sid) >= s->workers || session_id_index(sid) >= s->sessions_per_worker)
+	if (s->slots == NULL || session_id_worker(sid) >= s->workers ||
+	    session_id_index(sid) >= s->sessions_per_worker)
 		return;
 	k = &s->slots[session_id_worker(sid)];
 	k->free[(k->free_head + k->free_count++) % s->sessions_per_worker] = session_id_index(sid);
@@ -133,7 +137,8 @@ user_enter(struct server *s, const struct store_user *u)
 }
 
 void
-user_location(struct server *s, user_id_t id, uint8_t *away, uint8_t *count, struct live_session live[USER_SESSIONS_MAX])
+user_location(struct server *s, user_id_t id, uint8_t *away, uint8_t *count,
+	      struct live_session live[USER_SESSIONS_MAX])
 {
 	const struct user *u = user_get(s, id);
 	struct store_device *devices;
@@ -151,7 +156,8 @@ user_location(struct server *s, user_id_t id, uint8_t *away, uint8_t *count, str
 		return;
 	}
 	for (int i = 0; i < n; i++) {
-		if (map_get(&s->devices, devices[i].id) == NULL && devices[i].last_seen_ms + RECENT_MS >= s->wall_ms)
+		if (map_get(&s->devices, devices[i].id) == NULL &&
+		    devices[i].last_seen_ms + RECENT_MS >= s->wall_ms)
 			*away = 1;
 	}
 	free(devices);
@@ -244,7 +250,8 @@ session_provision(struct server *s, const struct session *n, bool probe)
 	c.session_add.port = n->port;
 	c.session_add.peer = n->peer;
 	c.session_add.probe = probe;
-	c.session_add.timeout_ms = n->user == NULL ? s->config->session.restricted_ms : s->config->session.timeout_ms;
+	c.session_add.timeout_ms =
+		n->user == NULL ? s->config->session.restricted_ms : s->config->session.timeout_ms;
 	emit(s, session_id_worker(n->sid), &c);
 	explicit_bzero(&c.session_add.keys, sizeof(c.session_add.keys));
 }
@@ -380,7 +387,8 @@ event_ended(struct server *s, void *data)
 	if (n == NULL)
 		return;
 	if (e->event == SESSION_REFUSED)
-		log_warning("session", "the dataplane refused a session", "sid=%016llx", (unsigned long long)e->sid);
+		log_warning("session", "the dataplane refused a session", "sid=%016llx",
+			    (unsigned long long)e->sid);
 	session_end(s, n, 0, false);
 }
 
@@ -493,7 +501,8 @@ stale_handle(struct server *s, const struct cell *c)
 		return 0;
 	}
 	/* A replayed packet is authentic, too: it only ever causes one small PING a second. */
-	if (wire_counter_epoch(d.counter) >= session_epoch(s, n) || (n->probed_ms != 0 && s->now_ms < n->probed_ms + 1000))
+	if (wire_counter_epoch(d.counter) >= session_epoch(s, n) ||
+	    (n->probed_ms != 0 && s->now_ms < n->probed_ms + 1000))
 		return 0;
 	if (!stale_authentic(n, c, wire_counter_epoch(d.counter))) {
 		COUNT(s, stale_forged);

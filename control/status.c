@@ -23,7 +23,8 @@ static const char *const control_counter_text[] = {
 };
 
 static void
-ring_fill(struct server_ring_fill *f, const struct ipc *ipc, enum ipc_ring kind, uint32_t worker, uint64_t backlog)
+ring_fill(struct server_ring_fill *f, const struct ipc *ipc, enum ipc_ring kind, uint32_t worker,
+	  uint64_t backlog)
 {
 	const struct rte_ring *r = ipc_ring(ipc, kind, worker);
 
@@ -58,8 +59,8 @@ server_status(struct server *s, struct server_status *out)
 		out->stored_messages = counts.messages;
 	} else if (out->store_ok) {
 		out->store_ok = false;
-		snprintf(out->store_error, sizeof(out->store_error), "%.*s", (int)sizeof(out->store_error) - 1,
-			 store_error(s->store));
+		snprintf(out->store_error, sizeof(out->store_error), "%.*s",
+			 (int)sizeof(out->store_error) - 1, store_error(s->store));
 	}
 	sodium_bin2hex(out->server_key, sizeof(out->server_key), s->key.public, sizeof(s->key.public));
 	if (s->ipc == NULL || !s->attached)
@@ -102,7 +103,8 @@ server_users_list(struct server *s, uint64_t offset, uint64_t limit, server_user
 	int seen = 0;
 
 	while (more && (limit == 0 || (uint64_t)seen < limit)) {
-		uint64_t want = limit == 0 || limit - (uint64_t)seen > USERS_PAGE ? USERS_PAGE : limit - (uint64_t)seen;
+		uint64_t want = limit == 0 || limit - (uint64_t)seen > USERS_PAGE ? USERS_PAGE
+										  : limit - (uint64_t)seen;
 		int count = store_users(s->store, offset + (uint64_t)seen, (uint32_t)want, &rows);
 
 		if (count < 0)
@@ -155,7 +157,8 @@ session_info(const struct server *s, const struct session *n, struct server_sess
 
 /* Oldest first, so that pages fit together. */
 int
-server_sessions_list(struct server *s, const char *name, uint64_t offset, uint64_t limit, server_session_fn cb, void *arg)
+server_sessions_list(struct server *s, const char *name, uint64_t offset, uint64_t limit,
+		     server_session_fn cb, void *arg)
 {
 	struct session **all = calloc(s->sessions.count + 1u, sizeof(struct session *));
 	char folded[STORE_NAME_MAX + 1] = "";

@@ -16,34 +16,38 @@
 
 /* Each brings the schema from version i to i + 1. Never change one that was released: append. */
 static const char *const migrations[] = {
-	/* Ids are never used again (AUTOINCREMENT): a device id names its messages for ever, a seq is a delivery token. */
+	/* Ids are never used again (AUTOINCREMENT): a device id names its messages for ever, a seq is a
+	   delivery token. */
 	"CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-	"CREATE TABLE users(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, hash TEXT NOT NULL,"
-	"  text TEXT NOT NULL DEFAULT '', created_ms INTEGER NOT NULL);"
+	"CREATE TABLE users(id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,"
+	"  hash TEXT NOT NULL, text TEXT NOT NULL DEFAULT '', created_ms INTEGER NOT NULL);"
 	"CREATE TABLE devices(id INTEGER PRIMARY KEY AUTOINCREMENT,"
-	"  user INTEGER NOT NULL REFERENCES users(id) ON DELETE CASCADE, key BLOB NOT NULL UNIQUE, name TEXT NOT NULL,"
-	"  login_timestamp INTEGER NOT NULL, last_message_id INTEGER NOT NULL DEFAULT 0, last_seen_ms INTEGER NOT NULL,"
-	"  messages INTEGER NOT NULL DEFAULT 0);"
+	"  user INTEGER NOT NULL REFERENCES users(id) ON DELETE CASCADE, key BLOB NOT NULL UNIQUE,"
+	"  name TEXT NOT NULL, login_timestamp INTEGER NOT NULL, last_message_id INTEGER NOT NULL DEFAULT 0,"
+	"  last_seen_ms INTEGER NOT NULL, messages INTEGER NOT NULL DEFAULT 0);"
 	"CREATE INDEX devices_user ON devices(user);"
 	"CREATE TABLE sessions(sid INTEGER PRIMARY KEY, user INTEGER REFERENCES users(id) ON DELETE CASCADE,"
-	"  device INTEGER REFERENCES devices(id) ON DELETE CASCADE, key BLOB NOT NULL UNIQUE, ephemeral BLOB NOT NULL,"
-	"  secret BLOB NOT NULL, instance INTEGER NOT NULL, login_ms INTEGER NOT NULL, login_timestamp INTEGER NOT NULL,"
-	"  peer BLOB NOT NULL, port INTEGER NOT NULL, status INTEGER NOT NULL, device_name TEXT NOT NULL, reply BLOB NOT NULL);"
+	"  device INTEGER REFERENCES devices(id) ON DELETE CASCADE, key BLOB NOT NULL UNIQUE,"
+	"  ephemeral BLOB NOT NULL, secret BLOB NOT NULL, instance INTEGER NOT NULL,"
+	"  login_ms INTEGER NOT NULL, login_timestamp INTEGER NOT NULL, peer BLOB NOT NULL,"
+	"  port INTEGER NOT NULL, status INTEGER NOT NULL, device_name TEXT NOT NULL, reply BLOB NOT NULL);"
 	"CREATE INDEX sessions_user ON sessions(user);"
 	"CREATE INDEX sessions_device ON sessions(device);"
 	"CREATE TABLE relations(owner INTEGER NOT NULL REFERENCES users(id) ON DELETE CASCADE,"
-	"  peer INTEGER NOT NULL REFERENCES users(id) ON DELETE CASCADE, state INTEGER NOT NULL, blocked INTEGER NOT NULL,"
-	"  grp TEXT NOT NULL, remark TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY(owner, peer)) WITHOUT ROWID;"
+	"  peer INTEGER NOT NULL REFERENCES users(id) ON DELETE CASCADE, state INTEGER NOT NULL,"
+	"  blocked INTEGER NOT NULL, grp TEXT NOT NULL, remark TEXT NOT NULL, text TEXT NOT NULL,"
+	"  PRIMARY KEY(owner, peer)) WITHOUT ROWID;"
 	"CREATE INDEX relations_peer ON relations(peer);"
 	/* The peer may be gone for good when the user hears of it: no reference. */
 	"CREATE TABLE events(id INTEGER PRIMARY KEY AUTOINCREMENT,"
-	"  user INTEGER NOT NULL REFERENCES users(id) ON DELETE CASCADE, peer INTEGER NOT NULL, peer_name TEXT NOT NULL,"
-	"  state INTEGER NOT NULL, text TEXT NOT NULL, version INTEGER NOT NULL, UNIQUE(user, peer));"
+	"  user INTEGER NOT NULL REFERENCES users(id) ON DELETE CASCADE, peer INTEGER NOT NULL,"
+	"  peer_name TEXT NOT NULL, state INTEGER NOT NULL, text TEXT NOT NULL, version INTEGER NOT NULL,"
+	"  UNIQUE(user, peer));"
 	"CREATE TABLE messages(seq INTEGER PRIMARY KEY AUTOINCREMENT,"
 	"  device INTEGER NOT NULL REFERENCES devices(id) ON DELETE CASCADE, sender INTEGER NOT NULL,"
-	"  from_device INTEGER NOT NULL, id INTEGER NOT NULL, sent_at INTEGER NOT NULL, stored_ms INTEGER NOT NULL,"
-	"  prev_delta INTEGER NOT NULL, floor_delta INTEGER NOT NULL, flags INTEGER NOT NULL, body BLOB NOT NULL,"
-	"  UNIQUE(device, from_device, id));"
+	"  from_device INTEGER NOT NULL, id INTEGER NOT NULL, sent_at INTEGER NOT NULL,"
+	"  stored_ms INTEGER NOT NULL, prev_delta INTEGER NOT NULL, floor_delta INTEGER NOT NULL,"
+	"  flags INTEGER NOT NULL, body BLOB NOT NULL, UNIQUE(device, from_device, id));"
 	"CREATE INDEX messages_device ON messages(device, seq);"
 	"CREATE INDEX messages_stored ON messages(stored_ms);"
 	"CREATE TRIGGER messages_in AFTER INSERT ON messages BEGIN"
@@ -308,9 +312,11 @@ schema_migrate(struct store *st)
 	if (rc < 0)
 		return rc;
 	if (version > SCHEMA_VERSION) {
-		snprintf(st->error, sizeof(st->error),
-			 "%s: its schema has version %d, this program knows %d; run the newer program or restore a backup",
-			 st->path, version, SCHEMA_VERSION);
+		snprintf(
+			st->error, sizeof(st->error),
+			"%s: its schema has version %d, this program knows %d; "
+			 "run the newer program or restore a backup",
+			st->path, version, SCHEMA_VERSION);
 		return -EPROTO;
 	}
 	for (; version < SCHEMA_VERSION; version++) {
@@ -326,7 +332,8 @@ schema_migrate(struct store *st)
 			store_rollback(st);
 			return rc;
 		}
-		log_info("store", "database schema brought up to date", "path=\"%s\" version=%d", st->path, version + 1);
+		log_info("store", "database schema brought up to date", "path=\"%s\" version=%d", st->path,
+			 version + 1);
 	}
 	return 0;
 }
@@ -340,14 +347,16 @@ file_make(struct store *st)
 
 	if (fd < 0) {
 		rc = -errno;
-		snprintf(st->error, sizeof(st->error), "%s: %s; its folder must exist and be writable for the server's user",
-			 st->path, strerror(-rc));
+		snprintf(st->error, sizeof(st->error),
+			 "%s: %s; its folder must exist and be writable for the server's user", st->path,
+			 strerror(-rc));
 		return rc;
 	}
 	rc = fchmod(fd, 0600) == 0 ? 0 : -errno;
 	close(fd);
 	if (rc < 0)
-		snprintf(st->error, sizeof(st->error), "%s: cannot make it private: %s", st->path, strerror(-rc));
+		snprintf(st->error, sizeof(st->error), "%s: cannot make it private: %s", st->path,
+			 strerror(-rc));
 	return rc;
 }
 
@@ -363,8 +372,9 @@ database_open(struct store *st)
 	sqlite3_busy_timeout(st->db, BUSY_TIMEOUT_MS);
 	rc = exec(st, "PRAGMA journal_mode = WAL");
 	if (rc == 0) /* FULL: a commit survives a loss of power, not only the death of the process */
-		rc = exec(st, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
-			      "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384");
+		rc = exec(st,
+			  "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"
+			  "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384");
 	return rc == 0 ? schema_migrate(st) : rc;
 }
 

@@ -80,8 +80,9 @@ void column_text(sqlite3_stmt *q, int i, char *buf, size_t cap);
 /* Copies exactly len bytes; zeros when the column has another length. */
 void column_blob(sqlite3_stmt *q, int i, void *buf, size_t len);
 
-/* A growing array of rows of one size. rows_next returns a zeroed row, NULL without memory (rows_end then frees all and
- * returns -ENOMEM). rows_end: hands the array over and returns the count, or frees it and returns rc < 0. */
+/* A growing array of rows of one size. rows_next returns a zeroed row, NULL without memory (rows_end then
+ * frees all and returns -ENOMEM). rows_end: hands the array over and returns the count, or frees it and
+ * returns rc < 0. */
 struct rows {
 	size_t size;
 	uint8_t *data;

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RELATION_COLUMNS "r.owner, r.peer, users.name, r.state, r.blocked, coalesce(back.blocked, 0), r.grp, r.remark, r.text"
+#define RELATION_COLUMNS                                                                                     \
+	"r.owner, r.peer, users.name, r.state, r.blocked, coalesce(back.blocked, 0), r.grp, r.remark, r.text"
 #define RELATION_JOIN " LEFT JOIN relations AS back ON back.owner = r.peer AND back.peer = r.owner"
 
 static void
@@ -27,8 +28,11 @@ int
 store_relation_get(struct store *st, user_id_t owner, user_id_t peer, struct store_relation *r)
 {
 	/* The pair's two rows, and an answer even when there is only the other side's. */
-	sqlite3_stmt *q = statement(st, STATEMENT_RELATION_GET, "SELECT ?1, ?2, coalesce(users.name, ''),"
-		" coalesce(r.state, 0), coalesce(r.blocked, 0), coalesce(back.blocked, 0), coalesce(r.grp, ''),"
+	sqlite3_stmt *q = statement(
+		st, STATEMENT_RELATION_GET,
+		"SELECT ?1, ?2, coalesce(users.name, ''),"
+		" coalesce(r.state, 0), coalesce(r.blocked, 0), coalesce(back.blocked, 0),"
+		" coalesce(r.grp, ''),"
 		" coalesce(r.remark, ''), coalesce(r.text, '') FROM (SELECT 1)"
 		" LEFT JOIN users ON users.id = ?2"
 		" LEFT JOIN relations AS r ON r.owner = ?1 AND r.peer = ?2"
@@ -51,12 +55,14 @@ store_relation_put(struct store *st, const struct store_relation *r)
 	sqlite3_stmt *q;
 
 	if (r->state == 0 && !r->blocked) {
-		q = statement(st, STATEMENT_RELATION_DEL, "DELETE FROM relations WHERE owner = ? AND peer = ?");
+		q = statement(st, STATEMENT_RELATION_DEL,
+			      "DELETE FROM relations WHERE owner = ? AND peer = ?");
 		bind_u64(q, 1, r->owner);
 		bind_u64(q, 2, r->peer);
 		return statement_run(st, q);
 	}
-	q = statement(st, STATEMENT_RELATION_PUT, "INSERT OR REPLACE INTO relations VALUES(?, ?, ?, ?, ?, ?, ?)");
+	q = statement(st, STATEMENT_RELATION_PUT,
+		      "INSERT OR REPLACE INTO relations VALUES(?, ?, ?, ?, ?, ?, ?)");
 	bind_u64(q, 1, r->owner);
 	bind_u64(q, 2, r->peer);
 	bind_u64(q, 3, r->state);
@@ -114,7 +120,8 @@ store_relation_count(struct store *st, user_id_t owner, uint8_t state)
 int
 store_event_put(struct store *st, struct store_event *e)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_EVENT_PUT, "INSERT OR REPLACE INTO events(user, peer, peer_name, state,"
+	sqlite3_stmt *q = statement(st, STATEMENT_EVENT_PUT,
+				    "INSERT OR REPLACE INTO events(user, peer, peer_name, state,"
 				    " text, version) VALUES(?, ?, ?, ?, ?, ?)");
 	int rc;
 
@@ -143,7 +150,8 @@ store_event_del(struct store *st, uint64_t id, user_id_t user)
 int
 store_event_del_pair(struct store *st, user_id_t user, user_id_t peer)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_EVENT_DEL_PAIR, "DELETE FROM events WHERE user = ? AND peer = ?");
+	sqlite3_stmt *q =
+		statement(st, STATEMENT_EVENT_DEL_PAIR, "DELETE FROM events WHERE user = ? AND peer = ?");
 
 	bind_u64(q, 1, user);
 	bind_u64(q, 2, peer);
@@ -153,7 +161,8 @@ store_event_del_pair(struct store *st, user_id_t user, user_id_t peer)
 int
 store_events(struct store *st, user_id_t user, struct store_event **out)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_EVENTS, "SELECT id, user, peer, peer_name, state, text, version"
+	sqlite3_stmt *q = statement(st, STATEMENT_EVENTS,
+				    "SELECT id, user, peer, peer_name, state, text, version"
 				    " FROM events WHERE user = ? ORDER BY id");
 	struct rows rows = {.size = sizeof(struct store_event)};
 	struct store_event *e;

@@ -19,8 +19,11 @@ device_message(struct store *st, device_id_t device, message_id_t id)
 int
 store_message_put(struct store *st, const struct store_message *m)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_MESSAGE_PUT, "INSERT INTO messages(device, sender, from_device, id,"
-		" sent_at, stored_ms, prev_delta, floor_delta, flags, body) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	sqlite3_stmt *q = statement(
+		st, STATEMENT_MESSAGE_PUT,
+		"INSERT INTO messages(device, sender, from_device, id,"
+		" sent_at, stored_ms, prev_delta, floor_delta, flags, body)"
+		" VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 		" ON CONFLICT(device, from_device, id) DO NOTHING");
 	int rc, changes;
 
@@ -79,9 +82,12 @@ message_read(sqlite3_stmt *q, struct store_message *m)
 }
 
 int
-store_messages(struct store *st, device_id_t device, uint64_t after, uint32_t limit, struct store_message **out)
+store_messages(struct store *st, device_id_t device, uint64_t after, uint32_t limit,
+	       struct store_message **out)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_MESSAGES, "SELECT seq, device, sender, from_device, id, sent_at,"
+	sqlite3_stmt *q = statement(
+		st, STATEMENT_MESSAGES,
+		"SELECT seq, device, sender, from_device, id, sent_at,"
 		" stored_ms, prev_delta, floor_delta, flags, body FROM messages WHERE device = ? AND seq > ?"
 		" ORDER BY seq LIMIT ?");
 	struct rows rows = {.size = sizeof(struct store_message)};
@@ -121,7 +127,8 @@ store_message_last(struct store *st, device_id_t device, uint64_t *seq)
 int
 store_message_del(struct store *st, device_id_t device, uint64_t seq)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_MESSAGE_DEL, "DELETE FROM messages WHERE seq = ? AND device = ?");
+	sqlite3_stmt *q =
+		statement(st, STATEMENT_MESSAGE_DEL, "DELETE FROM messages WHERE seq = ? AND device = ?");
 
 	bind_u64(q, 1, seq);
 	bind_u64(q, 2, device);
@@ -131,8 +138,10 @@ store_message_del(struct store *st, device_id_t device, uint64_t seq)
 int
 store_messages_expire(struct store *st, uint64_t before_ms, uint32_t limit)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_MESSAGES_EXPIRE, "DELETE FROM messages WHERE seq IN"
-				    " (SELECT seq FROM messages WHERE stored_ms < ? ORDER BY stored_ms LIMIT ?)");
+	sqlite3_stmt *q =
+		statement(st, STATEMENT_MESSAGES_EXPIRE,
+			  "DELETE FROM messages WHERE seq IN"
+			  " (SELECT seq FROM messages WHERE stored_ms < ? ORDER BY stored_ms LIMIT ?)");
 	int rc;
 
 	bind_u64(q, 1, before_ms);

@@ -97,7 +97,8 @@ store_user_add(struct store *st, struct store_user *u)
 int
 store_user_by_name(struct store *st, const char *name, struct store_user *u)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_USER_BY_NAME, "SELECT " USER_COLUMNS " FROM users WHERE name = ?");
+	sqlite3_stmt *q =
+		statement(st, STATEMENT_USER_BY_NAME, "SELECT " USER_COLUMNS " FROM users WHERE name = ?");
 
 	bind_text(q, 1, name);
 	return user_one(st, q, u);
@@ -106,7 +107,8 @@ store_user_by_name(struct store *st, const char *name, struct store_user *u)
 int
 store_user_by_id(struct store *st, user_id_t id, struct store_user *u)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_USER_BY_ID, "SELECT " USER_COLUMNS " FROM users WHERE id = ?");
+	sqlite3_stmt *q =
+		statement(st, STATEMENT_USER_BY_ID, "SELECT " USER_COLUMNS " FROM users WHERE id = ?");
 
 	bind_u64(q, 1, id);
 	return user_one(st, q, u);
@@ -145,8 +147,10 @@ int
 store_users_prefix(struct store *st, const char *prefix, uint32_t limit, struct store_user **out)
 {
 	/* A range over the index; names are a-z0-9._- only, so '{' sorts behind every one. */
-	sqlite3_stmt *q = statement(st, STATEMENT_USERS_PREFIX, "SELECT " USER_COLUMNS
-				    " FROM users WHERE name >= ?1 AND name < ?1 || '{' ORDER BY name LIMIT ?2");
+	sqlite3_stmt *q =
+		statement(st, STATEMENT_USERS_PREFIX,
+			  "SELECT " USER_COLUMNS
+			  " FROM users WHERE name >= ?1 AND name < ?1 || '{' ORDER BY name LIMIT ?2");
 	struct rows rows = {.size = sizeof(struct store_user)};
 	struct store_user *u;
 	int rc;
@@ -225,7 +229,8 @@ device_one(struct store *st, sqlite3_stmt *q, struct store_device *d)
 int
 store_device_add(struct store *st, struct store_device *d)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_DEVICE_ADD, "INSERT INTO devices(user, key, name, login_timestamp,"
+	sqlite3_stmt *q = statement(st, STATEMENT_DEVICE_ADD,
+				    "INSERT INTO devices(user, key, name, login_timestamp,"
 				    " last_seen_ms) VALUES(?, ?, ?, ?, ?)");
 	int rc;
 
@@ -243,7 +248,8 @@ store_device_add(struct store *st, struct store_device *d)
 int
 store_device_by_key(struct store *st, const uint8_t key[32], struct store_device *d)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_DEVICE_BY_KEY, "SELECT " DEVICE_COLUMNS " FROM devices WHERE key = ?");
+	sqlite3_stmt *q = statement(st, STATEMENT_DEVICE_BY_KEY,
+				    "SELECT " DEVICE_COLUMNS " FROM devices WHERE key = ?");
 
 	bind_blob(q, 1, key, 32);
 	return device_one(st, q, d);
@@ -252,7 +258,8 @@ store_device_by_key(struct store *st, const uint8_t key[32], struct store_device
 int
 store_device_by_id(struct store *st, device_id_t id, struct store_device *d)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_DEVICE_BY_ID, "SELECT " DEVICE_COLUMNS " FROM devices WHERE id = ?");
+	sqlite3_stmt *q =
+		statement(st, STATEMENT_DEVICE_BY_ID, "SELECT " DEVICE_COLUMNS " FROM devices WHERE id = ?");
 
 	bind_u64(q, 1, id);
 	return device_one(st, q, d);
@@ -274,7 +281,8 @@ store_device_login(struct store *st, device_id_t id, uint64_t timestamp, uint64_
 int
 store_device_seen(struct store *st, device_id_t id, uint64_t now_ms)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_DEVICE_SEEN, "UPDATE devices SET last_seen_ms = ? WHERE id = ?");
+	sqlite3_stmt *q =
+		statement(st, STATEMENT_DEVICE_SEEN, "UPDATE devices SET last_seen_ms = ? WHERE id = ?");
 
 	bind_u64(q, 1, now_ms);
 	bind_u64(q, 2, id);
@@ -315,8 +323,11 @@ store_devices(struct store *st, user_id_t user, struct store_device **out)
 int
 store_session_put(struct store *st, const struct store_session *s)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_SESSION_PUT, "INSERT OR REPLACE INTO sessions(sid, user, device, key,"
-		" ephemeral, secret, instance, login_ms, login_timestamp, peer, port, status, device_name, reply)"
+	sqlite3_stmt *q = statement(
+		st, STATEMENT_SESSION_PUT,
+		"INSERT OR REPLACE INTO sessions(sid, user, device, key,"
+		" ephemeral, secret, instance, login_ms, login_timestamp, peer, port, status,"
+		" device_name, reply)"
 		" VALUES(?, nullif(?, 0), nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
 
 	bind_u64(q, 1, s->sid);
@@ -339,7 +350,8 @@ store_session_put(struct store *st, const struct store_session *s)
 int
 store_session_user(struct store *st, session_id_t sid, user_id_t user, device_id_t device)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_SESSION_USER, "UPDATE sessions SET user = ?, device = ? WHERE sid = ?");
+	sqlite3_stmt *q = statement(st, STATEMENT_SESSION_USER,
+				    "UPDATE sessions SET user = ?, device = ? WHERE sid = ?");
 
 	bind_u64(q, 1, user);
 	bind_u64(q, 2, device);
@@ -350,7 +362,8 @@ store_session_user(struct store *st, session_id_t sid, user_id_t user, device_id
 int
 store_session_peer(struct store *st, session_id_t sid, const struct endpoint *peer, uint8_t port)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_SESSION_PEER, "UPDATE sessions SET peer = ?, port = ? WHERE sid = ?");
+	sqlite3_stmt *q =
+		statement(st, STATEMENT_SESSION_PEER, "UPDATE sessions SET peer = ?, port = ? WHERE sid = ?");
 
 	bind_blob(q, 1, peer, sizeof(*peer));
 	bind_u64(q, 2, port);
@@ -361,7 +374,8 @@ store_session_peer(struct store *st, session_id_t sid, const struct endpoint *pe
 int
 store_session_status(struct store *st, session_id_t sid, uint8_t status)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_SESSION_STATUS, "UPDATE sessions SET status = ? WHERE sid = ?");
+	sqlite3_stmt *q =
+		statement(st, STATEMENT_SESSION_STATUS, "UPDATE sessions SET status = ? WHERE sid = ?");
 
 	bind_u64(q, 1, status);
 	bind_u64(q, 2, sid);
@@ -377,7 +391,8 @@ store_session_del(struct store *st, session_id_t sid)
 	return statement_run(st, q);
 }
 
-#define SESSION_COLUMNS "sid, user, device, key, ephemeral, secret, instance, login_ms, login_timestamp, peer, port," \
+#define SESSION_COLUMNS                                                                                      \
+	"sid, user, device, key, ephemeral, secret, instance, login_ms, login_timestamp, peer, port,"        \
 	" status, device_name, reply"
 
 static void
@@ -409,7 +424,8 @@ session_read(sqlite3_stmt *q, struct store_session *s)
 int
 store_session_get(struct store *st, session_id_t sid, struct store_session *s)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_SESSION_GET, "SELECT " SESSION_COLUMNS " FROM sessions WHERE sid = ?");
+	sqlite3_stmt *q = statement(st, STATEMENT_SESSION_GET,
+				    "SELECT " SESSION_COLUMNS " FROM sessions WHERE sid = ?");
 	int rc;
 
 	bind_u64(q, 1, sid);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What control remembers: accounts, devices, sessions, buddies, waiting messages. sqlite.c implements it in one file.
+ * What control remembers: accounts, devices, sessions, buddies, waiting messages. sqlite.c implements it in
+ * one file.
  *
  * All functions return 0 (or a count) or a negative errno:
  *     -EBUSY   another process holds the database; nothing was changed
@@ -8,10 +9,11 @@
  *     -EROFS   a change outside of store_begin .. store_commit, or a database that may only be read
  *     -EIO     anything else that is wrong with the database
  *     -ENOENT, -EEXIST, -EDQUOT where the function says so: the database itself is well
- * After one of the first four inside a transaction the caller rolls back. store_error() says what was wrong and the mend.
+ * After one of the first four inside a transaction the caller rolls back. store_error() says what was wrong
+ * and the mend.
  *
- * Reading works at any time; changes only inside a transaction. Every change may be made twice with the same result.
- * Arrays that functions hand out are freed by the caller (free).
+ * Reading works at any time; changes only inside a transaction. Every change may be made twice with the same
+ * result. Arrays that functions hand out are freed by the caller (free).
  *
  * Thread-safety: none; one store, one thread.
  */
@@ -38,8 +40,8 @@
 
 struct store;
 
-/* Opens or makes the database (mode 0600) and brings its schema up to date. On error: -errno and one line in error.
- * -EBUSY is worth trying again. */
+/* Opens or makes the database (mode 0600) and brings its schema up to date. On error: -errno and one line in
+ * error. -EBUSY is worth trying again. */
 int store_open(struct store **out, const char *path, char *error, size_t cap);
 void store_close(struct store *st);
 const char *store_error(const struct store *st);
@@ -113,7 +115,8 @@ struct store_device {
 int store_device_add(struct store *st, struct store_device *d);
 int store_device_by_key(struct store *st, const uint8_t key[32], struct store_device *d); /* or -ENOENT */
 int store_device_by_id(struct store *st, device_id_t id, struct store_device *d);         /* or -ENOENT */
-int store_device_login(struct store *st, device_id_t id, uint64_t timestamp, uint64_t now_ms, const char *name);
+int store_device_login(struct store *st, device_id_t id, uint64_t timestamp, uint64_t now_ms,
+		       const char *name);
 int store_device_seen(struct store *st, device_id_t id, uint64_t now_ms);
 /* With its session and waiting messages. */
 int store_device_del(struct store *st, device_id_t id);
@@ -214,7 +217,8 @@ int store_message_put(struct store *st, const struct store_message *m);
 /* Is it there already? 1 or 0. */
 int store_message_exists(struct store *st, device_id_t device, device_id_t from_device, message_id_t id);
 /* With seq > after, oldest first. Returns the count. */
-int store_messages(struct store *st, device_id_t device, uint64_t after, uint32_t limit, struct store_message **out);
+int store_messages(struct store *st, device_id_t device, uint64_t after, uint32_t limit,
+		   struct store_message **out);
 /* Highest seq that waits for the device, 0 when none. */
 int store_message_last(struct store *st, device_id_t device, uint64_t *seq);
 int store_message_del(struct store *st, device_id_t device, uint64_t seq);

@@ -241,7 +241,8 @@ login_send(struct harness *h, struct client *c)
 	if (answer == NULL)
 		return false;
 	assert_true(answer->length <= c->login_length);
-	len = handshake_client_finish(&c->handshake, answer->data, answer->length, payload, sizeof(payload), &c->secret);
+	len = handshake_client_finish(&c->handshake, answer->data, answer->length, payload, sizeof(payload),
+				      &c->secret);
 	if (len < 0)
 		return false;
 	reply = rookery__login_reply__unpack(NULL, (size_t)len, payload);
@@ -272,8 +273,8 @@ client_login(struct harness *h, struct client *c, const char *user)
 	hello.padding.data = zeros;
 	hello.padding.len = sizeof(zeros);
 	size = rookery__login_hello__pack(&hello, payload);
-	len = handshake_client_start(&c->handshake, &c->key, h->key.public, c->timestamp, payload, size, c->login,
-				     sizeof(c->login));
+	len = handshake_client_start(&c->handshake, &c->key, h->key.public, c->timestamp, payload, size,
+				     c->login, sizeof(c->login));
 	assert_true(len >= HANDSHAKE_LOGIN_MIN);
 	c->login_length = (uint16_t)len;
 	return login_send(h, c);
@@ -306,8 +307,8 @@ client_response(struct harness *h, const struct client *c, uint32_t number)
 	struct frame f;
 
 	for (uint32_t i = 0; have < fragments && (k = harness_find(h, INJECT_FRAME, i)) != NULL; i++) {
-		if (k->frame.sids[0] != c->sid || frame_read(&f, k->data, k->length) < 0 || f.type != FRAME_RESPONSE ||
-		    f.response.request != number)
+		if (k->frame.sids[0] != c->sid || frame_read(&f, k->data, k->length) < 0 ||
+		    f.type != FRAME_RESPONSE || f.response.request != number)
 			continue;
 		assert_int_equal(f.response.fragment, have);
 		assert_true(k->length <= WIRE_PLAINTEXT_MAX);
@@ -436,7 +437,8 @@ client_notification(struct harness *h, const struct client *c, uint32_t n)
 	struct frame f;
 
 	for (uint32_t i = 0; (k = harness_find(h, INJECT_FRAME, i)) != NULL; i++) {
-		if (cell_for(k, c->sid) && frame_read(&f, k->data, k->length) > 0 && f.type == FRAME_NOTIFY && n-- == 0)
+		if (cell_for(k, c->sid) && frame_read(&f, k->data, k->length) > 0 && f.type == FRAME_NOTIFY &&
+		    n-- == 0)
 			return rookery__notification__unpack(NULL, f.notify.length, f.notify.body);
 	}
 	return NULL;
@@ -471,13 +473,15 @@ saw_buddy(struct harness *h, const struct client *c, user_id_t user, Rookery__Bu
 }
 
 bool
-client_delivered(struct harness *h, const struct client *c, uint32_t n, struct frame_deliver *d, uint64_t *token)
+client_delivered(struct harness *h, const struct client *c, uint32_t n, struct frame_deliver *d,
+		 uint64_t *token)
 {
 	const struct cell *k;
 	struct frame f;
 
 	for (uint32_t i = 0; (k = harness_find(h, INJECT_FRAME, i)) != NULL; i++) {
-		if (!cell_for(k, c->sid) || frame_read(&f, k->data, k->length) < 0 || f.type != FRAME_DELIVER || n-- != 0)
+		if (!cell_for(k, c->sid) || frame_read(&f, k->data, k->length) < 0 ||
+		    f.type != FRAME_DELIVER || n-- != 0)
 			continue;
 		*d = f.deliver;
 		*token = k->frame.token;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The server without a dataplane: the test plays it. Real store in a temporary folder, real handshakes and passwords, a clock that
- * stands still until moved. After every step the server's invariants are checked.
+ * The server without a dataplane: the test plays it. Real store in a temporary folder, real handshakes and
+ * passwords, a clock that stands still until moved. After every step the server's invariants are checked.
  */
 #ifndef ROOKERY_TESTS_CONTROL_HARNESS_H
 #define ROOKERY_TESTS_CONTROL_HARNESS_H
@@ -80,7 +80,8 @@ bool client_login_again(struct harness *h, struct client *c);
 Rookery__Response *client_request(struct harness *h, struct client *c, Rookery__Request *q);
 Rookery__Response *client_response(struct harness *h, const struct client *c, uint32_t number);
 /* The request as a cell, in one fragment. */
-void client_request_cell(struct cell *out, const struct client *c, uint32_t number, const Rookery__Request *q);
+void client_request_cell(struct cell *out, const struct client *c, uint32_t number,
+			 const Rookery__Request *q);
 /* Login, register; asserts success. */
 void client_register(struct harness *h, struct client *c, const char *name, const char *password);
 Rookery__Code client_enrol(struct harness *h, struct client *c, const char *name, const char *password);
@@ -88,19 +89,23 @@ Rookery__Code client_add(struct harness *h, struct client *c, const char *name, 
 Rookery__Code client_answer(struct harness *h, struct client *c, const char *name, bool accept);
 void befriend(struct harness *h, struct client *a, const char *a_name, struct client *b, const char *b_name);
 
-/* The i-th notification to a session since the last clear; rookery__notification__free_unpacked. NULL: none. */
+/* The i-th notification to a session since the last clear; rookery__notification__free_unpacked. NULL: none.
+ */
 Rookery__Notification *client_notification(struct harness *h, const struct client *c, uint32_t i);
 /* Is there such a presence for c since the last clear? */
 bool saw_presence(struct harness *h, const struct client *c, user_id_t user, Rookery__Status status);
 bool saw_buddy(struct harness *h, const struct client *c, user_id_t user, Rookery__BuddyState state);
 /* The i-th DELIVER frame to a session; token too. */
-bool client_delivered(struct harness *h, const struct client *c, uint32_t i, struct frame_deliver *d, uint64_t *token);
-/* Acknowledges every frame with a token sent to c since the last clear; returns how many. What flows then is not included. */
+bool client_delivered(struct harness *h, const struct client *c, uint32_t i, struct frame_deliver *d,
+		      uint64_t *token);
+/* Acknowledges every frame with a token sent to c since the last clear; returns how many. What flows then is
+ * not included. */
 uint32_t client_ack_all(struct harness *h, const struct client *c);
 void delivered(struct harness *h, session_id_t sid, uint64_t token, enum delivery_outcome outcome);
 void session_event(struct harness *h, session_id_t sid, enum session_event event);
 /* PUNT_STORE of a text for a user; returns the answer's (ok, stored) or ok = 2 when there was none. */
-struct cell_stored store_message(struct harness *h, const struct client *from, user_id_t to, message_id_t id, const char *text);
+struct cell_stored store_message(struct harness *h, const struct client *from, user_id_t to, message_id_t id,
+				 const char *text);
 enum verdict verdict(struct harness *h, user_id_t from, user_id_t to);
 /* Last TABLE_VERDICT_SET of the pair since the last clear; VERDICT_NONE: none. */
 enum verdict table_verdict(const struct harness *h, user_id_t from, user_id_t to);

@@ -307,9 +307,11 @@ test_presence_on_and_off(void **state)
 	client_ack_all(h, &alice);
 	assert_true(client_login(h, &bob, "bob"));
 	assert_false(saw_presence(h, &alice, bob.user, OFFLINE));
-	assert_int_equal(set_presence(h, &bob, ROOKERY__STATUS__STATUS_AWAY, "lunch"), ROOKERY__CODE__CODE_OK);
+	assert_int_equal(set_presence(h, &bob, ROOKERY__STATUS__STATUS_AWAY, "lunch"),
+			 ROOKERY__CODE__CODE_OK);
 	assert_true(saw_presence(h, &alice, bob.user, ROOKERY__STATUS__STATUS_AWAY));
-	assert_int_equal(set_presence(h, &bob, ROOKERY__STATUS__STATUS_INVISIBLE, ""), ROOKERY__CODE__CODE_OK);
+	assert_int_equal(set_presence(h, &bob, ROOKERY__STATUS__STATUS_INVISIBLE, ""),
+			 ROOKERY__CODE__CODE_OK);
 	assert_true(saw_presence(h, &alice, bob.user, OFFLINE));
 	harness_sent_clear(h);
 	session_event(h, bob.sid, SESSION_CLOSED);
@@ -365,7 +367,8 @@ test_presence_is_multicast(void **state)
 	session_event(h, alice.sid, SESSION_CLOSED);
 	for (uint32_t i = 0; (c = harness_find(h, INJECT_FRAME, i)) != NULL; i++) {
 		for (unsigned k = 1; k < c->frame.session_count; k++)
-			assert_int_equal(session_id_worker(c->frame.sids[k]), session_id_worker(c->frame.sids[0]));
+			assert_int_equal(session_id_worker(c->frame.sids[k]),
+					 session_id_worker(c->frame.sids[0]));
 		told += c->frame.session_count;
 		cells++;
 	}
@@ -506,10 +509,21 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_request_and_accept), T(test_deny), T(test_asking_each_other_is_accepting), T(test_refusals), T(test_delete),
-		T(test_block), T(test_block_of_a_stranger), T(test_away_users_learn_once), T(test_presence_on_and_off),
-		T(test_presence_of_several_devices), T(test_presence_is_multicast), T(test_snapshot_flows_in_a_window),
-		T(test_groups_and_pages), T(test_account_removed), cmocka_unit_test(test_texts_are_cleaned),
+		T(test_request_and_accept),
+		T(test_deny),
+		T(test_asking_each_other_is_accepting),
+		T(test_refusals),
+		T(test_delete),
+		T(test_block),
+		T(test_block_of_a_stranger),
+		T(test_away_users_learn_once),
+		T(test_presence_on_and_off),
+		T(test_presence_of_several_devices),
+		T(test_presence_is_multicast),
+		T(test_snapshot_flows_in_a_window),
+		T(test_groups_and_pages),
+		T(test_account_removed),
+		cmocka_unit_test(test_texts_are_cleaned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -246,13 +246,15 @@ test_register_refusals(void **state)
 	assert_int_equal(try_register(h, &bob, "1bob", "secret1"), ROOKERY__CODE__CODE_NAME_INVALID);
 	assert_int_equal(try_register(h, &bob, "", "secret1"), ROOKERY__CODE__CODE_NAME_INVALID);
 	assert_int_equal(try_register(h, &bob, "b ob", "secret1"), ROOKERY__CODE__CODE_NAME_INVALID);
-	assert_int_equal(try_register(h, &bob, "abcdefghijklmnopqrstuvwxyz0123456", "secret1"), ROOKERY__CODE__CODE_NAME_INVALID);
+	assert_int_equal(try_register(h, &bob, "abcdefghijklmnopqrstuvwxyz0123456", "secret1"),
+			 ROOKERY__CODE__CODE_NAME_INVALID);
 	assert_int_equal(try_register(h, &bob, "bob", "12345"), ROOKERY__CODE__CODE_PASSWORD_WEAK);
 	h->config->control.registration = false;
 	assert_int_equal(try_register(h, &bob, "bob", "secret1"), ROOKERY__CODE__CODE_REGISTRATION_CLOSED);
 	h->config->control.registration = true;
 	assert_int_equal(try_register(h, &bob, "bob", "secret1"), ROOKERY__CODE__CODE_OK);
-	/* said again with another number (control was killed before it answered): the same device, the same account */
+	/* said again with another number (control was killed before it answered): the same device, the same
+	 * account */
 	assert_int_equal(try_register(h, &bob, "bob", "secret1"), ROOKERY__CODE__CODE_OK);
 	assert_int_equal(try_register(h, &bob, "bobby", "secret1"), ROOKERY__CODE__CODE_MALFORMED);
 }
@@ -322,7 +324,8 @@ test_passwords_cannot_be_guessed_for_ever(void **state)
 	client_init(&thief, 0);
 	assert_true(client_login(h, &thief, ""));
 	for (unsigned i = 0; i < PASSWORD_TRIES_MAX; i++)
-		assert_int_equal(client_enrol(h, &thief, "alice", "guess"), ROOKERY__CODE__CODE_PASSWORD_WRONG);
+		assert_int_equal(client_enrol(h, &thief, "alice", "guess"),
+				 ROOKERY__CODE__CODE_PASSWORD_WRONG);
 	assert_true(harness_find(h, INJECT_SESSION_DEL, 0)->session_del.sid == thief.sid);
 	assert_int_equal(client_enrol(h, &thief, "alice", "secret1"), ROOKERY__CODE__CODE_UNSPECIFIED);
 }
@@ -608,14 +611,18 @@ test_operators(void **state)
 	struct client alice;
 	char error[128];
 
-	assert_int_equal(server_user_add(h->server, "Alice", "secret1", on_done, &news, error, sizeof(error)), 0);
+	assert_int_equal(server_user_add(h->server, "Alice", "secret1", on_done, &news, error, sizeof(error)),
+			 0);
 	assert_int_equal(news.calls, 0);
 	harness_settle(h);
 	assert_int_equal(news.calls, 1);
 	assert_int_equal(news.result, 0);
-	assert_int_equal(server_user_add(h->server, "alice", "secret1", on_done, &news, error, sizeof(error)), -EEXIST);
-	assert_int_equal(server_user_add(h->server, "9", "secret1", on_done, &news, error, sizeof(error)), -EINVAL);
-	assert_int_equal(server_user_add(h->server, "bob", "x", on_done, &news, error, sizeof(error)), -EINVAL);
+	assert_int_equal(server_user_add(h->server, "alice", "secret1", on_done, &news, error, sizeof(error)),
+			 -EEXIST);
+	assert_int_equal(server_user_add(h->server, "9", "secret1", on_done, &news, error, sizeof(error)),
+			 -EINVAL);
+	assert_int_equal(server_user_add(h->server, "bob", "x", on_done, &news, error, sizeof(error)),
+			 -EINVAL);
 	client_init(&alice, 1);
 	assert_true(client_login(h, &alice, ""));
 	assert_int_equal(client_enrol(h, &alice, "alice", "secret1"), ROOKERY__CODE__CODE_OK);
@@ -640,7 +647,9 @@ test_operators(void **state)
 
 	assert_true(client_login(h, &alice, "alice"));
 	harness_sent_clear(h);
-	assert_int_equal(server_user_passwd(h->server, "alice", "secret2", on_done, &news, error, sizeof(error)), 0);
+	assert_int_equal(server_user_passwd(h->server, "alice", "secret2", on_done, &news, error,
+					    sizeof(error)),
+			 0);
 	harness_settle(h);
 	assert_int_equal(news.calls, 2);
 	assert_int_equal(harness_find(h, INJECT_SESSION_DEL, 0)->session_del.reason, CLOSE_REVOKED);
@@ -683,13 +692,29 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_register_then_login), T(test_keys_fit), T(test_login_retransmitted), T(test_login_twice_in_one_batch),
-		T(test_login_replayed), T(test_login_garbage), T(test_restricted_session_is_bounded), T(test_slots_run_out),
-		T(test_register_refusals), T(test_name_taken_while_hashing), T(test_enrol),
-		T(test_passwords_cannot_be_guessed_for_ever), T(test_one_password_at_a_time),
-		T(test_password_threads_are_bounded), T(test_change_password), T(test_devices_are_bounded),
-		T(test_requests_need_a_login), T(test_request_retransmitted), T(test_request_in_fragments),
-		T(test_request_garbage), T(test_resolve), T(test_operators), T(test_stop_tells_who_waits),
+		T(test_register_then_login),
+		T(test_keys_fit),
+		T(test_login_retransmitted),
+		T(test_login_twice_in_one_batch),
+		T(test_login_replayed),
+		T(test_login_garbage),
+		T(test_restricted_session_is_bounded),
+		T(test_slots_run_out),
+		T(test_register_refusals),
+		T(test_name_taken_while_hashing),
+		T(test_enrol),
+		T(test_passwords_cannot_be_guessed_for_ever),
+		T(test_one_password_at_a_time),
+		T(test_password_threads_are_bounded),
+		T(test_change_password),
+		T(test_devices_are_bounded),
+		T(test_requests_need_a_login),
+		T(test_request_retransmitted),
+		T(test_request_in_fragments),
+		T(test_request_garbage),
+		T(test_resolve),
+		T(test_operators),
+		T(test_stop_tells_who_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

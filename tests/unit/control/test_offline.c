@@ -405,8 +405,8 @@ test_disk_full(void **state)
 		i++;
 		code = client_enrol(h, &other, "bob", "secret1");
 	}
-	assert_true(other.result == ROOKERY__LOGIN_RESULT__LOGIN_BUSY || code == ROOKERY__CODE__CODE_STORE_UNAVAILABLE ||
-		    code == ROOKERY__CODE__CODE_LIMIT);
+	assert_true(other.result == ROOKERY__LOGIN_RESULT__LOGIN_BUSY ||
+		    code == ROOKERY__CODE__CODE_STORE_UNAVAILABLE || code == ROOKERY__CODE__CODE_LIMIT);
 	assert_int_equal(store_limit_pages(h->store, 0), 0);
 	harness_advance(h, STORE_RETRY_MS);
 	assert_int_equal(store_message(h, &alice, bob.user, refused, text).ok, 1);
@@ -647,11 +647,24 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_stored_and_delivered), T(test_stored_for_a_live_device), T(test_window), T(test_fetch_stored),
+		T(test_stored_and_delivered),
+		T(test_stored_for_a_live_device),
+		T(test_window),
+		T(test_fetch_stored),
 		T(test_fetch_stored_again),
-		T(test_queue_full), T(test_targets), T(test_old_messages_expire), T(test_store_locked), T(test_disk_full),
-		T(test_dataplane_restarted), T(test_control_restarted), T(test_outcome_after_restart), T(test_smaller_dataplane),
-		T(test_session_refused), T(test_ring_full), T(test_back_pressure), T(test_stale_epoch),
+		T(test_queue_full),
+		T(test_targets),
+		T(test_old_messages_expire),
+		T(test_store_locked),
+		T(test_disk_full),
+		T(test_dataplane_restarted),
+		T(test_control_restarted),
+		T(test_outcome_after_restart),
+		T(test_smaller_dataplane),
+		T(test_session_refused),
+		T(test_ring_full),
+		T(test_back_pressure),
+		T(test_stale_epoch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -164,7 +164,8 @@ punt_login(struct fixture *f, struct client *c, uint32_t worker)
 	hello.padding.data = zeros;
 	hello.padding.len = sizeof(zeros);
 	size = rookery__login_hello__pack(&hello, payload);
-	len = handshake_client_start(&c->handshake, &c->key, f->h->key.public, 7, payload, size, cell->data, CELL_DATA_MAX);
+	len = handshake_client_start(&c->handshake, &c->key, f->h->key.public, 7, payload, size, cell->data,
+				     CELL_DATA_MAX);
 	assert_true(len > 0);
 	cell->type = PUNT_LOGIN;
 	cell->worker = worker;
@@ -311,7 +312,10 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_ready_when_provisioned), T(test_cells_through_rings), T(test_dataplane_replaced), T(test_full_inject_ring),
+		T(test_ready_when_provisioned),
+		T(test_cells_through_rings),
+		T(test_dataplane_replaced),
+		T(test_full_inject_ring),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

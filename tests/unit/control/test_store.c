@@ -88,8 +88,16 @@ static struct store_message
 message_make(device_id_t device, device_id_t from_device, message_id_t id)
 {
 	struct store_message m = {
-		.device = device, .from = 77, .from_device = from_device, .id = id, .sent_at = 1, .stored_ms = 100 + id,
-		.prev_delta = 3, .floor_delta = UINT32_MAX, .flags = MESSAGE_MORE, .length = 5,
+		.device = device,
+		.from = 77,
+		.from_device = from_device,
+		.id = id,
+		.sent_at = 1,
+		.stored_ms = 100 + id,
+		.prev_delta = 3,
+		.floor_delta = UINT32_MAX,
+		.flags = MESSAGE_MORE,
+		.length = 5,
 	};
 
 	memcpy(m.body, "h\0llo", 5);
@@ -209,7 +217,12 @@ static void
 test_sessions(void **state)
 {
 	struct fixture *f = *state;
-	struct store_session s = {.sid = UINT64_C(0x8100000100000002), .instance = 3, .login_ms = 4, .status = 2, .port = 1}, got[2];
+	struct store_session s = {.sid = UINT64_C(0x8100000100000002),
+				  .instance = 3,
+				  .login_ms = 4,
+				  .status = 2,
+				  .port = 1},
+			     got[2];
 	struct endpoint moved;
 	struct store_device d;
 	struct store_user u;
@@ -311,7 +324,8 @@ static void
 test_events(void **state)
 {
 	struct fixture *f = *state;
-	struct store_event e = {.peer = 42, .peer_name = "bob", .state = 4, .text = "no", .version = 6}, *list;
+	struct store_event e = {.peer = 42, .peer_name = "bob", .state = 4, .text = "no", .version = 6},
+			   *list;
 	uint64_t first;
 
 	assert_int_equal(store_begin(f->st), 0);
@@ -483,7 +497,9 @@ test_locked_at_start(void **state)
 	store_close(f->st);
 	f->st = NULL;
 	assert_int_equal(sqlite3_open(f->path, &other), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(other, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE", NULL, NULL,
+				      NULL),
+			 SQLITE_OK);
 	assert_int_equal(store_open(&second, f->path, error, sizeof(error)), -EBUSY);
 	assert_non_null(strstr(error, "locked"));
 	sqlite3_close(other);
@@ -525,9 +541,11 @@ main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(test_file_is_private), T(test_users), T(test_ids_are_never_used_again), T(test_devices), T(test_sessions),
-		T(test_relations), T(test_events), T(test_messages), T(test_rollback_and_read_only), T(test_disk_full),
-		T(test_locked), T(test_locked_at_start), T(test_not_a_database),
+		T(test_file_is_private), T(test_users),    T(test_ids_are_never_used_again),
+		T(test_devices),         T(test_sessions), T(test_relations),
+		T(test_events),          T(test_messages), T(test_rollback_and_read_only),
+		T(test_disk_full),       T(test_locked),   T(test_locked_at_start),
+		T(test_not_a_database),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
