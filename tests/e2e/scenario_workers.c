@@ -92,7 +92,7 @@ packets_on_the_wrong_worker(void **state)
 	client_expect_levels(bob, 200, "delivered");
 	world_check(w, strcmp(session_of(w, "alice").id, before.id) == 0);
 	world_check(w, client_count(alice, "login", NULL) == 1);
-	counter_reach(w, "handoff_out", handed + 50);
+	counter_reach(w, "handoff_out", handed + 5);
 	world_check(w, counter(w, "drop_ring_handoff") == 0);
 	server_finish(w);
 }
