@@ -18,14 +18,17 @@ _Static_assert(RK_KEY_SIZE == HANDSHAKE_KEY, "key");
 _Static_assert(RK_STATUS_INVISIBLE == (int)ROOKERY__STATUS__STATUS_INVISIBLE, "status");
 _Static_assert(RK_BUDDY_REMOVED == (int)ROOKERY__BUDDY_STATE__BUDDY_REMOVED, "buddy state");
 _Static_assert(RK_CODE_INTERNAL == (int)ROOKERY__CODE__CODE_INTERNAL, "code");
-_Static_assert(RK_LEVEL_ACCEPTED == (int)RECEIPT_ACCEPTED && RK_LEVEL_REFUSED == (int)RECEIPT_REFUSED, "level");
-_Static_assert(RK_REFUSED_NOT_BUDDIES == (int)REFUSE_NOT_BUDDIES && RK_REFUSED_TOO_LARGE == (int)REFUSE_TOO_LARGE,
+_Static_assert(RK_LEVEL_ACCEPTED == (int)RECEIPT_ACCEPTED && RK_LEVEL_REFUSED == (int)RECEIPT_REFUSED,
+	       "level");
+_Static_assert(RK_REFUSED_NOT_BUDDIES == (int)REFUSE_NOT_BUDDIES &&
+		       RK_REFUSED_TOO_LARGE == (int)REFUSE_TOO_LARGE,
 	       "reason");
 _Static_assert(RK_CLOSED_KICKED == (int)CLOSE_KICKED && RK_CLOSED_REVOKED == (int)CLOSE_REVOKED, "close");
 
-/* ---- names --------------------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------------- */
 
-#define NAME_OF(table, i) ((size_t)(i) < sizeof(table) / sizeof((table)[0]) && (table)[i] != NULL ? (table)[i] : "unknown")
+#define NAME_OF(table, i) \
+	((size_t)(i) < sizeof(table) / sizeof((table)[0]) && (table)[i] != NULL ? (table)[i] : "unknown")
 
 const char *
 rk_status_name(enum rk_status status)
@@ -86,7 +89,7 @@ message_id_format(char *out, device_id_t device, message_id_t id)
 	snprintf(out, RK_MESSAGE_ID_LEN + 1, "%" PRIx64 "-%" PRIx64, device, id);
 }
 
-/* ---- a client ---------------------------------------------------------------------------------------- */
+/* ---- a client ---------------------------------------------------------------------------- */
 
 static bool
 fits(const char *text, size_t max)
@@ -172,12 +175,14 @@ rk_client_free(struct rk_client *c)
 }
 
 void
-client_identified(struct rk_client *c, user_id_t user, device_id_t device, message_id_t last_message, bool fresh)
+client_identified(struct rk_client *c, user_id_t user, device_id_t device, message_id_t last_message,
+		  bool fresh)
 {
 	struct rk_store *s = c->store;
 	int r = 0;
 
-	fresh = fresh || (c->device_id != 0 && c->device_id != device) || (c->user_id != 0 && c->user_id != user);
+	fresh = fresh || (c->device_id != 0 && c->device_id != device) ||
+		(c->user_id != 0 && c->user_id != user);
 	if (fresh) {
 		r = s->forget(s->state);
 		inbox_forget(c);
@@ -196,7 +201,7 @@ client_identified(struct rk_client *c, user_id_t user, device_id_t device, messa
 	outbox_device(c, last_message);
 }
 
-/* ---- datagrams and time --------------------------------------------------------------------------------- */
+/* ---- datagrams and time ------------------------------------------------------------------ */
 
 static void
 set_time(struct rk_client *c, uint64_t now_us, uint64_t wall_ms)
@@ -268,7 +273,7 @@ rk_client_rebound(struct rk_client *c)
 	session_ping(c);
 }
 
-/* ---- commands ------------------------------------------------------------------------------------------------ */
+/* ---- commands ---------------------------------------------------------------------------- */
 
 int
 rk_client_login(struct rk_client *c)
@@ -487,7 +492,7 @@ rk_client_logout(struct rk_client *c)
 	event_push(c, e);
 }
 
-/* ---- state ------------------------------------------------------------------------------------------------------ */
+/* ---- state ------------------------------------------------------------------------------- */
 
 bool
 rk_client_online(const struct rk_client *c)

@@ -2,13 +2,14 @@
 /*
  * Inside librookery's core. One struct rk_client, divided into rooms that each own their part of it:
  *
- *   login.c     the server's key, LOGIN and its answers       session.c  packets, keys, heartbeat, acknowledgements
- *   outbox.c    texts on their way out                        inbox.c    messages of others: order, exactly once
- *   request.c   requests and their responses                  roster.c   names, buddies, presence
- *   event.c     what the application is told                  client.c   the public functions
+ *   login.c    the server's key, LOGIN and its answers    session.c  packets, keys, heartbeat, ACKs
+ *   outbox.c   texts on their way out                     inbox.c    messages of others: order, once
+ *   request.c  requests and their responses               roster.c   names, buddies, presence
+ *   event.c    what the application is told               client.c   the public functions
  *
- * A room is changed only through its functions below. No I/O: a call carries the time, kept in now_us and wall_ms.
- * The *_check functions return NULL, or say which invariant is broken; tests call them after each step.
+ * A room is changed only through its functions below. No I/O: a call carries the time, kept in now_us and
+ * wall_ms. The *_check functions return NULL, or say which invariant is broken; tests call them after each
+ * step.
  */
 #ifndef ROOKERY_CLIENT_CORE_H
 #define ROOKERY_CLIENT_CORE_H
@@ -25,7 +26,7 @@
 #define PASSWORD_MAX 256
 #define DEVICE_NAME_MAX 64
 
-/* ---- events: what the application is told -------------------------------------------- */
+/* ---- events: what the application is told ------------------------------------------------ */
 
 struct chunk;
 
@@ -35,7 +36,7 @@ struct event {
 	struct chunk *chunks;       /* memory of the strings and arrays in e */
 	bool waiting;               /* not to be given out yet, nor anything behind it */
 	uint64_t settles;           /* local id of the text that leaves the outbox with this event; 0: none */
-	struct sender *sender;      /* of a message, or of ids that need no showing (e.type is RK_EVENT_NONE) */
+	struct sender *sender;      /* of a message, or of an id without a text (e.type is RK_EVENT_NONE) */
 	message_id_t id;
 };
 
@@ -50,7 +51,8 @@ struct events {
 
 void events_init(struct rk_client *c);
 void events_free(struct rk_client *c);
-/* NULL without memory. The event's memory is given by event_alloc and event_text (which turns NULL into ""). */
+/* NULL without memory. The event's memory is given by event_alloc and event_text (which turns NULL into
+ * ""). */
 struct event *event_new(enum rk_event_type type);
 void *event_alloc(struct event *e, size_t size);
 const char *event_text(struct event *e, const char *s);
@@ -65,7 +67,7 @@ uint64_t events_deadline(const struct rk_client *c);
 void events_tick(struct rk_client *c);
 const char *events_check(const struct rk_client *c);
 
-/* ---- login: from the server's key to a session --------------------------------------- */
+/* ---- login: from the server's key to a session ------------------------------------------- */
 
 enum login_state {
 	LOGIN_OFF,      /* not wanted, or over */
@@ -128,7 +130,7 @@ void login_announce(struct rk_client *c, bool enrolled);
 void login_observed(struct rk_client *c);
 const char *login_check(const struct rk_client *c);
 
-/* ---- session: packets ----------------------------------------------------------------- */
+/* ---- session: packets -------------------------------------------------------------------- */
 
 #define REPLAY_BITS 1024
 #define DELIVERIES 1024
@@ -192,7 +194,7 @@ void session_rtt(struct rk_client *c, uint64_t sample_us);
 uint64_t session_rto(const struct rk_client *c);
 const char *session_check(const struct rk_client *c);
 
-/* ---- outbox ---------------------------------------------------------------------------- */
+/* ---- outbox ------------------------------------------------------------------------------ */
 
 #define CONVERSATION_UNACCEPTED 32
 #define TOTAL_UNACCEPTED 128
@@ -275,7 +277,7 @@ size_t outbox_confirm(struct rk_client *c, uint8_t *out, size_t cap, bool anyway
 uint64_t outbox_deadline(const struct rk_client *c);
 const char *outbox_check(const struct rk_client *c);
 
-/* ---- inbox ----------------------------------------------------------------------------- */
+/* ---- inbox ------------------------------------------------------------------------------- */
 
 #define SENDERS_MAX 4096
 #define HOLD_MAX (24 * 3600 * SECOND)
@@ -305,7 +307,7 @@ struct sender {
 	message_id_t seen;      /* given to the event queue, or part of the text below; at least high */
 	message_id_t floor;     /* everything up to it is settled at the sender */
 	message_id_t asked;     /* floor when the FetchStored under way was made */
-	message_id_t fetched_from; /* the last FetchStored of this session names what is held from this id on; 0: none */
+	message_id_t fetched_from; /* what the last FetchStored of this session names of it; 0: nothing */
 	bool held_stored;       /* of what is held something came from the store */
 	message_id_t settled;   /* everything up to it that comes to this device has come */
 	struct incoming *held;
@@ -343,7 +345,7 @@ void inbox_tick(struct rk_client *c);
 uint64_t inbox_deadline(const struct rk_client *c);
 const char *inbox_check(const struct rk_client *c);
 
-/* ---- requests -------------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------------------------------------------- */
 
 #define REQUESTS_MAX 64
 #define REQUEST_FRAGMENTS 8
@@ -399,7 +401,7 @@ size_t requests_frames(struct rk_client *c, uint8_t *out, size_t cap);
 uint64_t requests_deadline(const struct rk_client *c);
 const char *requests_check(const struct rk_client *c);
 
-/* ---- roster ---------------------------------------------------------------------------- */
+/* ---- roster ------------------------------------------------------------------------------ */
 
 struct peer {
 	user_id_t user;
@@ -425,7 +427,7 @@ void roster_notify(struct rk_client *c, const uint8_t *body, size_t len);
 bool roster_response(struct rk_client *c, struct request *q, const Rookery__Response *r);
 const char *roster_check(const struct rk_client *c);
 
-/* ---- the client ------------------------------------------------------------------------ */
+/* ---- the client -------------------------------------------------------------------------- */
 
 struct rk_client {
 	struct rk_store *store;
@@ -449,7 +451,8 @@ struct rk_client {
 	struct rk_stats stats;
 };
 
-/* The device and user ids are known (LOGIN_OK, LoggedIn). fresh: the server did not know this device before. */
+/* The device and user ids are known (LOGIN_OK, LoggedIn). fresh: the server did not know this device
+ * before. */
 void client_identified(struct rk_client *c, user_id_t user, device_id_t device, message_id_t last_message,
 		       bool fresh);
 /* All invariants of all rooms. */

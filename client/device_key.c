@@ -41,8 +41,10 @@ read_key(int fd, uint8_t *secret)
 			return -errno;
 		done += n > 0 ? (size_t)n : 0;
 	}
-	if (done < LINE_SIZE - 1 || (done > LINE_SIZE - 1 && line[LINE_SIZE - 1] != '\n') || done > LINE_SIZE ||
-	    sodium_hex2bin(secret, RK_KEY_SIZE, line, LINE_SIZE - 1, NULL, &len, NULL) != 0 || len != RK_KEY_SIZE)
+	if (done < LINE_SIZE - 1 || (done > LINE_SIZE - 1 && line[LINE_SIZE - 1] != '\n') ||
+	    done > LINE_SIZE ||
+	    sodium_hex2bin(secret, RK_KEY_SIZE, line, LINE_SIZE - 1, NULL, &len, NULL) != 0 ||
+	    len != RK_KEY_SIZE)
 		len = 0;
 	sodium_memzero(line, sizeof(line));
 	return len == RK_KEY_SIZE ? 0 : -EPROTO;
@@ -64,7 +66,8 @@ write_all(int fd, const char *p, size_t len)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
-/* Under another name first: a crash, or a full disk, leaves no half key behind. Of two processes at once one wins. */
+/* Under another name first: a crash, or a full disk, leaves no half key behind. Of two processes at once one
+ * wins. */
 static int
 create_key(const char *path, uint8_t *secret)
 {

@@ -109,13 +109,16 @@ error_new(enum rk_event_type type, enum rk_code code, const char *text, uint32_t
 	struct event *e = event_new(type);
 
 	if (e != NULL)
-		e->e.error = (struct rk_event_error){.code = code, .name = code != 0 ? rk_code_name(code) : "",
-						     .text = event_text(e, text), .retry_ms = retry_ms};
+		e->e.error = (struct rk_event_error){.code = code,
+						     .name = code != 0 ? rk_code_name(code) : "",
+						     .text = event_text(e, text),
+						     .retry_ms = retry_ms};
 	return e;
 }
 
 void
-event_error(struct rk_client *c, enum rk_event_type type, enum rk_code code, const char *text, uint32_t retry_ms)
+event_error(struct rk_client *c, enum rk_event_type type, enum rk_code code, const char *text,
+	    uint32_t retry_ms)
 {
 	event_push(c, error_new(type, code, text, retry_ms));
 }
@@ -145,7 +148,8 @@ store_works(struct rk_client *c)
 	c->events.store_told = false;
 }
 
-/* Records what was dealt with (done, may be NULL) and what is shown next (next, may be NULL): all or nothing. */
+/* Records what was dealt with (done, may be NULL) and what is shown next (next, may be NULL): all or
+ * nothing. */
 static int
 record(struct rk_client *c, const struct event *done, const struct event *next)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Messages of others: each once, and those of one sending device in the order in which it sent them
- * (docs/protocol.md, section 4). A message goes through three places: held (its turn has not come), the queue of
- * events, and, once the application has dealt with it, the store's high mark. Only then it is acknowledged.
+ * (docs/protocol.md, section 4). A message goes through three places: held (its turn has not come), the queue
+ * of events, and, once the application has dealt with it, the store's high mark. Only then it is
+ * acknowledged.
  */
 #include "core.h"
 
@@ -49,7 +50,7 @@ inbox_free(struct rk_client *c)
 	}
 }
 
-/* ---- senders ------------------------------------------------------------------------------------- */
+/* ---- senders ----------------------------------------------------------------------------- */
 
 static bool
 is_idle(const struct sender *s)
@@ -115,7 +116,8 @@ note_delivery(struct sender *s, message_id_t id, uint32_t delivery)
 {
 	for (size_t i = 0; i < s->n_unacked; i++) {
 		if (s->unacked[i].id == id) {
-			/* An older number is still retransmitted if it matters, and then found to be a duplicate. */
+			/* An older number is still retransmitted if it matters, and then found to be a
+			 * duplicate. */
 			s->unacked[i].delivery = delivery;
 			return;
 		}
@@ -182,7 +184,7 @@ inbox_forget(struct rk_client *c)
 	c->inbox = (struct inbox){0};
 }
 
-/* ---- texts in order ---------------------------------------------------------------------------------- */
+/* ---- texts in order ---------------------------------------------------------------------- */
 
 static void
 drop_text(struct sender *s)
@@ -218,8 +220,8 @@ add_text(struct sender *s, const struct incoming *m)
 	return true;
 }
 
-/* An event for the whole text that s has; without one (a NUDGE, or a text that is no text of ours) the event only
- * carries the id to its turn. */
+/* An event for the whole text that s has; without one (a NUDGE, or a text that is no text of ours) the event
+ * only carries the id to its turn. */
 static bool
 push_text(struct rk_client *c, struct sender *s, const struct incoming *m, bool shown)
 {
@@ -241,8 +243,13 @@ push_text(struct rk_client *c, struct sender *s, const struct incoming *m, bool 
 		if (s->text_len > 0)
 			memcpy(text, s->text, s->text_len);
 		message_id_format(id, s->device, m->id);
-		e->e.message = (struct rk_event_message){.id = event_text(e, id), .from_id = s->user,
-			.from = event_text(e, from), .text = text, .text_len = s->text_len, .sent_at = m->sent_at,
+		e->e.message = (struct rk_event_message){
+			.id = event_text(e, id),
+			.from_id = s->user,
+			.from = event_text(e, from),
+			.text = text,
+			.text_len = s->text_len,
+			.sent_at = m->sent_at,
 			.offline = s->text_stored,
 			.redelivered = s->device == c->inbox.showing_device && m->id <= c->inbox.showing_id};
 	}
@@ -272,7 +279,8 @@ present(struct rk_client *c, struct sender *s, const struct incoming *m)
 	return true;
 }
 
-/* The next held message waits for one that is settled at its sender, but may still be in our queue at the server. */
+/* The next held message waits for one that is settled at its sender, but may still be in our queue at the
+ * server. */
 static bool
 wants_fetch(const struct sender *s)
 {
@@ -281,8 +289,8 @@ wants_fetch(const struct sender *s)
 	return m != NULL && m->prev > s->seen && m->prev > s->settled && m->prev <= s->floor;
 }
 
-/* Stored messages that are held without the server knowing: they fill its window, and it would wait for us while we wait
- * for what is behind them. */
+/* Stored messages that are held without the server knowing: they fill its window, and it would wait for us
+ * while we wait for what is behind them. */
 static bool
 is_unnamed(const struct sender *s)
 {
@@ -320,7 +328,7 @@ release(struct rk_client *c, struct sender *s)
 		request_fetch(c);
 }
 
-/* ---- arrivals ------------------------------------------------------------------------------------------- */
+/* ---- arrivals ---------------------------------------------------------------------------- */
 
 static struct incoming **
 held_place(struct sender *s, message_id_t id)
@@ -392,10 +400,10 @@ inbox_named(struct rk_client *c, user_id_t user)
 	}
 }
 
-/* ---- what is settled ---------------------------------------------------------------------------------------- */
+/* ---- what is settled --------------------------------------------------------------------- */
 
-/* Asks to be answered when all that is stored for us has come, except what we hold. Whatever was settled before the
- * question and has not come by the answer does not come. */
+/* Asks to be answered when all that is stored for us has come, except what we hold. Whatever was settled
+ * before the question and has not come by the answer does not come. */
 static void
 request_fetch(struct rk_client *c)
 {

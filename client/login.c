@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* From the server's key to a session: KEY query, LOGIN, cookie, answers, hints (docs/protocol.md, sections 1 and 2). */
+/* From the server's key to a session: KEY query, LOGIN, cookie, answers, hints (docs/protocol.md, sections 1
+ * and 2). */
 #include "core.h"
 
 #include <errno.h>
@@ -51,7 +52,7 @@ wait_for(struct rk_client *c, uint64_t us)
 	c->login.queued = false;
 }
 
-/* ---- the server's key --------------------------------------------------------------------- */
+/* ---- the server's key -------------------------------------------------------------------- */
 
 static void
 query_key(struct rk_client *c)
@@ -125,7 +126,8 @@ handle_key(struct rk_client *c, const uint8_t *key)
 		attempt(c);
 		return;
 	}
-	/* The LOGIN is not answered, and this is why. An unauthenticated answer: only a person may believe it. */
+	/* The LOGIN is not answered, and this is why. An unauthenticated answer: only a person may believe
+	 * it. */
 	if (!l->have_key || memcmp(key, l->key, sizeof(l->key)) == 0)
 		return;
 	if (l->seen_told && memcmp(key, l->seen, sizeof(l->seen)) == 0)
@@ -162,7 +164,7 @@ rk_client_answer_key(struct rk_client *c, bool accept)
 	return 0;
 }
 
-/* ---- LOGIN --------------------------------------------------------------------------------- */
+/* ---- LOGIN ------------------------------------------------------------------------------- */
 
 static int
 pack_hello(struct rk_client *c, uint64_t timestamp)
@@ -286,7 +288,7 @@ login_pause(struct rk_client *c)
 	}
 }
 
-/* ---- answers -------------------------------------------------------------------------------- */
+/* ---- answers ----------------------------------------------------------------------------- */
 
 static void
 refused(struct rk_client *c, enum rk_code code, const char *text, uint32_t retry_ms)
@@ -493,7 +495,8 @@ handle_version(struct rk_client *c, const struct wire_prefix *p)
 	}
 	/* Unauthenticated, so the client goes on trying. */
 	l->version_told = true;
-	event_error(c, RK_EVENT_ERROR, RK_CODE_VERSION, "the server speaks another version of the protocol", 0);
+	event_error(c, RK_EVENT_ERROR, RK_CODE_VERSION, "the server speaks another version of the protocol",
+		    0);
 }
 
 static void
@@ -534,7 +537,7 @@ login_input(struct rk_client *c, const struct wire_prefix *p, const uint8_t *in,
 		c->stats.ignored++;
 }
 
-/* ---- time ------------------------------------------------------------------------------------ */
+/* ---- time -------------------------------------------------------------------------------- */
 
 static void
 again_later(struct rk_client *c)

@@ -1,50 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Texts on their way out (docs/protocol.md, section 4). A text is in the store from before its first MESSAGE until the
- * application has seen its final answer. It takes consecutive message ids, one per fragment, given when it is queued
- * (or at the first login of a new device). A fragment is sent only once the one before it is accepted: so a text that
- * is refused in the middle leaves no later fragment behind that the recipient could take for a text of its own.
+ * Texts on their way out (docs/protocol.md, section 4). A text is in the store from before its first MESSAGE
+ * until the application has seen its final answer. It takes consecutive message ids, one per fragment, given
+ * when it is queued (or at the first login of a new device). A fragment is sent only once the one before it
+ * is accepted: so a text that is refused in the middle leaves no later fragment behind that the recipient
+ * could take for a text of its own.
  */
-#include "core.h"
+#include "outbox.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRANSMIT_MAX (4 * SECOND)
 #define PROBE_FIRST SECOND
-#define PROBE_MAX (8 * SECOND)
 #define CONFIRM_DELAY SECOND
 #define STORE_RETRY SECOND
 #define SLOW_DOWN_DEFAULT 1000 /* ms */
 
-static message_id_t
-last_of(const struct outgoing *m)
-{
-	return m->row.first_id + m->row.fragments - 1;
-}
-
-static bool
-is_final(const struct fragment *f)
-{
-	return f->state >= FRAGMENT_STORED;
-}
-
-static void
-set_state(struct rk_client *c, struct outgoing *m, struct fragment *f, enum fragment_state state)
-{
-	if (f->state == FRAGMENT_SENT) {
-		m->conversation->unaccepted--;
-		c->outbox.unaccepted--;
-	}
-	if (state == FRAGMENT_SENT) {
-		m->conversation->unaccepted++;
-		c->outbox.unaccepted++;
-	}
-	f->state = (uint8_t)state;
-}
-
-/* ---- the store --------------------------------------------------------------------------------- */
+/* ---- the store --------------------------------------------------------------------------- */
 
 /* One change of the store, all of it or nothing. */
 static int
@@ -87,7 +60,7 @@ put_counters(struct rk_client *c)
 	return r < 0 ? r : c->store->counter_put(c->store->state, RK_COUNTER_MESSAGE, c->outbox.last_id);
 }
 
-/* ---- conversations and the list ------------------------------------------------------------------ */
+/* ---- conversations and the list ---------------------------------------------------------- */
 
 static struct conversation *
 conversation_of(struct rk_client *c, const char *name)
@@ -109,25 +82,11 @@ conversation_of(struct rk_client *c, const char *name)
 	return v;
 }
 
-/* Everything of a conversation that may not be shown to be final: ids up to the result have their final answer. */
-static message_id_t
-floor_below(const struct conversation *v, message_id_t id)
-{
-	for (const struct outgoing *m = v->first; m != NULL; m = m->next) {
-		for (unsigned i = 0; i < m->row.fragments; i++) {
-			if (m->row.first_id + i >= id)
-				return id - 1;
-			if (!is_final(&m->fragments[i]))
-				return m->row.first_id + i - 1;
-		}
-	}
-	return id - 1;
-}
-
 static struct outgoing *
 outgoing_new(const struct rk_outgoing *row)
 {
-	struct outgoing *m = calloc(1, sizeof(*m) + row->fragments * sizeof(m->fragments[0]) + row->text_len + 1);
+	struct outgoing *m =
+		calloc(1, sizeof(*m) + row->fragments * sizeof(m->fragments[0]) + row->text_len + 1);
 	char *text;
 
 	if (m == NULL)
@@ -223,7 +182,7 @@ find_id(struct rk_client *c, message_id_t id)
 	return low > 0 && id <= last_of(o->all[low - 1]) ? o->all[low - 1] : NULL;
 }
 
-/* ---- events ---------------------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------------------ */
 
 static void
 tell(struct rk_client *c, enum rk_event_type type, const struct outgoing *m, enum rk_level level)
@@ -251,7 +210,7 @@ tell_sent(struct rk_client *c, struct outgoing *m)
 	m->sent_told = true;
 }
 
-/* ---- making texts ------------------------------------------------------------------------------------ */
+/* ---- making texts ------------------------------------------------------------------------ */
 
 /* Gives m its ids at the end of its conversation. Changes memory only; the caller stores it. */
 static void
@@ -339,8 +298,8 @@ outbox_send(struct rk_client *c, const char *to, const char *text, size_t len)
 	return (int64_t)m->row.local;
 }
 
-/* A message was refused although later ones of its conversation are on their way, and all before it is settled: if no
- * message is going to carry that floor, a NUDGE does. */
+/* A message was refused although later ones of its conversation are on their way, and all before it is
+ * settled: if no message is going to carry that floor, a NUDGE does. */
 static void
 nudge(struct rk_client *c, struct conversation *v)
 {
@@ -360,7 +319,7 @@ nudge(struct rk_client *c, struct conversation *v)
 		free(m);
 }
 
-/* ---- final answers --------------------------------------------------------------------------------------- */
+/* ---- final answers ----------------------------------------------------------------------- */
 
 static int
 save_final(struct rk_client *c, struct outgoing *m)
@@ -371,8 +330,8 @@ save_final(struct rk_client *c, struct outgoing *m)
 		r = m->row.nudge ? c->store->outbox_delete(c->store->state, m->row.local) : put_row(c, m);
 	if (r == 0)
 		r = put_conversation(c, m->conversation);
-	for (struct outgoing *o = m->conversation->first; r == 0 && o != NULL && m->row.level == RK_LEVEL_REFUSED;
-	     o = o->next) {
+	for (struct outgoing *o = m->conversation->first;
+	     r == 0 && o != NULL && m->row.level == RK_LEVEL_REFUSED; o = o->next) {
 		if (o->row.prev == m->row.prev && o->row.first_id > m->row.first_id)
 			r = put_row(c, o);
 	}
@@ -462,8 +421,8 @@ advance(struct rk_client *c, struct outgoing *m)
 		finalize(c, m, delivered == final ? RK_LEVEL_DELIVERED : RK_LEVEL_STORED);
 }
 
-/* One refused fragment refuses the text: the ones behind it were not sent, and what the recipient has of those before
- * it is never shown. */
+/* One refused fragment refuses the text: the ones behind it were not sent, and what the recipient has of
+ * those before it is never shown. */
 static void
 refuse(struct rk_client *c, struct outgoing *m, uint8_t reason)
 {
@@ -490,7 +449,7 @@ outbox_dealt(struct rk_client *c, uint64_t local)
 	}
 }
 
-/* ---- receipts ---------------------------------------------------------------------------------------------- */
+/* ---- receipts ---------------------------------------------------------------------------- */
 
 /* The best-effort RECEIPT for a text that was stored and has been delivered since. */
 static void
@@ -509,8 +468,10 @@ late_receipt(struct rk_client *c, message_id_t id)
 		if (e == NULL)
 			return;
 		message_id_format(text, c->device_id, id);
-		e->e.outgoing = (struct rk_event_outgoing){.local = (int64_t)r->local, .id = event_text(e, text),
-			.to = event_text(e, r->to), .level = RK_LEVEL_DELIVERED};
+		e->e.outgoing = (struct rk_event_outgoing){.local = (int64_t)r->local,
+							   .id = event_text(e, text),
+							   .to = event_text(e, r->to),
+							   .level = RK_LEVEL_DELIVERED};
 		event_push(c, e);
 		r->id = 0;
 		return;
@@ -587,10 +548,10 @@ outbox_receipt(struct rk_client *c, const struct frame_receipt *r)
 		receipt_one(c, r, wire_receipt_id(r, i));
 }
 
-/* ---- names -------------------------------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------------- */
 
-static void
-resolve(struct rk_client *c, struct conversation *v)
+void
+outbox_resolve(struct rk_client *c, struct conversation *v)
 {
 	Rookery__Request body = ROOKERY__REQUEST__INIT;
 	Rookery__ResolveUser r = ROOKERY__RESOLVE_USER__INIT;
@@ -627,7 +588,7 @@ outbox_resolved(struct rk_client *c, const char *name, user_id_t user)
 	}
 }
 
-/* ---- sessions and devices ------------------------------------------------------------------------------------ */
+/* ---- sessions and devices ---------------------------------------------------------------- */
 
 void
 outbox_device(struct rk_client *c, message_id_t above)
@@ -651,8 +612,8 @@ outbox_device(struct rk_client *c, message_id_t above)
 	}
 	if (r == 0)
 		r = put_counters(c);
-	/* A crash before a later put of these rows makes new ids for them, above those used: duplicates at worst for
-	 * the texts that were sent meanwhile. */
+	/* A crash before a later put of these rows makes new ids for them, above those used: duplicates at
+	 * worst for the texts that were sent meanwhile. */
 	end(c, r);
 	for (size_t i = 0; i < o->n; i++) {
 		if (!o->all[i]->final && o->all[i]->row.first_id != 0 && o->all[i]->fragments[0].sends == 0)
@@ -710,175 +671,7 @@ outbox_resend(struct rk_client *c)
 	o->hold_us = 0;
 }
 
-/* ---- frames --------------------------------------------------------------------------------------------------- */
-
-/* Writes one MESSAGE and files its next retransmission. */
-static int
-write_message(struct rk_client *c, struct outgoing *m, unsigned i, uint8_t *out, size_t cap)
-{
-	struct fragment *p = &m->fragments[i];
-	message_id_t id = m->row.first_id + i, prev = i > 0 ? id - 1 : m->row.prev;
-	message_id_t floor = floor_below(m->conversation, id);
-	size_t at = i * (size_t)MESSAGE_BODY_MAX, left = m->row.text_len - at;
-	bool more = left > MESSAGE_BODY_MAX;
-	struct frame f = {.type = FRAME_MESSAGE, .message = {
-		.flags = (uint8_t)((m->row.nudge ? MESSAGE_NUDGE : 0) | (more ? MESSAGE_MORE : 0)),
-		.to = m->conversation->user, .id = id,
-		.prev_delta = prev == 0 ? 0 : (uint32_t)earlier(id - prev, UINT32_MAX),
-		.floor_delta = (uint32_t)earlier(id - floor, UINT32_MAX),
-		.length = (uint16_t)(more ? MESSAGE_BODY_MAX : left), .body = (const uint8_t *)m->row.text + at}};
-	int n = frame_write(&f, out, cap);
-
-	if (n < 0)
-		return n;
-	if (p->sends++ == 0) {
-		p->sent_us = c->now_us;
-		if (i == 0)
-			m->floor = floor;
-	} else {
-		c->stats.retransmits++;
-		session_doubt(c);
-	}
-	c->stats.messages_sent++;
-	if (p->state == FRAGMENT_ACCEPTED) {
-		p->interval_us = earlier(2 * p->interval_us, PROBE_MAX);
-	} else {
-		p->interval_us = p->interval_us == 0 ? session_rto(c) : earlier(2 * p->interval_us, RETRANSMIT_MAX);
-		set_state(c, m, p, FRAGMENT_SENT);
-	}
-	p->due_us = c->now_us + p->interval_us;
-	return n;
-}
-
-/* Which fragment of m may be sent now, or when? Gives an index, or the number of fragments. */
-static unsigned
-sendable(const struct rk_client *c, const struct outgoing *m, uint64_t *when)
-{
-	const struct conversation *v = m->conversation;
-
-	for (unsigned i = 0; i < m->row.fragments; i++) {
-		const struct fragment *p = &m->fragments[i];
-
-		switch (p->state) {
-		case FRAGMENT_WAITING:
-			if (v->unaccepted >= CONVERSATION_UNACCEPTED || c->outbox.unaccepted >= TOTAL_UNACCEPTED)
-				return m->row.fragments;
-			*when = earlier(*when, c->outbox.hold_us);
-			return c->outbox.hold_us <= c->now_us ? i : m->row.fragments;
-		case FRAGMENT_SENT:
-			*when = earlier(*when, p->due_us > c->outbox.hold_us ? p->due_us : c->outbox.hold_us);
-			return *when <= c->now_us ? i : m->row.fragments;
-		case FRAGMENT_ACCEPTED:
-			*when = earlier(*when, p->due_us);
-			if (*when <= c->now_us)
-				return i;
-			break;
-		default:
-			break;
-		}
-	}
-	return m->row.fragments;
-}
-
-/* No text behind this one can be started before this one is. */
-static bool
-blocked(const struct outgoing *m)
-{
-	for (unsigned i = 0; i < m->row.fragments; i++) {
-		if (m->fragments[i].sends > 0 || is_final(&m->fragments[i]))
-			return false;
-	}
-	return true;
-}
-
-size_t
-outbox_frames(struct rk_client *c, uint8_t *out, size_t cap)
-{
-	size_t len = 0;
-
-	for (struct conversation *v = c->outbox.conversations; v != NULL; v = v->next) {
-		if (v->first == NULL)
-			continue;
-		if (v->user == 0)
-			resolve(c, v);
-		if (v->user == 0)
-			continue;
-		for (struct outgoing *m = v->first; m != NULL; m = m->next) {
-			uint64_t when = NEVER;
-			unsigned i = m->row.first_id != 0 ? sendable(c, m, &when) : m->row.fragments;
-			int n;
-
-			if (i == m->row.fragments) {
-				if (blocked(m))
-					break;
-				continue;
-			}
-			n = write_message(c, m, i, out + len, cap - len);
-			if (n < 0)
-				return len;
-			len += (size_t)n;
-		}
-	}
-	return len;
-}
-
-uint64_t
-outbox_deadline(const struct rk_client *c)
-{
-	uint64_t t = c->outbox.confirm_us != 0 ? c->outbox.confirm_us : NEVER;
-
-	if (c->outbox.retry_us != 0)
-		t = earlier(t, c->outbox.retry_us);
-	for (const struct conversation *v = c->outbox.conversations; v != NULL; v = v->next) {
-		if (v->first != NULL && v->user == 0 && !v->resolving)
-			return 0;
-		if (v->user == 0)
-			continue;
-		for (const struct outgoing *m = v->first; m != NULL; m = m->next) {
-			uint64_t when = NEVER;
-
-			if (m->row.first_id == 0)
-				break;
-			sendable(c, m, &when);
-			t = earlier(t, when);
-			if (blocked(m))
-				break;
-		}
-	}
-	return t;
-}
-
-size_t
-outbox_confirm(struct rk_client *c, uint8_t *out, size_t cap, bool anyway)
-{
-	struct outbox *o = &c->outbox;
-	struct frame f = {.type = FRAME_CONFIRM, .confirm = o->last_id};
-	int n;
-
-	if (o->confirm_us == 0 || (!anyway && o->confirm_us > c->now_us))
-		return 0;
-	for (size_t i = 0; i < o->n; i++) {
-		const struct outgoing *m = o->all[i];
-
-		if (m->row.first_id == 0)
-			break;
-		if (m->final && !m->unsaved)
-			continue;
-		f.confirm = m->row.first_id - 1;
-		for (unsigned k = 0; !m->unsaved && k < m->row.fragments && is_final(&m->fragments[k]); k++)
-			f.confirm++;
-		break;
-	}
-	o->confirm_us = 0;
-	if (f.confirm == 0)
-		return 0;
-	n = frame_write(&f, out, cap);
-	if (n < 0) {
-		o->confirm_us = c->now_us;
-		return 0;
-	}
-	return (size_t)n;
-}
+/* ---- time -------------------------------------------------------------------------------- */
 
 void
 outbox_tick(struct rk_client *c)
@@ -902,7 +695,7 @@ outbox_tick(struct rk_client *c)
 	}
 }
 
-/* ---- begin and end ---------------------------------------------------------------------------------------------- */
+/* ---- begin and end ----------------------------------------------------------------------- */
 
 static int
 load(void *arg, const struct rk_outgoing *row)

@@ -152,7 +152,7 @@ requests_session(struct rk_client *c)
 		start_over(c, q, 0);
 }
 
-/* ---- responses -------------------------------------------------------------------------------- */
+/* ---- responses --------------------------------------------------------------------------- */
 
 static bool
 asked_again(struct rk_client *c, struct request *q, const Rookery__Response *r)
@@ -210,8 +210,8 @@ requests_response(struct rk_client *c, const struct frame_response *f)
 
 	while (q != NULL && (q->number == 0 || q->number != f->request))
 		q = q->next;
-	if (q == NULL || f->fragments == 0 || f->fragments > RESPONSE_FRAGMENTS || f->fragment >= f->fragments ||
-	    (q->expected != 0 && q->expected != f->fragments))
+	if (q == NULL || f->fragments == 0 || f->fragments > RESPONSE_FRAGMENTS ||
+	    f->fragment >= f->fragments || (q->expected != 0 && q->expected != f->fragments))
 		return;
 	q->expected = f->fragments;
 	if (q->parts[f->fragment] != NULL)
@@ -229,7 +229,7 @@ requests_response(struct rk_client *c, const struct frame_response *f)
 		complete(c, q);
 }
 
-/* ---- frames -------------------------------------------------------------------------------------- */
+/* ---- frames ------------------------------------------------------------------------------ */
 
 static bool
 may_be_sent(const struct rk_client *c, const struct request *q)
@@ -299,7 +299,8 @@ requests_deadline(const struct rk_client *c)
 	unsigned under_way = 0;
 	uint64_t t = NEVER;
 
-	for (const struct request *q = c->requests.first; q != NULL && under_way < UNDER_WAY_MAX; q = q->next) {
+	for (const struct request *q = c->requests.first; q != NULL && under_way < UNDER_WAY_MAX;
+	     q = q->next) {
 		if (!may_be_sent(c, q))
 			continue;
 		under_way++;

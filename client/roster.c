@@ -15,7 +15,7 @@ name_valid(const char *name)
 	return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == len;
 }
 
-/* ---- who is who --------------------------------------------------------------------------------- */
+/* ---- who is who -------------------------------------------------------------------------- */
 
 void
 roster_free(struct rk_client *c)
@@ -132,7 +132,7 @@ roster_unlearn(struct rk_client *c, const char *name)
 	c->store->name_put(c->store->state, 0, name);
 }
 
-/* ---- notifications ---------------------------------------------------------------------------------- */
+/* ---- notifications ----------------------------------------------------------------------- */
 
 static void
 notify_presence(struct rk_client *c, const Rookery__Presence *n)
@@ -151,8 +151,10 @@ notify_presence(struct rk_client *c, const Rookery__Presence *n)
 	e = event_new(RK_EVENT_PRESENCE);
 	if (e == NULL)
 		return;
-	e->e.presence = (struct rk_event_presence){.user_id = n->user_id, .name = event_text(e, n->name),
-						   .status = (enum rk_status)n->status, .text = event_text(e, n->text)};
+	e->e.presence = (struct rk_event_presence){.user_id = n->user_id,
+						   .name = event_text(e, n->name),
+						   .status = (enum rk_status)n->status,
+						   .text = event_text(e, n->text)};
 	event_push(c, e);
 }
 
@@ -167,11 +169,14 @@ notify_buddy(struct rk_client *c, const Rookery__BuddyEvent *n)
 	if (p == NULL || (n->version != 0 && n->version <= p->buddy_version))
 		return;
 	p->buddy_version = n->version;
-	e = event_new(n->state == ROOKERY__BUDDY_STATE__BUDDY_PENDING ? RK_EVENT_BUDDY_REQUEST : RK_EVENT_BUDDY);
+	e = event_new(n->state == ROOKERY__BUDDY_STATE__BUDDY_PENDING ? RK_EVENT_BUDDY_REQUEST
+								      : RK_EVENT_BUDDY);
 	if (e == NULL)
 		return;
-	e->e.buddy = (struct rk_event_buddy){.user_id = n->user_id, .name = event_text(e, n->name),
-					     .state = (enum rk_buddy_state)n->state, .text = event_text(e, n->text)};
+	e->e.buddy = (struct rk_event_buddy){.user_id = n->user_id,
+					     .name = event_text(e, n->name),
+					     .state = (enum rk_buddy_state)n->state,
+					     .text = event_text(e, n->text)};
 	event_push(c, e);
 }
 
@@ -202,15 +207,19 @@ roster_notify(struct rk_client *c, const uint8_t *body, size_t len)
 	rookery__notification__free_unpacked(n, NULL);
 }
 
-/* ---- responses ------------------------------------------------------------------------------------------ */
+/* ---- responses --------------------------------------------------------------------------- */
 
 static void
 fill_buddy(struct event *e, struct rk_buddy *to, const Rookery__Buddy *from)
 {
-	*to = (struct rk_buddy){.user_id = from->user_id, .name = event_text(e, from->name),
-				.state = (enum rk_buddy_state)from->state, .blocked = from->blocked,
-				.group = event_text(e, from->group), .remark = event_text(e, from->remark),
-				.status = (enum rk_status)from->status, .status_text = event_text(e, from->status_text),
+	*to = (struct rk_buddy){.user_id = from->user_id,
+				.name = event_text(e, from->name),
+				.state = (enum rk_buddy_state)from->state,
+				.blocked = from->blocked,
+				.group = event_text(e, from->group),
+				.remark = event_text(e, from->remark),
+				.status = (enum rk_status)from->status,
+				.status_text = event_text(e, from->status_text),
 				.request_text = event_text(e, from->request_text)};
 }
 

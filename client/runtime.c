@@ -92,8 +92,10 @@ resolve(struct rk_runtime *rt, const char *server)
 	if (r < 0)
 		return r;
 	r = getaddrinfo(host, port, &hints, &list);
+	if (r == EAI_SYSTEM)
+		return -errno;
 	if (r != 0)
-		return r == EAI_AGAIN ? -EAGAIN : r == EAI_MEMORY ? -ENOMEM : r == EAI_SYSTEM ? -errno : -ENOENT;
+		return r == EAI_AGAIN ? -EAGAIN : r == EAI_MEMORY ? -ENOMEM : -ENOENT;
 	for (const struct addrinfo *a = list; a != NULL && rt->n < ADDRESSES_MAX; a = a->ai_next) {
 		if (endpoint_from_sockaddr(&rt->servers[rt->n], a->ai_addr) == 0)
 			rt->n++;
@@ -154,7 +156,8 @@ flush(struct rk_runtime *rt)
 	size_t n;
 
 	/* An error of send is a lost datagram: a full queue, or what ICMP said about an earlier one. */
-	while ((n = rk_client_output(rt->client, rk_runtime_now_us(), rk_runtime_wall_ms(), buf, sizeof(buf))) > 0) {
+	while ((n = rk_client_output(rt->client, rk_runtime_now_us(), rk_runtime_wall_ms(), buf,
+				     sizeof(buf))) > 0) {
 		if (send(rt->fd, buf, n, 0) < 0 && errno == ECONNREFUSED)
 			(void)!send(rt->fd, buf, n, 0); /* the error belonged to the one before */
 	}
@@ -200,8 +203,8 @@ receive(struct rk_runtime *rt)
 	}
 }
 
-/* The server is not heard: another port of ours gets around a dead NAT mapping, another address of the server around
- * a dead path. */
+/* The server is not heard: another port of ours gets around a dead NAT mapping, another address of the server
+ * around a dead path. */
 static void
 look_elsewhere(struct rk_runtime *rt)
 {

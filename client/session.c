@@ -17,7 +17,7 @@
 #define REBIND_INTERVAL (6 * SECOND)
 #define CLOSE_COPIES 2 /* nothing acknowledges a CLOSE */
 
-/* ---- windows of numbers ---------------------------------------------------------------- */
+/* ---- windows of numbers ------------------------------------------------------------------ */
 
 bool
 window_fresh(const struct window *w, uint64_t n, bool too_old)
@@ -46,7 +46,7 @@ window_record(struct window *w, uint64_t n)
 	w->bits[n % REPLAY_BITS / 64] |= UINT64_C(1) << n % 64;
 }
 
-/* ---- begin and end --------------------------------------------------------------------- */
+/* ---- begin and end ----------------------------------------------------------------------- */
 
 static int
 set_keys(struct session *s, uint16_t epoch)
@@ -88,7 +88,8 @@ heard(struct rk_client *c)
 }
 
 void
-session_begin(struct rk_client *c, const Rookery__LoginReply *r, const struct session_secret *secret, bool full)
+session_begin(struct rk_client *c, const Rookery__LoginReply *r, const struct session_secret *secret,
+	      bool full)
 {
 	struct session *s = &c->session;
 
@@ -136,7 +137,7 @@ session_close(struct rk_client *c)
 		c->session.closing = CLOSE_COPIES;
 }
 
-/* ---- is the server there? --------------------------------------------------------------- */
+/* ---- is the server there? ---------------------------------------------------------------- */
 
 void
 session_ping(struct rk_client *c)
@@ -211,7 +212,8 @@ ping_frame(struct rk_client *c, uint8_t *out, size_t cap)
 	if (s->disconnected || s->ping_tries >= PING_TRIES)
 		s->ping_due_us = c->now_us + PING_DISCONNECTED;
 	else
-		s->ping_due_us = c->now_us + (wait[s->ping_tries] > session_rto(c) ? wait[s->ping_tries] : session_rto(c));
+		s->ping_due_us = c->now_us + (wait[s->ping_tries] > session_rto(c) ? wait[s->ping_tries]
+										   : session_rto(c));
 	s->ping_tries++;
 	return (size_t)n;
 }
@@ -309,7 +311,7 @@ first_arrival(struct rk_client *c, uint32_t delivery)
 	return fresh;
 }
 
-/* ---- frames from the server --------------------------------------------------------------- */
+/* ---- frames from the server -------------------------------------------------------------- */
 
 static void
 handle_pong(struct rk_client *c, const struct frame *f)
@@ -340,8 +342,9 @@ handle_close(struct rk_client *c, uint8_t reason)
 	login_stop(c);
 	e = event_new(RK_EVENT_CLOSED);
 	if (e != NULL)
-		e->e.closed = reason == CLOSE_REPLACED || reason == CLOSE_REVOKED ? (enum rk_closed_reason)reason
-										  : RK_CLOSED_KICKED;
+		e->e.closed = reason == CLOSE_REPLACED || reason == CLOSE_REVOKED
+				      ? (enum rk_closed_reason)reason
+				      : RK_CLOSED_KICKED;
 	event_push(c, e);
 }
 
@@ -393,7 +396,7 @@ handle_frame(struct rk_client *c, const struct frame *f)
 	}
 }
 
-/* ---- packets -------------------------------------------------------------------------------- */
+/* ---- packets ----------------------------------------------------------------------------- */
 
 /* A packet of a later epoch: the server restarted. Its keys are adopted only if the tag is right. */
 static int
@@ -577,7 +580,8 @@ session_deadline(const struct rk_client *c)
 	if (s->ping_open)
 		t = earlier(t, s->ping_due_us);
 	else
-		t = earlier(t, earlier(s->sent_us + s->heartbeat_ms * MS, s->heard_us + s->heartbeat_ms * MS + SECOND));
+		t = earlier(t, earlier(s->sent_us + s->heartbeat_ms * MS,
+				       s->heard_us + s->heartbeat_ms * MS + SECOND));
 	t = earlier(t, requests_deadline(c));
 	return s->full ? earlier(t, outbox_deadline(c)) : t;
 }

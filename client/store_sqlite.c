@@ -13,17 +13,19 @@
 #define SCHEMA_VERSION 1
 
 static const char schema[] =
-	"CREATE TABLE IF NOT EXISTS outbox(local INTEGER PRIMARY KEY, first_id INTEGER NOT NULL, prev INTEGER NOT NULL,"
-	" made_ms INTEGER NOT NULL, fragments INTEGER NOT NULL, nudge INTEGER NOT NULL, level INTEGER NOT NULL,"
-	" reason INTEGER NOT NULL, recipient TEXT NOT NULL, text BLOB NOT NULL) STRICT;"
+	"CREATE TABLE IF NOT EXISTS outbox(local INTEGER PRIMARY KEY, first_id INTEGER NOT NULL,"
+	" prev INTEGER NOT NULL, made_ms INTEGER NOT NULL, fragments INTEGER NOT NULL,"
+	" nudge INTEGER NOT NULL, level INTEGER NOT NULL, reason INTEGER NOT NULL,"
+	" recipient TEXT NOT NULL, text BLOB NOT NULL) STRICT;"
 	"CREATE TABLE IF NOT EXISTS counter(which INTEGER PRIMARY KEY, value INTEGER NOT NULL) STRICT;"
-	"CREATE TABLE IF NOT EXISTS conversation(name TEXT PRIMARY KEY, tail INTEGER NOT NULL, nudge INTEGER NOT NULL)"
-	" STRICT, WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS conversation(name TEXT PRIMARY KEY, tail INTEGER NOT NULL,"
+	" nudge INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS high(device INTEGER PRIMARY KEY, id INTEGER NOT NULL) STRICT;"
 	"CREATE TABLE IF NOT EXISTS showing(one INTEGER PRIMARY KEY CHECK(one = 1), device INTEGER NOT NULL,"
 	" id INTEGER NOT NULL) STRICT;"
 	"CREATE TABLE IF NOT EXISTS name(user INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
-	"CREATE TABLE IF NOT EXISTS server_key(one INTEGER PRIMARY KEY CHECK(one = 1), key BLOB NOT NULL) STRICT;";
+	"CREATE TABLE IF NOT EXISTS server_key(one INTEGER PRIMARY KEY CHECK(one = 1), key BLOB NOT NULL)"
+	" STRICT;";
 
 enum statement {
 	BEGIN, COMMIT, ROLLBACK,
@@ -192,10 +194,16 @@ outbox_list(void *state, int (*each)(void *arg, const struct rk_outgoing *m), vo
 		if (r < 0)
 			break;
 		to = (const char *)sqlite3_column_text(s, 8);
-		m = (struct rk_outgoing){.local = column(s, 0), .first_id = column(s, 1), .prev = column(s, 2),
-			.made_ms = column(s, 3), .fragments = (uint32_t)column(s, 4), .nudge = (uint8_t)column(s, 5),
-			.level = (uint8_t)column(s, 6), .reason = (uint8_t)column(s, 7),
-			.text = sqlite3_column_blob(s, 9), .text_len = (size_t)sqlite3_column_bytes(s, 9)};
+		m = (struct rk_outgoing){.local = column(s, 0),
+					 .first_id = column(s, 1),
+					 .prev = column(s, 2),
+					 .made_ms = column(s, 3),
+					 .fragments = (uint32_t)column(s, 4),
+					 .nudge = (uint8_t)column(s, 5),
+					 .level = (uint8_t)column(s, 6),
+					 .reason = (uint8_t)column(s, 7),
+					 .text = sqlite3_column_blob(s, 9),
+					 .text_len = (size_t)sqlite3_column_bytes(s, 9)};
 		if (to == NULL || strlen(to) > RK_NAME_MAX) {
 			r = -EPROTO;
 			break;
@@ -386,8 +394,10 @@ forget(void *state)
 {
 	struct store *st = state;
 
-	return error_of(sqlite3_exec(st->db, "BEGIN IMMEDIATE; DELETE FROM high; DELETE FROM showing;"
-				     "DELETE FROM conversation; DELETE FROM name; COMMIT;", NULL, NULL, NULL));
+	return error_of(sqlite3_exec(st->db,
+				     "BEGIN IMMEDIATE; DELETE FROM high; DELETE FROM showing;"
+				     "DELETE FROM conversation; DELETE FROM name; COMMIT;",
+				     NULL, NULL, NULL));
 }
 
 static void
@@ -413,7 +423,7 @@ static const struct rk_store functions = {
 	.forget = forget, .close = store_close,
 };
 
-/* ---- open --------------------------------------------------------------------------------------------- */
+/* ---- open -------------------------------------------------------------------------------- */
 
 static int
 pragma(sqlite3 *db, const char *text, int *value)
@@ -467,14 +477,16 @@ prepare(struct store *st)
 		r = error_of(sqlite3_exec(st->db, "BEGIN EXCLUSIVE", NULL, NULL, NULL));
 	if (r == 0)
 		r = error_of(sqlite3_exec(st->db, schema, NULL, NULL, NULL));
-	mark = sqlite3_mprintf("PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT", APPLICATION_ID, SCHEMA_VERSION);
+	mark = sqlite3_mprintf("PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT", APPLICATION_ID,
+			       SCHEMA_VERSION);
 	if (mark == NULL)
 		r = -ENOMEM;
 	if (r == 0)
 		r = error_of(sqlite3_exec(st->db, mark, NULL, NULL, NULL));
 	sqlite3_free(mark);
 	for (int i = 0; r == 0 && i < STATEMENTS; i++)
-		r = error_of(sqlite3_prepare_v3(st->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &st->statements[i], NULL));
+		r = error_of(sqlite3_prepare_v3(st->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+						&st->statements[i], NULL));
 	return r;
 }
 
@@ -511,7 +523,8 @@ rk_store_memory(void)
 int
 rk_store_open(struct rk_store **store, const char *path)
 {
-	/* SQLite would make the file readable for all; what it makes beside it has the same mode as the file. */
+	/* SQLite would make the file readable for all; what it makes beside it has the same mode as the
+	 * file. */
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	*store = NULL;

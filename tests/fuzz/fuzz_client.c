@@ -4,9 +4,9 @@
  *
  *   input: steps, each one byte (enum step, modulo its number) and its own bytes
  *
- * Frames are sealed here, so that the input reaches what is behind the tag; DELIVER, RECEIPT and RESPONSE have steps
- * that write well-formed frames with small numbers, so that they meet what the client waits for. After each step all
- * invariants of the client hold.
+ * Frames are sealed here, so that the input reaches what is behind the tag; DELIVER, RECEIPT and RESPONSE
+ * have steps that write well-formed frames with small numbers, so that they meet what the client waits for.
+ * After each step all invariants of the client hold.
  */
 #include "fuzz.h"
 
@@ -55,14 +55,20 @@ bytes(struct input *in, const uint8_t **out)
 	return len;
 }
 
-/* ---- a store that keeps what it must, and nothing else ------------------------------------------ */
+/* ---- a store that keeps what it must, and nothing else ----------------------------------- */
 
 static uint64_t counters[RK_COUNTERS], highs[256];
 
 static int ok(void *state) { (void)state; return 0; }
 static int outbox_put(void *state, const struct rk_outgoing *m) { (void)state; (void)m; return 0; }
 static int outbox_delete(void *state, uint64_t local) { (void)state; (void)local; return 0; }
-static int counter_get(void *state, enum rk_counter n, uint64_t *v) { (void)state; *v = counters[n]; return 0; }
+static int
+counter_get(void *state, enum rk_counter n, uint64_t *v)
+{
+	(void)state;
+	*v = counters[n];
+	return 0;
+}
 static int counter_put(void *state, enum rk_counter n, uint64_t v) { (void)state; counters[n] = v; return 0; }
 static int high_get(void *state, uint64_t d, uint64_t *id) { (void)state; *id = highs[d % 256]; return 0; }
 static int high_put(void *state, uint64_t d, uint64_t id) { (void)state; highs[d % 256] = id; return 0; }
@@ -70,7 +76,14 @@ static int showing_get(void *state, uint64_t *d, uint64_t *id) { (void)state; *d
 static int showing_put(void *state, uint64_t d, uint64_t id) { (void)state; (void)d; (void)id; return 0; }
 static int name_put(void *state, uint64_t u, const char *name) { (void)state; (void)u; (void)name; return 0; }
 static int name_get(void *state, uint64_t u, char *name) { (void)state; (void)u; (void)name; return -ENOENT; }
-static int name_find(void *state, const char *name, uint64_t *u) { (void)state; (void)name; (void)u; return -ENOENT; }
+static int
+name_find(void *state, const char *name, uint64_t *u)
+{
+	(void)state;
+	(void)name;
+	(void)u;
+	return -ENOENT;
+}
 static int key_get(void *state, uint8_t *key) { (void)state; (void)key; return -ENOENT; }
 static int key_put(void *state, const uint8_t *key) { (void)state; (void)key; return 0; }
 
@@ -102,14 +115,29 @@ conversation_put(void *state, const char *name, const struct rk_conversation *v)
 }
 
 static struct rk_store store = {
-	.begin = ok, .commit = ok, .rollback = ok, .outbox_put = outbox_put, .outbox_list = outbox_list,
-	.outbox_delete = outbox_delete, .counter_get = counter_get, .counter_put = counter_put,
-	.conversation_get = conversation_get, .conversation_put = conversation_put, .high_get = high_get,
-	.high_put = high_put, .showing_get = showing_get, .showing_put = showing_put, .name_put = name_put,
-	.name_get = name_get, .name_find = name_find, .server_key_get = key_get, .server_key_put = key_put, .forget = ok,
+	.begin = ok,
+	.commit = ok,
+	.rollback = ok,
+	.outbox_put = outbox_put,
+	.outbox_list = outbox_list,
+	.outbox_delete = outbox_delete,
+	.counter_get = counter_get,
+	.counter_put = counter_put,
+	.conversation_get = conversation_get,
+	.conversation_put = conversation_put,
+	.high_get = high_get,
+	.high_put = high_put,
+	.showing_get = showing_get,
+	.showing_put = showing_put,
+	.name_put = name_put,
+	.name_get = name_get,
+	.name_find = name_find,
+	.server_key_get = key_get,
+	.server_key_put = key_put,
+	.forget = ok,
 };
 
-/* ---- the server's end ------------------------------------------------------------------------------ */
+/* ---- the server's end -------------------------------------------------------------------- */
 
 static struct handshake_keypair server_key;
 
@@ -209,7 +237,8 @@ login(struct end *e, uint8_t result)
 	r.device_id = 200;
 	r.epoch = 3;
 	r.retry_ms = result;
-	n = handshake_server_reply(&h, payload, rookery__login_reply__pack(&r, payload), out, sizeof(out), &secret);
+	n = handshake_server_reply(&h, payload, rookery__login_reply__pack(&r, payload), out, sizeof(out),
+				   &secret);
 	FUZZ_CHECK(n > 0);
 	e->secret = secret;
 	e->sid = r.session_id;
@@ -217,14 +246,17 @@ login(struct end *e, uint8_t result)
 	input(e, out, (size_t)n);
 }
 
-/* ---- steps --------------------------------------------------------------------------------------------- */
+/* ---- steps ------------------------------------------------------------------------------- */
 
 static void
 step_deliver(struct end *e, struct input *in)
 {
 	static const uint8_t text[MESSAGE_BODY_MAX];
-	struct frame f = {.type = FRAME_DELIVER, .deliver = {.delivery = ++e->delivery, .from_device = 1u + byte(in) % 4,
-		.id = 1u + byte(in) % 32, .body = text}};
+	struct frame f = {.type = FRAME_DELIVER,
+			  .deliver = {.delivery = ++e->delivery,
+				      .from_device = 1u + byte(in) % 4,
+				      .id = 1u + byte(in) % 32,
+				      .body = text}};
 
 	f.deliver.from = 1 + f.deliver.from_device % 2;
 	f.deliver.prev_delta = byte(in) % 8;
@@ -250,7 +282,8 @@ step_receipt(struct end *e, struct input *in)
 static void
 step_response(struct end *e, struct input *in)
 {
-	struct frame f = {.type = FRAME_RESPONSE, .response = {.delivery = ++e->delivery, .request = 1u + byte(in) % 16}};
+	struct frame f = {.type = FRAME_RESPONSE,
+			  .response = {.delivery = ++e->delivery, .request = 1u + byte(in) % 16}};
 	size_t len;
 
 	f.response.fragment = byte(in) % 4;
@@ -378,7 +411,7 @@ one_step(struct end *e, struct input *in)
 	}
 }
 
-/* ---- one input ------------------------------------------------------------------------------------------- */
+/* ---- one input --------------------------------------------------------------------------- */
 
 static uint64_t seed;
 

@@ -10,10 +10,10 @@
  *         wait for a datagram or rk_client_deadline(c)
  *         rk_client_input(c, now, wall, buf, n)
  *
- * Times: now_us is a monotonic clock in microseconds with any origin, never going back; wall_ms is the clock on
- * the wall in milliseconds since 1970.
- * Errors: functions that can fail return a negative errno.
- * Strings are UTF-8 with a NUL; names are at most RK_NAME_MAX bytes.
+ * Times: now_us is a monotonic clock in microseconds with any origin, never going back; wall_ms is the clock
+ * on the wall in milliseconds since 1970.
+ * Errors: functions that can fail return a negative errno. Strings are UTF-8 with a NUL; names are at most
+ * RK_NAME_MAX bytes.
  * Thread-safety: none; one thread at a time per client. Different clients are independent.
  */
 #ifndef ROOKERY_CLIENT_H
@@ -100,8 +100,8 @@ enum rk_closed_reason {
 	RK_CLOSED_REVOKED = 5   /* password changed elsewhere; account or device removed */
 };
 
-/* Names for people and for JSON: "online", "accepted", "not_buddies", "password_wrong", "kicked", ...; never NULL.
- * Thread-safe. */
+/* Names for people and for JSON: "online", "accepted", "not_buddies", "password_wrong", "kicked", ...; never
+ * NULL. Thread-safe. */
 const char *rk_status_name(enum rk_status status);
 const char *rk_buddy_state_name(enum rk_buddy_state state);
 const char *rk_level_name(enum rk_level level);
@@ -109,25 +109,26 @@ const char *rk_refused_name(enum rk_refused_reason reason);
 const char *rk_code_name(enum rk_code code);
 const char *rk_closed_name(enum rk_closed_reason reason);
 
-/* ---- a client ------------------------------------------------------------------------ */
+/* ---- a client ---------------------------------------------------------------------------- */
 
 struct rk_config {
-	const char *user;                  /* name: 1-32 of a-z 0-9 . _ - , starting with a letter */
-	const uint8_t *device_secret;      /* RK_KEY_SIZE bytes: this device's secret key */
-	const uint8_t *server_key;         /* RK_KEY_SIZE bytes: the server's public key. NULL: the one pinned in the
-	                                      store, else the server is asked and the key pinned (first use) */
-	bool ask_new_key;                  /* first use: wait for rk_client_answer_key instead of accepting at once */
-	struct rk_store *store;            /* stays the caller's; must outlive the client */
-	const char *device_name;           /* for people ("laptop"), or NULL */
-	enum rk_status status;             /* to begin with; 0 is online */
-	const char *status_text;           /* or NULL */
-	uint32_t outbox_max;               /* texts waiting for their final answer; 0 is 10,000 */
-	uint32_t inbox_max;                /* received messages held or not yet taken by the application; 0 is 4,096 */
+	const char *user;             /* name: 1-32 of a-z 0-9 . _ - , starting with a letter */
+	const uint8_t *device_secret; /* RK_KEY_SIZE bytes: this device's secret key */
+	/* RK_KEY_SIZE bytes: the server's public key. NULL: the one pinned in the store, else the server is
+	 * asked and the key pinned (first use). */
+	const uint8_t *server_key;
+	bool ask_new_key;             /* first use: don't accept, wait for rk_client_answer_key */
+	struct rk_store *store;       /* stays the caller's; must outlive the client */
+	const char *device_name;      /* for people ("laptop"), or NULL; at most 64 bytes */
+	enum rk_status status;        /* to begin with; 0 is online */
+	const char *status_text;      /* or NULL */
+	uint32_t outbox_max;          /* texts waiting for their final answer; 0 is 10,000 */
+	uint32_t inbox_max;           /* messages held, or not yet taken by the application; 0 is 4,096 */
 };
 
-/* Copies what it needs of cfg and resumes the outbox found in the store. Nothing is sent before rk_client_login.
- * Returns 0, or -EINVAL (bad name, no key, no store), -ENOMEM, -EIO (random numbers, cipher), or what the store
- * returned. */
+/* Copies what it needs of cfg and resumes the outbox found in the store. Nothing is sent before
+ * rk_client_login. Returns 0, or -EINVAL (bad name, no key, no store), -ENOMEM, -EIO (random numbers,
+ * cipher), or what the store returned. */
 int rk_client_new(struct rk_client **client, const struct rk_config *cfg);
 
 /* Frees the client and wipes its keys; sends nothing (see rk_client_logout). NULL is fine. */
@@ -136,46 +137,50 @@ void rk_client_free(struct rk_client *c);
 /* Takes a datagram from the server. Any bytes are allowed; what is not valid is ignored and counted. */
 void rk_client_input(struct rk_client *c, uint64_t now_us, uint64_t wall_ms, const uint8_t *data, size_t len);
 
-/* Does what is due and writes the next datagram to buf (cap at least RK_DATAGRAM_MAX). Returns its length, or 0
- * when there is nothing more to send now. Call until it returns 0. */
+/* Does what is due and writes the next datagram to buf (cap at least RK_DATAGRAM_MAX). Returns its length, or
+ * 0 when there is nothing more to send now. Call until it returns 0. */
 size_t rk_client_output(struct rk_client *c, uint64_t now_us, uint64_t wall_ms, uint8_t *buf, size_t cap);
 
-/* When to call rk_client_output again if nothing else happens: on the clock of now_us; 0: at once; UINT64_MAX: not
- * before something happens. */
+/* When to call rk_client_output again if nothing else happens: on the clock of now_us; 0: at once;
+ * UINT64_MAX: not before something happens. */
 uint64_t rk_client_deadline(const struct rk_client *c);
 
-/* The server has not been heard for so long that a new socket (or another address of it) should be tried. Each
- * true is given once. For runtimes. */
+/* The server has not been heard for so long that a new socket (or another address of it) should be tried.
+ * Each true is given once. For runtimes. */
 bool rk_client_take_rebind(struct rk_client *c);
 
-/* A datagram sent after this call leaves from a new address: tells the server at once (PING). For runtimes. */
+/* A datagram sent after this call leaves from a new address: tells the server at once (PING). For
+ * runtimes. */
 void rk_client_rebound(struct rk_client *c);
 
 /* ---- commands -------------------------------------------------------------------------
- * They never wait: what they cause is sent by the next rk_client_output, what comes of it is told by events. Those
- * that return a request number (above 0) are answered by exactly one RK_EVENT_RESPONSE with that number; requests
- * made while there is no session are sent after the login. All return -EINVAL for a bad name, or text that is too
- * long, -EAGAIN with too many requests waiting (64), -ENOMEM. */
+ * They never wait: what they cause is sent by the next rk_client_output, what comes of it is told by events.
+ * Those that return a request number (above 0) are answered by exactly one RK_EVENT_RESPONSE with that number
+ * (rk_client_list_buddies: RK_EVENT_BUDDIES); requests made while there is no session are sent after the
+ * login. All return -EINVAL for a bad name or a text that is too long, -EAGAIN with too many requests waiting
+ * (64), -ENOMEM. */
 
-/* Starts (or starts again, after RK_EVENT_CLOSED or RK_EVENT_LOGIN_REFUSED) to log in, and to keep the session up
- * for ever. Returns 0. */
+/* Starts (or starts again, after RK_EVENT_CLOSED or RK_EVENT_LOGIN_REFUSED) to log in, and to keep the
+ * session up for ever. Returns 0. */
 int rk_client_login(struct rk_client *c);
 
 /* What to do when the server does not know this device: create the account, or enrol this device with the
- * account's password. Call before the login or after RK_EVENT_ENROL_NEEDED or RK_EVENT_LOGIN_REFUSED; a device that is
- * enrolled already just logs in. The password is wiped once used. Answered by RK_EVENT_LOGIN or
- * RK_EVENT_LOGIN_REFUSED. Returns 0 or -EINVAL (empty or above 256 bytes). */
+ * account's password. Call before the login or after RK_EVENT_ENROL_NEEDED or RK_EVENT_LOGIN_REFUSED; a
+ * device that is enrolled already just logs in. The password is wiped once used. Answered by RK_EVENT_LOGIN
+ * or RK_EVENT_LOGIN_REFUSED. Returns 0 or -EINVAL (empty or above 256 bytes). */
 int rk_client_register(struct rk_client *c, const char *password);
 int rk_client_enrol(struct rk_client *c, const char *password);
 
-/* Answers RK_EVENT_KEY_SEEN: accept the key and pin it, or not (the client is then closed). Returns 0, -ENOENT (no
- * question open), -EPERM (a changed key cannot replace the one given in rk_config), or what the store returned. */
+/* Answers RK_EVENT_KEY_SEEN: accept the key and pin it, or not (the client is then closed). Returns 0,
+ * -ENOENT (no question open), -EPERM (a changed key cannot replace the one given in rk_config), or what the
+ * store returned. */
 int rk_client_answer_key(struct rk_client *c, bool accept);
 
-/* Puts a text of at most RK_TEXT_MAX bytes for a user into the outbox (persistent). Returns its local message id
- * (above 0), -EINVAL (bad name, empty text), -EAGAIN (outbox full), -ENOMEM, or what the store returned. A longer
- * text gets an id and RK_EVENT_REFUSED with too_large. Answered by RK_EVENT_SENT when it has its message id (at once,
- * except before the device's very first login), RK_EVENT_RECEIPT for each level, or RK_EVENT_REFUSED. */
+/* Puts a text of at most RK_TEXT_MAX bytes for a user into the outbox (persistent). Returns its local message
+ * id (above 0), -EINVAL (bad name, empty text), -EAGAIN (outbox full), -ENOMEM, or what the store returned. A
+ * longer text gets an id and RK_EVENT_REFUSED with too_large. Answered by RK_EVENT_SENT when it has its
+ * message id (at once, except before the device's very first login), RK_EVENT_RECEIPT for each level, or
+ * RK_EVENT_REFUSED. */
 int64_t rk_client_send(struct rk_client *c, const char *to, const char *text, size_t len);
 
 /* Texts in the outbox without a final answer (stored, delivered, refused). */
@@ -203,11 +208,11 @@ int64_t rk_client_change_password(struct rk_client *c, const char *old_password,
 int64_t rk_client_search(struct rk_client *c, const char *prefix, uint32_t limit);
 int64_t rk_client_resolve(struct rk_client *c, const char *name);
 
-/* Ends the session at once: the next rk_client_output gives the CLOSE. RK_EVENT_CLOSED follows. Texts without a final
- * answer stay in the outbox for the next login. */
+/* Ends the session at once: the next rk_client_output gives the CLOSE. RK_EVENT_CLOSED follows. Texts without
+ * a final answer stay in the outbox for the next login. */
 void rk_client_logout(struct rk_client *c);
 
-/* ---- state --------------------------------------------------------------------------- */
+/* ---- state ------------------------------------------------------------------------------- */
 
 /* Logged in with a full session that answers. */
 bool rk_client_online(const struct rk_client *c);
@@ -218,7 +223,7 @@ const char *rk_client_observed(const struct rk_client *c);
 
 struct rk_stats {
 	uint64_t datagrams_in, datagrams_out;
-	uint64_t ignored;       /* datagrams that were not valid: forged, replayed, of another session, malformed */
+	uint64_t ignored;       /* datagrams that were not valid: forged, replayed, malformed, ... */
 	uint64_t logins;        /* sessions begun */
 	uint64_t epochs;        /* restarts of the server's packet process that the session lived through */
 	uint64_t messages_sent; /* MESSAGE frames, retransmissions included */
@@ -229,14 +234,14 @@ struct rk_stats {
 };
 void rk_client_stats(const struct rk_client *c, struct rk_stats *stats);
 
-/* ---- events -------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------------------ */
 
 enum rk_event_type {
 	RK_EVENT_NONE = 0,
 	RK_EVENT_KEY_SEEN = 1,      /* key: the server's key is new, or not the expected one */
 	RK_EVENT_LOGIN = 2,         /* login: logged in for the first time since rk_client_login */
-	RK_EVENT_LOGIN_REFUSED = 3, /* error: wrong password, name taken, wrong user, ...; try again with other words */
-	RK_EVENT_ENROL_NEEDED = 4,  /* the server does not know this device: rk_client_register or rk_client_enrol */
+	RK_EVENT_LOGIN_REFUSED = 3, /* error: wrong password, name taken, wrong user, ... */
+	RK_EVENT_ENROL_NEEDED = 4,  /* unknown device: rk_client_register or rk_client_enrol */
 	RK_EVENT_BUDDY_REQUEST = 5, /* buddy: name asks to be a buddy (text) */
 	RK_EVENT_BUDDY = 6,         /* buddy: accepted, denied or removed by the other side */
 	RK_EVENT_PRESENCE = 7,      /* presence */
@@ -249,7 +254,7 @@ enum rk_event_type {
 	RK_EVENT_ERROR = 14,        /* error: something went wrong that no request asked for */
 	RK_EVENT_DISCONNECTED = 15, /* error.text: the server does not answer; the client goes on trying */
 	RK_EVENT_RESUMED = 16,      /* it answers again */
-	RK_EVENT_CLOSED = 17,       /* closed: the session is over and the client does not log in again by itself */
+	RK_EVENT_CLOSED = 17,       /* closed: the session is over; no login by itself */
 	RK_EVENT_SYNCED = 18        /* synced: all messages that were waiting at login have been received */
 };
 
@@ -333,7 +338,7 @@ struct rk_event_response {
 	uint32_t retry_ms;
 	size_t users;      /* search, resolve */
 	const struct rk_user *user;
-	size_t buddies;    /* list_buddies: all; add, answer, remove, block, set_buddy: its state now, when told */
+	size_t buddies;    /* list_buddies: all; other commands on a buddy: its state now, when told */
 	const struct rk_buddy *buddy;
 };
 
@@ -353,11 +358,11 @@ struct rk_event {
 	};
 };
 
-/* Gives the next event: returns 1 and fills *e, or 0 when there is none. What *e points to is valid until the next
- * call of rk_client_next_event, rk_client_event_done or rk_client_free.
- * Calling this again (or rk_client_event_done) says that the application has dealt with the event before: only then is
- * a message recorded as shown and acknowledged to the server, and a final answer taken from the outbox. So a message
- * is shown exactly once; if the process dies while the application deals with one, that one comes again after
+/* Gives the next event: returns 1 and fills *e, or 0 when there is none. What *e points to is valid until the
+ * next call of rk_client_next_event, rk_client_event_done or rk_client_free. Calling this again (or
+ * rk_client_event_done) says that the application has dealt with the event before: only then is a message
+ * recorded as shown and acknowledged to the server, and a final answer taken from the outbox. So a message is
+ * shown exactly once; if the process dies while the application deals with one, that one comes again after
  * the restart, marked redelivered. */
 int rk_client_next_event(struct rk_client *c, struct rk_event *e);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A small blocking runtime: one UDP socket and poll around a client core. An application with its own event loop
- * can do without it (see client.h).
+ * A small blocking runtime: one UDP socket and poll around a client core. An application with its own event
+ * loop can do without it (see client.h).
  *
  * Thread-safety: none; the thread of the client.
  */
@@ -19,10 +19,10 @@ extern "C" {
 
 struct rk_runtime;
 
-/* Resolves server ("HOST:PORT", "HOST", "192.0.2.1:8000", "[2001:db8::1]:8000"; port 8000 if missing) and opens a
- * socket to its first address; the others are tried when it does not answer. The client stays the caller's and must
- * outlive the runtime. Returns 0, -EINVAL (malformed), -ENOENT (no such host), -EAGAIN (name service does not
- * answer), -ENOMEM, or a negative errno of socket. */
+/* Resolves server ("HOST:PORT", "HOST", "192.0.2.1:8000", "[2001:db8::1]:8000"; port 8000 if missing) and
+ * opens a socket to its first address; the others are tried when it does not answer. The client stays the
+ * caller's and must outlive the runtime. Returns 0, -EINVAL (malformed), -ENOENT (no such host), -EAGAIN
+ * (name service does not answer), -ENOMEM, or a negative errno of socket. */
 int rk_runtime_open(struct rk_runtime **rt, struct rk_client *c, const char *server);
 
 /* Closes the socket. What the client still wanted to send is sent first. NULL is fine. */
@@ -35,8 +35,8 @@ void rk_runtime_close(struct rk_runtime *rt);
  * negative errno of poll. Errors of the network are not errors here: the client reports disconnected. */
 int rk_runtime_run_once(struct rk_runtime *rt, int timeout_ms, struct pollfd *extra, unsigned n);
 
-/* Goes on from a new socket, so from another port and perhaps address; the session moves along. It happens by itself
- * when the server is not heard. Returns 0 or a negative errno (the old socket is then kept). */
+/* Goes on from a new socket, so from another port and perhaps address; the session moves along. It happens by
+ * itself when the server is not heard. Returns 0 or a negative errno (the old socket is then kept). */
 int rk_runtime_rebind(struct rk_runtime *rt);
 
 /* The current socket, for poll in an own loop; changes with a rebind. */
@@ -45,8 +45,8 @@ int rk_runtime_fd(const struct rk_runtime *rt);
 /* "address:port" of the server in use. */
 const char *rk_runtime_server(const struct rk_runtime *rt);
 
-/* The two clocks that the runtime gives to the client: CLOCK_MONOTONIC in us (CLOCK_BOOTTIME where there is one,
- * so that a suspended laptop notices), CLOCK_REALTIME in ms since 1970. Thread-safe. */
+/* The two clocks that the runtime gives to the client: CLOCK_MONOTONIC in us (CLOCK_BOOTTIME where there is
+ * one, so that a suspended laptop notices), CLOCK_REALTIME in ms since 1970. Thread-safe. */
 uint64_t rk_runtime_now_us(void);
 uint64_t rk_runtime_wall_ms(void);
 

@@ -32,12 +32,12 @@ enum rk_counter {
 /* One text on its way out. A long text takes several consecutive message ids on the wire (its fragments). */
 struct rk_outgoing {
 	uint64_t local;       /* the key: local message id, from 1 */
-	uint64_t first_id;    /* message id of the first fragment; 0: not numbered yet (before the first login) */
+	uint64_t first_id;    /* message id of the first fragment; 0: none yet (before the first login) */
 	uint64_t prev;        /* message id of this conversation's message before it; 0: none */
 	uint64_t made_ms;     /* ms since 1970 */
 	uint32_t fragments;   /* at least 1 */
 	uint8_t nudge;        /* 1: carries no text, see docs/protocol.md section 4 */
-	uint8_t level;        /* 0: no final answer yet; otherwise enum rk_level, which the application has not seen */
+	uint8_t level;        /* enum rk_level of the final answer, not dealt with yet; 0: none */
 	uint8_t reason;       /* enum rk_refused_reason when level is RK_LEVEL_REFUSED */
 	char to[RK_NAME_MAX + 1];
 	const char *text;
@@ -47,7 +47,7 @@ struct rk_outgoing {
 /* Where a conversation (messages of this device to one user) stands. */
 struct rk_conversation {
 	uint64_t tail;  /* message id of the last message that was not refused; 0: none */
-	uint64_t nudge; /* a message up to which the recipient must be told that everything is settled; 0: none */
+	uint64_t nudge; /* the recipient must be told that all up to this message is settled; 0: none */
 };
 
 /*
@@ -59,15 +59,16 @@ struct rk_conversation {
 struct rk_store {
 	void *state; /* passed to every function */
 
-	/* Everything between begin and commit happens entirely or not at all. commit may fail, and then nothing
-	 * of it happened. Not nested. */
+	/* Everything between begin and commit happens entirely or not at all. commit may fail, and then
+	 * nothing of it happened. Not nested. */
 	int (*begin)(void *state);
 	int (*commit)(void *state);
 	int (*rollback)(void *state);
 
 	/* Inserts the message or replaces the one with the same local id. */
 	int (*outbox_put)(void *state, const struct rk_outgoing *m);
-	/* Calls each() for all messages by rising local id; stops at its first non-zero return and returns that. */
+	/* Calls each() for all messages by rising local id; stops at its first non-zero return and returns
+	 * that. */
 	int (*outbox_list)(void *state, int (*each)(void *arg, const struct rk_outgoing *m), void *arg);
 	int (*outbox_delete)(void *state, uint64_t local);
 
@@ -114,9 +115,9 @@ int rk_store_open(struct rk_store **store, const char *path);
 /* Closes a store made by any of the above; NULL is fine. Close the client first. */
 void rk_store_close(struct rk_store *store);
 
-/* Reads a device's secret key from the file at path; creates the file (mode 0600) with a new key if it does not
- * exist. Returns 0, or -EACCES (others may read the file: the key is not used), -EPROTO (not a key file), or
- * another negative errno of open, read or write. */
+/* Reads a device's secret key from the file at path; creates the file (mode 0600) with a new key if it does
+ * not exist. Returns 0, or -EACCES (others may read the file: the key is not used), -EPROTO (not a key file),
+ * or another negative errno of open, read or write. */
 int rk_device_key_file(const char *path, uint8_t secret[RK_KEY_SIZE]);
 
 /* A new secret key from the system's random numbers. Returns 0 or -EIO. */

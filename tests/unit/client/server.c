@@ -164,7 +164,8 @@ send_frame(struct server *s, struct session *n, const struct frame *f)
 }
 
 void
-send_receipt(struct server *s, struct session *n, message_id_t id, uint8_t level, uint8_t reason, uint32_t retry_ms)
+send_receipt(struct server *s, struct session *n, message_id_t id, uint8_t level, uint8_t reason,
+	     uint32_t retry_ms)
 {
 	uint8_t ids[8];
 	struct frame f = {.type = FRAME_RECEIPT, .receipt = {.level = level, .reason = reason, .count = 1,
@@ -174,7 +175,7 @@ send_receipt(struct server *s, struct session *n, message_id_t id, uint8_t level
 	send_frame(s, n, &f);
 }
 
-/* ---- datagrams ---- */
+/* ---- datagrams --------------------------------------------------------------------------- */
 
 static void
 handle_frame(struct server *s, struct session *n, const struct endpoint *from, const struct frame *f)
@@ -268,8 +269,8 @@ handle_data(struct server *s, const struct endpoint *from, const uint8_t *in, si
 	wire_nonce(nonce, d.counter);
 	if (wire_counter_epoch(d.counter) != n->epoch || (seq + 8192 <= n->highest) ||
 	    (seq <= n->highest && (n->seen[seq % 8192 / 8] >> seq % 8 & 1)) ||
-	    aead_open(&n->rx, nonce, in, WIRE_DATA_HEADER, in + WIRE_DATA_HEADER, len - WIRE_DATA_HEADER - WIRE_TAG,
-		      plain, in + len - WIRE_TAG) < 0)
+	    aead_open(&n->rx, nonce, in, WIRE_DATA_HEADER, in + WIRE_DATA_HEADER,
+		      len - WIRE_DATA_HEADER - WIRE_TAG, plain, in + len - WIRE_TAG) < 0)
 		return;
 	highest = seq > n->highest;
 	for (; n->highest < seq; n->highest++)
@@ -301,13 +302,16 @@ server_input(struct server *s, uint64_t now_us, const struct endpoint *from, con
 		return;
 	wire_prefix_read(&p, data);
 	if (p.version != WIRE_VERSION || s->version) {
-		const struct wire_prefix v = {.type = WIRE_VERSION_REPLY, .version = s->version ? 9 : WIRE_VERSION,
-					      .flags = 0x0800, .id = p.id};
+		const struct wire_prefix v = {.type = WIRE_VERSION_REPLY,
+					      .version = s->version ? 9 : WIRE_VERSION,
+					      .flags = 0x0800,
+					      .id = p.id};
 
 		wire_prefix_write(&v, out);
 		send_to(s, from, out, WIRE_VERSION_REPLY_SIZE);
 	} else if (p.type == WIRE_KEY && len == WIRE_KEY_QUERY_SIZE) {
-		const struct wire_prefix k = {.type = WIRE_KEY, .version = WIRE_VERSION, .flags = 1, .id = p.id};
+		const struct wire_prefix k = {
+			.type = WIRE_KEY, .version = WIRE_VERSION, .flags = 1, .id = p.id};
 
 		wire_prefix_write(&k, out);
 		memcpy(out + WIRE_PREFIX, s->key.public, HANDSHAKE_KEY);
@@ -383,7 +387,8 @@ server_deadline(const struct server *s)
 			t = f->due_us < t ? f->due_us : t;
 		for (size_t k = 0; n->full && k < s->n_devices; k++) {
 			for (const struct stored *m = s->devices[k].queue; m != NULL; m = m->next) {
-				if (s->devices[k].id == n->device && !m->out && m->retry_us > s->now_us && m->retry_us < t)
+				if (s->devices[k].id == n->device && !m->out && m->retry_us > s->now_us &&
+				    m->retry_us < t)
 					t = m->retry_us;
 			}
 		}
@@ -391,7 +396,7 @@ server_deadline(const struct server *s)
 	return t;
 }
 
-/* ---- switches ---- */
+/* ---- switches ---------------------------------------------------------------------------- */
 
 void
 server_demand_cookie(struct server *s, bool on)
@@ -495,11 +500,12 @@ server_kick(struct server *s, const char *user, uint8_t reason)
 void
 server_refuse(struct server *s, const char *from, const char *to, uint8_t reason)
 {
-	s->rules[s->n_rules % RULES] = (struct rule){.from = user_named(s, from)->id, .to = user_named(s, to)->id,
-						     .reason = reason};
+	s->rules[s->n_rules % RULES] =
+		(struct rule){.from = user_named(s, from)->id, .to = user_named(s, to)->id, .reason = reason};
 	/* The newest rule of a pair counts. */
 	for (size_t i = 0; i < s->n_rules; i++) {
-		if (s->rules[i].from == s->rules[s->n_rules].from && s->rules[i].to == s->rules[s->n_rules].to) {
+		if (s->rules[i].from == s->rules[s->n_rules].from &&
+		    s->rules[i].to == s->rules[s->n_rules].to) {
 			s->rules[i].reason = reason;
 			return;
 		}

@@ -12,7 +12,8 @@ send_answer(struct server *s, struct session *n, const struct answer *a)
 	size_t count = a->len == 0 ? 1 : (a->len + NOTIFY_BODY_MAX - 1) / NOTIFY_BODY_MAX;
 
 	for (size_t i = 0; i < count; i++) {
-		size_t at = i * NOTIFY_BODY_MAX, len = a->len - at < NOTIFY_BODY_MAX ? a->len - at : NOTIFY_BODY_MAX;
+		size_t at = i * NOTIFY_BODY_MAX,
+		       len = a->len - at < NOTIFY_BODY_MAX ? a->len - at : NOTIFY_BODY_MAX;
 		struct frame f = {.type = FRAME_RESPONSE, .response = {.delivery = 1, .request = a->request,
 			.fragment = (uint8_t)i, .fragments = (uint8_t)count, .length = (uint16_t)len,
 			.body = a->body + at}};
@@ -270,7 +271,7 @@ handle_request(struct server *s, struct session *n, const struct frame_request *
 	rookery__request__free_unpacked(q, NULL);
 }
 
-/* ---- login ---- */
+/* ---- login ------------------------------------------------------------------------------- */
 
 static struct session *
 free_session(struct server *s)
@@ -320,7 +321,8 @@ answer_login(struct server *s, const struct endpoint *from, struct handshake_ser
 	r.server_time = v != NULL ? v->timestamp : 0;
 	r.retry_ms = r.result == ROOKERY__LOGIN_RESULT__LOGIN_BUSY ? 700 : 0;
 	memcpy(n->device_key, h->device, HANDSHAKE_KEY);
-	if (r.result == ROOKERY__LOGIN_RESULT__LOGIN_OK || r.result == ROOKERY__LOGIN_RESULT__LOGIN_RESTRICTED) {
+	if (r.result == ROOKERY__LOGIN_RESULT__LOGIN_OK ||
+	    r.result == ROOKERY__LOGIN_RESULT__LOGIN_RESTRICTED) {
 		n->up = true;
 		n->sid = session_id_make(1, ++s->generation, (uint32_t)(n - s->sessions));
 		n->peer = *from;
@@ -337,7 +339,8 @@ answer_login(struct server *s, const struct endpoint *from, struct handshake_ser
 			r.user = u->name;
 		}
 	}
-	len = handshake_server_reply(h, payload, rookery__login_reply__pack(&r, payload), out, sizeof(out), &secret);
+	len = handshake_server_reply(h, payload, rookery__login_reply__pack(&r, payload), out, sizeof(out),
+				     &secret);
 	if (len < 0)
 		abort();
 	if (n->up) {

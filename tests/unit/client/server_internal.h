@@ -142,9 +142,11 @@ struct session *session_by_id(struct server *s, session_id_t sid);
 void set_keys(struct session *n);
 size_t seal(struct session *n, const uint8_t *frames, size_t len, uint8_t *out);
 void send_to(struct server *s, const struct endpoint *to, const uint8_t *data, size_t len);
-void send_frames(struct server *s, struct session *n, const struct endpoint *to, const uint8_t *frames, size_t len);
+void send_frames(struct server *s, struct session *n, const struct endpoint *to, const uint8_t *frames,
+		 size_t len);
 void send_frame(struct server *s, struct session *n, const struct frame *f);
-void send_receipt(struct server *s, struct session *n, message_id_t id, uint8_t level, uint8_t reason, uint32_t retry_ms);
+void send_receipt(struct server *s, struct session *n, message_id_t id, uint8_t level, uint8_t reason,
+		  uint32_t retry_ms);
 struct flight *flight_add(struct server *s, struct session *n, const struct frame *f);
 void notify(struct server *s, struct session *n, const Rookery__Notification *body);
 void server_session_end(struct server *s, struct session *n);

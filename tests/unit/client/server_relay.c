@@ -30,7 +30,8 @@ flight_add(struct server *s, struct session *n, const struct frame *f)
 }
 
 static void
-flight_deliver(struct server *s, struct session *n, const struct frame_deliver *d, uint64_t token, session_id_t from)
+flight_deliver(struct server *s, struct session *n, const struct frame_deliver *d, uint64_t token,
+	       session_id_t from)
 {
 	struct frame f = {.type = FRAME_DELIVER, .deliver = *d};
 	struct flight *p;
@@ -187,9 +188,15 @@ verdict(struct server *s, struct session *n, const struct frame_message *m)
 static void
 relay(struct server *s, struct session *n, struct record *r, const struct frame_message *m)
 {
-	struct frame_deliver d = {.flags = m->flags, .from = n->user, .from_device = n->device, .id = m->id,
-		.prev_delta = m->prev_delta, .floor_delta = m->floor_delta, .sent_at = 1700000000000 + s->now_us / 1000,
-		.length = m->length, .body = m->body};
+	struct frame_deliver d = {.flags = m->flags,
+				  .from = n->user,
+				  .from_device = n->device,
+				  .id = m->id,
+				  .prev_delta = m->prev_delta,
+				  .floor_delta = m->floor_delta,
+				  .sent_at = 1700000000000 + s->now_us / 1000,
+				  .length = m->length,
+				  .body = m->body};
 	session_id_t sid = n->sid;
 	message_id_t id = m->id;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The client dies at every step there is (between any two calls of its store, events and datagrams), is started again
- * with the same SQLite file, and nobody notices: each message is shown once (or again, marked redelivered), in order,
- * and each text that was taken into the outbox arrives once.
+ * The client dies at every step there is (between any two calls of its store, events and datagrams), is
+ * started again with the same SQLite file, and nobody notices: each message is shown once (or again, marked
+ * redelivered), in order, and each text that was taken into the outbox arrives once.
  */
 #include "world.h"
 
@@ -31,7 +31,8 @@ remove_store(const char *path)
 	}
 }
 
-/* Says the next text. If bob dies meanwhile it was not taken, and he says it again. Returns the text after it. */
+/* Says the next text. If bob dies meanwhile it was not taken, and he says it again. Returns the text after
+ * it. */
 static int
 bob_says(struct person *bob, int next)
 {
@@ -69,13 +70,14 @@ assert_order(const struct person *p, const char *from, const char *what, uint64_
 		if (again && n == last)
 			continue; /* shown when the process died, shown again, and marked */
 		if (n != last + 1)
-			fail_msg("%s, crash at step %llu: %s was shown %.40s after %d", what, (unsigned long long)at,
-				 p->name, line, last);
+			fail_msg("%s, crash at step %llu: %s was shown %.40s after %d", what,
+				 (unsigned long long)at, p->name, line, last);
 		last = n;
 		shown++;
 	}
 	if (shown != TEXTS)
-		fail_msg("%s, crash at step %llu: %s was shown %d of %d", what, (unsigned long long)at, p->name, shown, TEXTS);
+		fail_msg("%s, crash at step %llu: %s was shown %d of %d", what, (unsigned long long)at,
+			 p->name, shown, TEXTS);
 }
 
 /* One conversation with a crash of bob's client at that step (0: none). Returns how many steps there were. */

@@ -478,7 +478,8 @@ test_disconnected_and_resumed(void **state)
 	world_free(w);
 }
 
-/* A short outage is not worth a new session: the one LOGIN that was tried is given up when the old one answers. */
+/* A short outage is not worth a new session: the one LOGIN that was tried is given up when the old one
+ * answers. */
 static void
 test_no_login_after_short_outage(void **state)
 {
@@ -603,7 +604,8 @@ test_replay(void **state)
 static void
 test_bad_config(void **state)
 {
-	static const char *const bad[] = {"", "Alice", "1abc", "al ice", "abcdefghijklmnopqrstuvwxyz0123456", NULL};
+	static const char *const bad[] = {"",  "Alice", "1abc", "al ice", "abcdefghijklmnopqrstuvwxyz0123456",
+					  NULL};
 	struct rk_store *store = rk_store_memory();
 	uint8_t secret[RK_KEY_SIZE] = {1};
 	struct rk_config cfg = {.user = "alice", .device_secret = secret, .store = store};

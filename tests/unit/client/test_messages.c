@@ -255,7 +255,8 @@ test_refused(void **state)
 	world_free(w);
 }
 
-/* One of ten that are on their way together is refused: the others arrive in order, without waiting for long. */
+/* One of ten that are on their way together is refused: the others arrive in order, without waiting for
+ * long. */
 static void
 test_refused_in_the_middle(void **state)
 {
@@ -263,7 +264,8 @@ test_refused_in_the_middle(void **state)
 	for (unsigned nth = 1; nth <= 10; nth++) {
 		for (int lossy = 0; lossy < 2; lossy++) {
 			struct world *w = world_new(100 + nth);
-			struct person *alice = person_registered(w, "alice"), *bob = person_registered(w, "bob");
+			struct person *alice = person_registered(w, "alice"),
+				      *bob = person_registered(w, "bob");
 			size_t shown = 0;
 
 			say(w, alice, "bob", "first");
@@ -310,7 +312,8 @@ test_refused_fragment(void **state)
 		server_refuse_once(w->server, nth);
 		rk_client_send(alice->client, "bob", text, sizeof(text) - 1);
 		rk_client_send(alice->client, "bob", "after", 5);
-		/* The long one or the short one is refused, the other is shown, and nothing is shown in pieces. */
+		/* The long one or the short one is refused, the other is shown, and nothing is shown in
+		 * pieces. */
 		world_until(w, alice, "refused bob", 1, 10000);
 		world_until(w, bob, "message alice", 1, 10000);
 		world_run(w, 60000);
@@ -384,7 +387,8 @@ test_sessions_lost(void **state)
 	world_free(w);
 }
 
-/* A device that is enrolled when the conversation is long: what came before it does not hold up what comes now. */
+/* A device that is enrolled when the conversation is long: what came before it does not hold up what comes
+ * now. */
 static void
 test_new_device(void **state)
 {
@@ -488,12 +492,18 @@ test_idle_application(void **state)
 
 /* A DELIVER by hand, from a device that the server does not know. */
 static void
-deliver(struct world *w, struct person *p, uint32_t number, device_id_t device, message_id_t id, message_id_t prev,
-	message_id_t floor, const char *text)
+deliver(struct world *w, struct person *p, uint32_t number, device_id_t device, message_id_t id,
+	message_id_t prev, message_id_t floor, const char *text)
 {
-	struct frame f = {.type = FRAME_DELIVER, .deliver = {.delivery = number, .from = 2, .from_device = device,
-		.id = id, .prev_delta = prev == 0 ? 0 : (uint32_t)(id - prev), .floor_delta = (uint32_t)(id - floor),
-		.length = (uint16_t)strlen(text), .body = (const uint8_t *)text}};
+	struct frame f = {.type = FRAME_DELIVER,
+			  .deliver = {.delivery = number,
+				      .from = 2,
+				      .from_device = device,
+				      .id = id,
+				      .prev_delta = prev == 0 ? 0 : (uint32_t)(id - prev),
+				      .floor_delta = (uint32_t)(id - floor),
+				      .length = (uint16_t)strlen(text),
+				      .body = (const uint8_t *)text}};
 	uint8_t frame[WIRE_PLAINTEXT_MAX], data[WIRE_DATAGRAM_MAX];
 	int n = frame_write(&f, frame, sizeof(frame));
 	size_t len;
@@ -538,8 +548,15 @@ test_held(void **state)
 	world_run(w, 5000);
 	assert_int_equal(told(alice, "message bob: 6"), 0);
 	{
-		struct frame f = {.type = FRAME_DELIVER, .deliver = {.flags = MESSAGE_NUDGE, .delivery = 2002, .from = 2,
-			.from_device = 50, .id = 24, .prev_delta = 1, .floor_delta = 1, .body = (const uint8_t *)""}};
+		struct frame f = {.type = FRAME_DELIVER,
+				  .deliver = {.flags = MESSAGE_NUDGE,
+					      .delivery = 2002,
+					      .from = 2,
+					      .from_device = 50,
+					      .id = 24,
+					      .prev_delta = 1,
+					      .floor_delta = 1,
+					      .body = (const uint8_t *)""}};
 		uint8_t frame[WIRE_PLAINTEXT_MAX], data[WIRE_DATAGRAM_MAX];
 		int n = frame_write(&f, frame, sizeof(frame));
 		size_t len = server_seal(w->server, "alice", frame, (size_t)n, data);
@@ -560,13 +577,20 @@ test_unknown_sender(void **state)
 {
 	struct world *w = world_new(18);
 	struct person *bob = person_registered(w, "bob");
-	struct frame f = {.type = FRAME_DELIVER, .deliver = {.delivery = 77, .from = 12345, .from_device = 9, .id = 1,
-		.length = 2, .floor_delta = 1, .body = (const uint8_t *)"hi"}};
+	struct frame f = {.type = FRAME_DELIVER,
+			  .deliver = {.delivery = 77,
+				      .from = 12345,
+				      .from_device = 9,
+				      .id = 1,
+				      .length = 2,
+				      .floor_delta = 1,
+				      .body = (const uint8_t *)"hi"}};
 	uint8_t frame[WIRE_PLAINTEXT_MAX], data[WIRE_DATAGRAM_MAX];
 	int n = frame_write(&f, frame, sizeof(frame));
 
 	(void)state;
-	rk_client_input(bob->client, w->now_us, w->wall_ms0, data, server_seal(w->server, "bob", frame, (size_t)n, data));
+	rk_client_input(bob->client, w->now_us, w->wall_ms0, data,
+			server_seal(w->server, "bob", frame, (size_t)n, data));
 	world_until(w, bob, "message user-12345: hi", 1, 5000);
 	world_free(w);
 }

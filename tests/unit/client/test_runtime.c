@@ -195,10 +195,17 @@ test_addresses(void **state)
 		int result;
 		const char *name;
 	} cases[] = {
-		{"127.0.0.1", 0, "127.0.0.1:8000"}, {"127.0.0.1:9", 0, "127.0.0.1:9"},
-		{"", -EINVAL, NULL}, {":8000", -EINVAL, NULL}, {"127.0.0.1:", -EINVAL, NULL},
-		{"127.0.0.1:0", -EINVAL, NULL}, {"127.0.0.1:65536", -EINVAL, NULL}, {"127.0.0.1:80x", -EINVAL, NULL},
-		{"127.0.0.1:123456", -EINVAL, NULL}, {"[::1", -EINVAL, NULL}, {"[::1]8000", -EINVAL, NULL},
+		{"127.0.0.1", 0, "127.0.0.1:8000"},
+		{"127.0.0.1:9", 0, "127.0.0.1:9"},
+		{"", -EINVAL, NULL},
+		{":8000", -EINVAL, NULL},
+		{"127.0.0.1:", -EINVAL, NULL},
+		{"127.0.0.1:0", -EINVAL, NULL},
+		{"127.0.0.1:65536", -EINVAL, NULL},
+		{"127.0.0.1:80x", -EINVAL, NULL},
+		{"127.0.0.1:123456", -EINVAL, NULL},
+		{"[::1", -EINVAL, NULL},
+		{"[::1]8000", -EINVAL, NULL},
 		{"[]:80", -EINVAL, NULL},
 	};
 	struct rk_store *store = rk_store_memory();

@@ -67,7 +67,8 @@ test_names(void **state)
 	assert_string_equal(rk_code_name(RK_CODE_PASSWORD_WRONG), "password_wrong");
 	assert_string_equal(rk_closed_name(RK_CLOSED_LOGOUT), "logout");
 	assert_true(name_valid("a") && name_valid("alice.b_c-9"));
-	assert_false(name_valid(NULL) || name_valid("") || name_valid("9a") || name_valid("aB") || name_valid("a b"));
+	assert_false(name_valid(NULL) || name_valid("") || name_valid("9a") || name_valid("aB") ||
+		     name_valid("a b"));
 }
 
 static int
@@ -88,8 +89,17 @@ collect(void *arg, const struct rk_outgoing *m)
 static void
 exercise(struct rk_store *s)
 {
-	struct rk_outgoing m = {.local = 3, .first_id = UINT64_MAX, .prev = 8, .made_ms = 5, .fragments = 2, .level = 1,
-				.reason = 2, .to = "bob", .text = "a\0b", .text_len = 3}, list[4] = {0};
+	struct rk_outgoing m = {.local = 3,
+				.first_id = UINT64_MAX,
+				.prev = 8,
+				.made_ms = 5,
+				.fragments = 2,
+				.level = 1,
+				.reason = 2,
+				.to = "bob",
+				.text = "a\0b",
+				.text_len = 3},
+			   list[4] = {0};
 	struct rk_conversation v;
 	uint8_t key[RK_KEY_SIZE] = {9}, back[RK_KEY_SIZE];
 	char name[RK_NAME_MAX + 1];
@@ -222,8 +232,10 @@ test_not_a_store(void **state)
 
 	(void)state;
 	snprintf(name, sizeof(name), "%s/other", directory);
-	write_file(name, "This is no SQLite file, but long enough to be one, one might think at first sight. "
-			 "This is no SQLite file, but long enough to be one, one might think at first sight.", 0600);
+	write_file(name,
+		   "This is no SQLite file, but long enough to be one, one might think at first sight. "
+		   "This is no SQLite file, but long enough to be one, one might think at first sight.",
+		   0600);
 	assert_int_equal(rk_store_open(&s, name), -EPROTO);
 	assert_null(s);
 	unlink(name);

@@ -22,7 +22,7 @@ world_random(struct world *w, uint64_t below)
 	return (w->random * UINT64_C(2685821657736338717) >> 16) % below;
 }
 
-/* ---- network ------------------------------------------------------------------------------ */
+/* ---- network ----------------------------------------------------------------------------- */
 
 static void
 enqueue(struct world *w, struct person *to, const struct endpoint *from, const uint8_t *data, size_t len)
@@ -68,7 +68,7 @@ from_server(void *arg, const struct endpoint *to, const uint8_t *data, size_t le
 	}
 }
 
-/* ---- the application ----------------------------------------------------------------------- */
+/* ---- the application --------------------------------------------------------------------- */
 
 static void
 note(struct person *p, const char *format, ...)
@@ -107,7 +107,8 @@ note_event(struct person *p, const struct rk_event *e)
 		note(p, "buddy %s %s", e->buddy.name, rk_buddy_state_name(e->buddy.state));
 		break;
 	case RK_EVENT_PRESENCE:
-		note(p, "presence %s %s: %s", e->presence.name, rk_status_name(e->presence.status), e->presence.text);
+		note(p, "presence %s %s: %s", e->presence.name, rk_status_name(e->presence.status),
+		     e->presence.text);
 		break;
 	case RK_EVENT_MESSAGE:
 		assert_int_equal(e->message.text[e->message.text_len], 0);
@@ -131,7 +132,8 @@ note_event(struct person *p, const struct rk_event *e)
 		note(p, "buddies %zu", e->response.buddies);
 		break;
 	case RK_EVENT_RESPONSE:
-		note(p, "response %lld %s %zu", (long long)e->response.request, e->response.name, e->response.users);
+		note(p, "response %lld %s %zu", (long long)e->response.request, e->response.name,
+		     e->response.users);
 		break;
 	case RK_EVENT_ERROR:
 		note(p, "error %s", e->error.name);
@@ -223,14 +225,16 @@ settle(struct world *w, struct person *p)
 	check(p);
 }
 
-/* ---- a store that dies with its process ------------------------------------------------------ */
+/* ---- a store that dies with its process -------------------------------------------------- */
 
 /* One step; then the true store's function, unless the process died. */
-#define STEP(name, ...)                                                                   \
-	do {                                                                              \
-		struct person *person_ = state;                                           \
-		step(person_);                                                            \
-		return person_->crashed ? -EIO : person_->store->name(person_->store->state __VA_OPT__(, ) __VA_ARGS__); \
+#define STEP(name, ...)                                                                                  \
+	do {                                                                                             \
+		struct person *person_ = state;                                                          \
+		step(person_);                                                                           \
+		return person_->crashed                                                                  \
+			       ? -EIO                                                                    \
+			       : person_->store->name(person_->store->state __VA_OPT__(, ) __VA_ARGS__); \
 	} while (0)
 
 static int d_begin(void *state) { STEP(begin); }
@@ -271,15 +275,29 @@ static int d_key_put(void *state, const uint8_t *key) { STEP(server_key_put, key
 static int d_forget(void *state) { STEP(forget); }
 
 static const struct rk_store dying = {
-	.begin = d_begin, .commit = d_commit, .rollback = d_rollback, .outbox_put = d_outbox_put,
-	.outbox_list = d_outbox_list, .outbox_delete = d_outbox_delete, .counter_get = d_counter_get,
-	.counter_put = d_counter_put, .conversation_get = d_conversation_get, .conversation_put = d_conversation_put,
-	.high_get = d_high_get, .high_put = d_high_put, .showing_get = d_showing_get, .showing_put = d_showing_put,
-	.name_put = d_name_put, .name_get = d_name_get, .name_find = d_name_find, .server_key_get = d_key_get,
-	.server_key_put = d_key_put, .forget = d_forget,
+	.begin = d_begin,
+	.commit = d_commit,
+	.rollback = d_rollback,
+	.outbox_put = d_outbox_put,
+	.outbox_list = d_outbox_list,
+	.outbox_delete = d_outbox_delete,
+	.counter_get = d_counter_get,
+	.counter_put = d_counter_put,
+	.conversation_get = d_conversation_get,
+	.conversation_put = d_conversation_put,
+	.high_get = d_high_get,
+	.high_put = d_high_put,
+	.showing_get = d_showing_get,
+	.showing_put = d_showing_put,
+	.name_put = d_name_put,
+	.name_get = d_name_get,
+	.name_find = d_name_find,
+	.server_key_get = d_key_get,
+	.server_key_put = d_key_put,
+	.forget = d_forget,
 };
 
-/* ---- people ------------------------------------------------------------------------------------- */
+/* ---- people ------------------------------------------------------------------------------ */
 
 void
 person_new_address(struct person *p)
@@ -388,7 +406,7 @@ say(struct world *w, struct person *p, const char *to, const char *text)
 	settle(w, p);
 }
 
-/* ---- the world ------------------------------------------------------------------------------------ */
+/* ---- the world --------------------------------------------------------------------------- */
 
 struct world *
 world_new(uint64_t seed)
@@ -457,7 +475,8 @@ world_step(struct world *w)
 			server_input(w->server, w->now_us, &p->from, p->data, p->len);
 		} else if (p->to->client != NULL && !p->to->crashed && !p->to->deaf &&
 			   endpoint_equal(&p->to->address, &p->from)) {
-			rk_client_input(p->to->client, w->now_us, w->wall_ms0 + w->now_us / 1000, p->data, p->len);
+			rk_client_input(p->to->client, w->now_us, w->wall_ms0 + w->now_us / 1000, p->data,
+					p->len);
 			check(p->to);
 		}
 		free(p);
@@ -477,8 +496,8 @@ world_until(struct world *w, const struct person *p, const char *prefix, size_t 
 		if (w->now_us > limit || !world_step(w)) {
 			for (size_t i = p->n_log > 20 ? p->n_log - 20 : 0; i < p->n_log; i++)
 				print_message("%s was told: %.100s\n", p->name, p->log[i]);
-			fail_msg("%s was told '%s' %zu times of %zu in %llu ms", p->name, prefix, told(p, prefix), n,
-				 (unsigned long long)limit_ms);
+			fail_msg("%s was told '%s' %zu times of %zu in %llu ms", p->name, prefix,
+				 told(p, prefix), n, (unsigned long long)limit_ms);
 		}
 	}
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The world of the client's tests: virtual time, a network that loses, repeats, delays and reorders (seeded), the small
- * server, and people: each a client core with its store and an application that writes down what it is told.
- * After each step all invariants of all clients are checked.
+ * The world of the client's tests: virtual time, a network that loses, repeats, delays and reorders (seeded),
+ * the small server, and people: each a client core with its store and an application that writes down what it
+ * is told. After each step all invariants of all clients are checked.
  */
 #ifndef ROOKERY_TESTS_CLIENT_WORLD_H
 #define ROOKERY_TESTS_CLIENT_WORLD_H

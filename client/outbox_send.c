@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What of the outbox is sent when: MESSAGE, its retransmissions and probes, CONFIRM. */
+#include "outbox.h"
+
+#define RETRANSMIT_MAX (4 * SECOND)
+#define PROBE_MAX (8 * SECOND)
+
+/* Writes one MESSAGE and files its next retransmission. */
+static int
+write_message(struct rk_client *c, struct outgoing *m, unsigned i, uint8_t *out, size_t cap)
+{
+	struct fragment *p = &m->fragments[i];
+	message_id_t id = m->row.first_id + i, prev = i > 0 ? id - 1 : m->row.prev;
+	message_id_t floor = floor_below(m->conversation, id);
+	size_t at = i * (size_t)MESSAGE_BODY_MAX, left = m->row.text_len - at;
+	bool more = left > MESSAGE_BODY_MAX;
+	struct frame f = {.type = FRAME_MESSAGE,
+			  .message = {.flags = (uint8_t)((m->row.nudge ? MESSAGE_NUDGE : 0) |
+							 (more ? MESSAGE_MORE : 0)),
+				      .to = m->conversation->user,
+				      .id = id,
+				      .prev_delta = prev == 0 ? 0 : (uint32_t)earlier(id - prev, UINT32_MAX),
+				      .floor_delta = (uint32_t)earlier(id - floor, UINT32_MAX),
+				      .length = (uint16_t)(more ? MESSAGE_BODY_MAX : left),
+				      .body = (const uint8_t *)m->row.text + at}};
+	int n = frame_write(&f, out, cap);
+
+	if (n < 0)
+		return n;
+	if (p->sends++ == 0) {
+		p->sent_us = c->now_us;
+		if (i == 0)
+			m->floor = floor;
+	} else {
+		c->stats.retransmits++;
+		session_doubt(c);
+	}
+	c->stats.messages_sent++;
+	if (p->state == FRAGMENT_ACCEPTED) {
+		p->interval_us = earlier(2 * p->interval_us, PROBE_MAX);
+	} else {
+		p->interval_us =
+			p->interval_us == 0 ? session_rto(c) : earlier(2 * p->interval_us, RETRANSMIT_MAX);
+		set_state(c, m, p, FRAGMENT_SENT);
+	}
+	p->due_us = c->now_us + p->interval_us;
+	return n;
+}
+
+/* Which fragment of m may be sent now, or when? Gives an index, or the number of fragments. */
+static unsigned
+sendable(const struct rk_client *c, const struct outgoing *m, uint64_t *when)
+{
+	const struct conversation *v = m->conversation;
+
+	for (unsigned i = 0; i < m->row.fragments; i++) {
+		const struct fragment *p = &m->fragments[i];
+
+		switch (p->state) {
+		case FRAGMENT_WAITING:
+			if (v->unaccepted >= CONVERSATION_UNACCEPTED ||
+			    c->outbox.unaccepted >= TOTAL_UNACCEPTED)
+				return m->row.fragments;
+			*when = earlier(*when, c->outbox.hold_us);
+			return c->outbox.hold_us <= c->now_us ? i : m->row.fragments;
+		case FRAGMENT_SENT:
+			*when = earlier(*when, p->due_us > c->outbox.hold_us ? p->due_us : c->outbox.hold_us);
+			return *when <= c->now_us ? i : m->row.fragments;
+		case FRAGMENT_ACCEPTED:
+			*when = earlier(*when, p->due_us);
+			if (*when <= c->now_us)
+				return i;
+			break;
+		default:
+			break;
+		}
+	}
+	return m->row.fragments;
+}
+
+/* No text behind this one can be started before this one is. */
+static bool
+blocked(const struct outgoing *m)
+{
+	for (unsigned i = 0; i < m->row.fragments; i++) {
+		if (m->fragments[i].sends > 0 || is_final(&m->fragments[i]))
+			return false;
+	}
+	return true;
+}
+
+size_t
+outbox_frames(struct rk_client *c, uint8_t *out, size_t cap)
+{
+	size_t len = 0;
+
+	for (struct conversation *v = c->outbox.conversations; v != NULL; v = v->next) {
+		if (v->first == NULL)
+			continue;
+		if (v->user == 0)
+			outbox_resolve(c, v);
+		if (v->user == 0)
+			continue;
+		for (struct outgoing *m = v->first; m != NULL; m = m->next) {
+			uint64_t when = NEVER;
+			unsigned i = m->row.first_id != 0 ? sendable(c, m, &when) : m->row.fragments;
+			int n;
+
+			if (i == m->row.fragments) {
+				if (blocked(m))
+					break;
+				continue;
+			}
+			n = write_message(c, m, i, out + len, cap - len);
+			if (n < 0)
+				return len;
+			len += (size_t)n;
+		}
+	}
+	return len;
+}
+
+uint64_t
+outbox_deadline(const struct rk_client *c)
+{
+	uint64_t t = c->outbox.confirm_us != 0 ? c->outbox.confirm_us : NEVER;
+
+	if (c->outbox.retry_us != 0)
+		t = earlier(t, c->outbox.retry_us);
+	for (const struct conversation *v = c->outbox.conversations; v != NULL; v = v->next) {
+		if (v->first != NULL && v->user == 0 && !v->resolving)
+			return 0;
+		if (v->user == 0)
+			continue;
+		for (const struct outgoing *m = v->first; m != NULL; m = m->next) {
+			uint64_t when = NEVER;
+
+			if (m->row.first_id == 0)
+				break;
+			sendable(c, m, &when);
+			t = earlier(t, when);
+			if (blocked(m))
+				break;
+		}
+	}
+	return t;
+}
+
+size_t
+outbox_confirm(struct rk_client *c, uint8_t *out, size_t cap, bool anyway)
+{
+	struct outbox *o = &c->outbox;
+	struct frame f = {.type = FRAME_CONFIRM, .confirm = o->last_id};
+	int n;
+
+	if (o->confirm_us == 0 || (!anyway && o->confirm_us > c->now_us))
+		return 0;
+	for (size_t i = 0; i < o->n; i++) {
+		const struct outgoing *m = o->all[i];
+
+		if (m->row.first_id == 0)
+			break;
+		if (m->final && !m->unsaved)
+			continue;
+		f.confirm = m->row.first_id - 1;
+		for (unsigned k = 0; !m->unsaved && k < m->row.fragments && is_final(&m->fragments[k]); k++)
+			f.confirm++;
+		break;
+	}
+	o->confirm_us = 0;
+	if (f.confirm == 0)
+		return 0;
+	n = frame_write(&f, out, cap);
+	if (n < 0) {
+		o->confirm_us = c->now_us;
+		return 0;
+	}
+	return (size_t)n;
+}
