@@ -362,6 +362,30 @@ test_burst(void **state)
 	world_close(&w);
 }
 
+/* Neighbours and peers behind the router that others came by, in turn. */
+static void
+test_burst_without_gateway(void **state)
+{
+	struct rte_mbuf *pkts[8], *requests[8];
+	struct rte_ether_addr router;
+	uint16_t i, request_count;
+	struct link_world w;
+
+	(void)state;
+	world_open(&w, false);
+	learn(&w, peer_ip4, true, peer_mac);
+	memcpy(router.addr_bytes, other_mac, 6);
+	neighbor_learn_router(w.link.neighbors, true, &router);
+	for (i = 0; i < 8; i++)
+		pkts[i] = datagram(&w, i % 2 == 0 ? peer_ip4 : far_ip4, true, 0, 20);
+	assert_int_equal(egress_burst(&w.link, pkts, 8, requests, &request_count, w.now_ms), 8);
+	assert_int_equal(request_count, 0);
+	for (i = 0; i < 8; i++)
+		assert_memory_equal(rte_pktmbuf_mtod(pkts[i], uint8_t *), i % 2 == 0 ? peer_mac : other_mac, 6);
+	rte_pktmbuf_free_bulk(pkts, 8);
+	world_close(&w);
+}
+
 static void
 test_cannot_be_sent(void **state)
 {
@@ -400,6 +424,7 @@ main(void)
 		cmocka_unit_test(test_answer_at_once),
 		cmocka_unit_test(test_gateway),
 		cmocka_unit_test(test_burst),
+		cmocka_unit_test(test_burst_without_gateway),
 		cmocka_unit_test(test_cannot_be_sent),
 	};
 

@@ -431,13 +431,18 @@ test_flipped_bits(void **state)
 	world_close(&w);
 }
 
+/* Cut at every length; what was cut off is still in the buffer, as a packet before may have left it. */
 static void
 truncate_everywhere(struct link_world *w, const struct frame_bytes *whole)
 {
-	struct frame_bytes f = *whole;
+	struct rte_mbuf *m;
+	size_t len;
 
-	for (f.len = 0; f.len < whole->len; f.len++) {
-		world_feed(w, &f);
+	for (len = 0; len < whole->len; len++) {
+		world_clear(w);
+		m = world_mbuf(w, whole->data, whole->len);
+		assert_int_equal(rte_pktmbuf_trim(m, (uint16_t)(whole->len - len)), 0);
+		world_feed_mbuf(w, m);
 		assert_null(w->up);
 		assert_null(w->reply);
 	}
@@ -571,6 +576,7 @@ test_addresses(void **state)
 		"::1/128",     "ff02::1/64",   "::ffff:10.0.0.1/96", "fd00::1%eth0/64", ""};
 	struct config_port c = {
 		.type = PORT_ETHDEV, .addresses = good, .addresses_count = 5, .udp_port = 8000, .mtu = 1500};
+	static const uint8_t beyond[16] = {0x20, 0x01, 0x0d, 0xb9, [15] = 1};
 	struct rte_ether_addr mac = {{0x02, 0, 0, 0, 0, 1}};
 	struct iface f;
 	char error[256];
@@ -579,6 +585,9 @@ test_addresses(void **state)
 	(void)state;
 	assert_int_equal(iface_init(&f, &c, &mac, error, sizeof(error)), 0);
 	assert_int_equal(f.count, 5); /* a link-local is there: none is added */
+	/* the second address: it does not get beyond the link, the fourth does */
+	assert_int_equal(iface_source(&f, beyond), 4);
+	assert_int_equal(iface_source(&f, our_ip6_link_local), 2);
 	for (i = 0; i < RTE_DIM(bad); i++) {
 		c.addresses = &bad[i];
 		c.addresses_count = 1;

@@ -160,7 +160,7 @@ race_run(void *arg)
 
 	for (i = 0; i < 200000; i++) {
 		x = x * 1664525 + 1013904223;
-		n = x >> 16 & 0x3ff; /* 10.0.0-3.x: more than the ways of a bucket in few buckets */
+		n = x >> 12 & 0x7fff; /* four times as many as there are entries: they replace each other */
 		ip = ip_of((const uint8_t[4]){10, 0, (uint8_t)(n >> 8), (uint8_t)n}, true);
 		mac = (struct rte_ether_addr){{2, ip.bytes[14], ip.bytes[15], ip.bytes[14], ip.bytes[15], 9}};
 		if (x >> 31 != 0) {
@@ -514,6 +514,30 @@ test_echo_with_options(void **state)
 	world_close(&w);
 }
 
+/* Extension headers do not come back either. */
+static void
+test_echo_with_extension(void **state)
+{
+	static const uint8_t body[16] = {128, 0, 0, 0, 1, 2, 3, 4}, extension[8] = {58, 0, 1, 4};
+	struct link_world w;
+	struct frame_bytes f;
+
+	(void)state;
+	world_open(&w, false);
+	frame_icmp6(&f, our_mac, peer_ip6, our_ip6, 64, body, sizeof(body));
+	memmove(f.data + 62, f.data + 54, sizeof(body));
+	memcpy(f.data + 54, extension, sizeof(extension));
+	f.len += sizeof(extension);
+	f.data[20] = 60;
+	put16(f.data + 18, sizeof(extension) + sizeof(body));
+	world_feed(&w, &f);
+	assert_non_null(w.reply);
+	assert_int_equal(w.reply->pkt_len, 54 + sizeof(body));
+	assert_true(frame_right(rte_pktmbuf_mtod(w.reply, uint8_t *), w.reply->pkt_len));
+	assert_memory_equal(rte_pktmbuf_mtod(w.reply, uint8_t *) + 58, body + 4, sizeof(body) - 4);
+	world_close(&w);
+}
+
 static void
 test_echo_drops(void **state)
 {
@@ -632,6 +656,7 @@ main(void)
 		cmocka_unit_test(test_mld_query),
 		cmocka_unit_test(test_echo),
 		cmocka_unit_test(test_echo_with_options),
+		cmocka_unit_test(test_echo_with_extension),
 		cmocka_unit_test(test_echo_drops),
 		cmocka_unit_test(test_announcements),
 		cmocka_unit_test(test_mld_report_checksum),
