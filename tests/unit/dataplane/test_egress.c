@@ -381,7 +381,8 @@ test_burst_without_gateway(void **state)
 	assert_int_equal(egress_burst(&w.link, pkts, 8, requests, &request_count, w.now_ms), 8);
 	assert_int_equal(request_count, 0);
 	for (i = 0; i < 8; i++)
-		assert_memory_equal(rte_pktmbuf_mtod(pkts[i], uint8_t *), i % 2 == 0 ? peer_mac : other_mac, 6);
+		assert_memory_equal(rte_pktmbuf_mtod(pkts[i], uint8_t *), i % 2 == 0 ? peer_mac : other_mac,
+				    6);
 	rte_pktmbuf_free_bulk(pkts, 8);
 	world_close(&w);
 }
