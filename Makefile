@@ -6,6 +6,8 @@
 #                (ARGS="--config FILE --state DIR" is passed on)
 #   make test    every test, with gcc and with clang and sanitizers; last line: N passed, N failed
 #   make fuzz    each fuzz target for FUZZ_SECONDS (60)
+#   make bench   the goals table, build/bench/latest.json, and plots if gnuplot is there; under 10 minutes
+#                (ARGS="--huge" with reserved hugepages, "--sessions 1000000" with little memory)
 #   make clean   removes what the above built
 
 BUILD ?= build
@@ -26,7 +28,12 @@ test:
 fuzz:
 	@exec tests/fuzz/run.sh $(FUZZ_SECONDS)
 
+bench: build
+	@ninja -C $(BUILD) rookbench
+	@$(BUILD)/rookbench --dir $(BUILD)/bench $(ARGS)
+	@if command -v gnuplot >/dev/null; then gnuplot -e "dir='$(BUILD)/bench'" bench/plots.gp; fi
+
 clean:
 	rm -rf $(BUILD) build-sanitize build-fuzz
 
-.PHONY: build run test fuzz clean
+.PHONY: build run test fuzz bench clean

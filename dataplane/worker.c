@@ -22,6 +22,7 @@ static int
 worker_tables(struct worker *w, const struct worker_options *o)
 {
 	uint32_t sessions = (o->config->dataplane.sessions + o->workers - 1) / o->workers;
+	uint32_t activities = o->activities != 0 ? o->activities : ACTIVITIES_PER_WORKER;
 	uint32_t messages = o->config->dataplane.messages;
 	uint64_t seed;
 	int rc;
@@ -29,7 +30,7 @@ worker_tables(struct worker *w, const struct worker_options *o)
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed) || getrandom(&w->random, sizeof(w->random), 0) != sizeof(w->random))
 		return -EIO;
 	w->random |= 1;
-	rc = session_table_init(&w->sessions, sessions, RTE_MIN(sessions, ACTIVITIES_PER_WORKER), o->numa_node, w->now_us);
+	rc = session_table_init(&w->sessions, sessions, RTE_MIN(sessions, activities), o->numa_node, w->now_us);
 	if (rc == 0)
 		rc = message_table_init(&w->messages, messages, o->numa_node, w->now_us, seed);
 	if (rc == 0)

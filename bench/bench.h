@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * rookbench: the real worker on one lcore, in turns with its load. A phase makes PHASE packets outside the clock, lets
+ * the worker (or the reference) work them off inside it, and plays the clients with what came out, outside again.
+ *
+ * Thread-safety: one thread.
+ */
+#ifndef ROOKERY_BENCH_H
+#define ROOKERY_BENCH_H
+
+#include "dataplane/worker_state.h"
+
+#include <rte_ethdev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PHASE 8192u
+#define ROUNDS_MAX 101
+
+/* Cycles per operation, one figure per round. */
+struct series {
+	double value[ROUNDS_MAX];
+	unsigned count;
+};
+
+struct summary {
+	double median, min, max;
+};
+
+struct options {
+	unsigned rounds;       /* at least 5 */
+	uint32_t sessions_max; /* larger worlds are left out */
+	const char *only;      /* comma-separated names of rows; NULL: all */
+	int memory;            /* DPDK's number of the heap for all tables */
+	const char *dir;       /* for latest.json and the plots' data */
+};
+
+extern struct options options;
+
+/* ---- report.c ---- */
+
+void series_add(struct series *s, double value);
+struct summary series_summary(const struct series *s);
+/* Is this row to be measured? */
+bool row_wanted(const char *name);
+/* A row of the goals table. goal in the unit of value; below: the goal is an upper bound. The ratio is value / reference. */
+void row_add(const char *name, struct summary value, const char *unit, double reference, double goal, bool below,
+	     const char *note);
+/* A row that this build cannot measure. */
+void row_absent(const char *name, const char *note);
+/* A figure without a goal: prints it and keeps it in the JSON. */
+void figure_add(const char *name, struct summary value, const char *unit, double reference, const char *note);
+/* One point of a plot: appends a line to <dir>/<plot>.dat. */
+void plot_point(const char *plot, double x, double y, double reference);
+/* Prints the table and writes latest.json. Returns 0 or -errno. */
+int report_write(void);
+_Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- load.c: random numbers ---- */
+
+uint64_t draw(void);
+uint32_t draw_below(uint32_t n);
+void shuffle(uint32_t *a, uint32_t n);
+
+/* ---- world.c: a worker on an in-memory device, its sessions, its clients ---- */
+
+/* What a client remembers. Its id is its index; its user is index + 1. */
+struct client {
+	uint32_t sequence;
+	uint32_t message;   /* last id used */
+	uint32_t delivered; /* final answers so far; ids are final in order at the end of a round */
+	uint32_t confirmed;
+	uint32_t ack_first; /* deliveries without ACK: consecutive numbers */
+	uint16_t ack_count;
+};
+
+struct pending_ack {
+	uint32_t client;
+	uint32_t delivery;
+};
+
+struct world {
+	struct config *config;
+	struct ipc ipc;
+	struct tables *tables;
+	struct rte_mempool *pool;
+	struct port port;
+	struct config_port port_config;
+	uint16_t device;
+	struct rte_ether_addr mac;
+	struct rte_ring *wire_in;  /* to the worker */
+	struct rte_ring *wire_out; /* from it */
+	struct worker *worker;
+	struct housekeeping *housekeeping;
+
+	uint32_t sessions;
+	struct client *clients;
+	uint32_t *order;    /* all clients in random order; neighbours [2k], [2k + 1] are buddies */
+	uint32_t *place;    /* of a client in order */
+
+	uint64_t now_us;    /* runs while the worker runs, and as the rows please */
+	uint64_t cycles;    /* inside the clock, in the last world_run */
+
+	/* what came out in the last world_collect */
+	struct pending_ack *acks;
+	uint32_t ack_count;
+	uint32_t receipts[RECEIPT_REFUSED + 1];
+	uint32_t pongs;
+	uint32_t packets;
+	char dir[64];
+	char device_name[RTE_ETH_NAME_MAX_LEN];
+	char *devices[1];
+};
+
+/* sessions and, with users, their entries in the user and verdict tables; active: sessions that may have messages under
+ * way. Every session has been heard of. */
+void world_open(struct world *w, uint32_t sessions, uint32_t active, bool users);
+void world_close(struct world *w);
+
+/* ---- load.c: packets for the wire ---- */
+
+/* payload: bytes of text; with_confirm: tell what is final in the same packet; with_ack: acknowledge in the same packet.
+ * real: the client remembers having sent it (false for packets that only the reference sees). */
+struct message_shape {
+	uint16_t payload;
+	bool with_confirm;
+	bool with_ack;
+	bool real;
+};
+/* Makes a packet but keeps it off the wire. */
+struct rte_mbuf *world_make_message(struct world *w, uint32_t client, const struct message_shape *shape);
+void world_put_message(struct world *w, uint32_t client, const struct message_shape *shape);
+void world_put_ping(struct world *w, uint32_t client);
+/* All acknowledgements that are due (world.acks), in random order, a packet each. */
+void world_put_acks(struct world *w);
+/* A CONFIRM, if the client owes one. */
+void world_put_confirm(struct world *w, uint32_t client);
+void world_wire(struct world *w, struct rte_mbuf *m);
+
+session_id_t load_sid(uint32_t client);
+void load_keys(uint32_t client, struct session_keys *keys);
+void load_address(uint32_t client, struct endpoint *e);
+void load_router_mac(struct rte_ether_addr *mac);
+uint32_t load_buddy(const struct world *w, uint32_t client);
+
+/* ---- world.c: the clock ---- */
+
+/* Inside the clock: iterations until the wire is empty. */
+void world_run(struct world *w);
+/* One iteration; returns its cycles. */
+uint64_t world_poll(struct world *w);
+/* The reference in the worker's place: 5-tuple swap on the same device. Returns the cycles. */
+uint64_t world_run_reference(struct world *w);
+
+/* Outside: opens all that was sent, as the clients would; or only takes it away. */
+void world_collect(struct world *w);
+void world_discard(struct world *w);
+/* Stands in for control: empties the event and request rings. */
+void world_control(struct world *w);
+/* Tells the port again where its router is: its knowledge ages with now_us. */
+void world_router(struct world *w);
+/* Sums match and nothing was refused, dropped or sent twice; ends the program otherwise. */
+void world_check(const struct world *w);
+
+/* ---- reference.c ---- */
+
+/* Sum of the cycles of one seal of each size, 4,096 keys at random. */
+double reference_aead(const uint16_t *sizes, unsigned n);
+/* One key expansion. */
+double reference_key(void);
+void reference_init(void);
+
+#endif

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Ten million sessions: memory, lookups, heartbeats at their pace, growth of the cost, and all of them gone at once. */
+#include "rows.h"
+
+#include <rte_cycles.h>
+#include <rte_malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH 32u
+#define LOOKUPS (1u << 17)
+#define HEARTBEAT_S 30
+
+static volatile uint64_t sink;
+static double smallest; /* cycles per message in the smallest world */
+
+void
+scale_point(uint32_t sessions, const struct series *relay, const struct series *reference)
+{
+	struct summary s = series_summary(relay);
+	char name[48];
+
+	if (smallest == 0)
+		smallest = s.median;
+	plot_point("sessions", sessions, s.median, series_summary(reference).median);
+	if (sessions == SCALE_SESSIONS) {
+		row_add("scale_sessions", (struct summary){s.median / smallest, s.min / smallest, s.max / smallest}, "x", 0, 2.0, true,
+			"relay of 256 bytes, uniform over 10 M against 10 k sessions");
+		return;
+	}
+	snprintf(name, sizeof(name), "relay_uniform_%uk", sessions / 1000);
+	figure_add(name, s, "cycles/message", series_summary(reference).median, "reference: REF");
+}
+
+/* Bytes of this process that are in memory. */
+static double
+resident(void)
+{
+	unsigned long size, pages;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	if (f == NULL || fscanf(f, "%lu %lu", &size, &pages) != 2)
+		fail("/proc/self/statm cannot be read");
+	fclose(f);
+	return (double)pages * 4096;
+}
+
+static double
+available(void)
+{
+	char line[128];
+	double kib = 0;
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, "MemAvailable: %lf kB", &kib) == 1)
+			break;
+	if (f != NULL)
+		fclose(f);
+	return kib * 1024;
+}
+
+static void
+session_lookup(struct world *w)
+{
+	static uint32_t picks[LOOKUPS];
+	struct series s = {.count = 0};
+	const struct session_table *t = &w->worker->sessions;
+
+	if (!row_wanted("session_lookup_10m"))
+		return;
+	for (unsigned r = 0; r < options.rounds; r++) {
+		uint64_t sum = 0, start;
+
+		for (uint32_t i = 0; i < LOOKUPS; i++)
+			picks[i] = draw_below(w->sessions);
+		start = rte_rdtsc_precise();
+		for (uint32_t i = 0; i < LOOKUPS; i += BATCH) {
+			for (uint32_t j = 0; j < BATCH; j++)
+				rte_prefetch0(&t->sessions[picks[i + j]]);
+			for (uint32_t j = 0; j < BATCH; j++)
+				sum += session_find(t, load_sid(picks[i + j]))->heard_ms;
+		}
+		series_add(&s, (double)(rte_rdtsc_precise() - start) / LOOKUPS);
+		sink = sum;
+	}
+	row_add("session_lookup_10m", series_summary(&s), "cycles/lookup", 0, 50, true, "bulk of 32");
+}
+
+static void
+user_lookup(struct world *w)
+{
+	static user_id_t users[LOOKUPS];
+	const struct user_entry *entries[BATCH];
+	struct series s = {.count = 0};
+
+	if (!row_wanted("user_lookup_10m"))
+		return;
+	for (unsigned r = 0; r < options.rounds; r++) {
+		uint64_t sum = 0, start;
+
+		for (uint32_t i = 0; i < LOOKUPS; i++)
+			users[i] = draw_below(w->sessions) + 1;
+		start = rte_rdtsc_precise();
+		for (uint32_t i = 0; i < LOOKUPS; i += BATCH) {
+			tables_users(w->tables, &users[i], BATCH, entries);
+			for (uint32_t j = 0; j < BATCH; j++)
+				sum += entries[j]->live[0].sid;
+		}
+		series_add(&s, (double)(rte_rdtsc_precise() - start) / LOOKUPS);
+		sink = sum;
+	}
+	row_add("user_lookup_10m", series_summary(&s), "cycles/lookup", 0, 120, true, "user id to its sessions, bulk of 32");
+}
+
+/* Every session pings every 30 s. Phases of that load with the clock moving at its pace; the session timers that come
+ * due meanwhile run inside. Their share is measured by the same span of time without pings. */
+static void
+heartbeats(struct world *w)
+{
+	double hz = (double)rte_get_tsc_hz();
+	double rate = (double)w->sessions / HEARTBEAT_S;
+	uint64_t us_per_phase = (uint64_t)(PHASE / rate * 1e6);
+	struct series pings = {.count = 0}, reference = {.count = 0}, timers = {.count = 0};
+	unsigned phases = RTE_MAX(options.rounds, 21u);
+	double scale = rate / hz * 100;
+	struct summary s, t;
+
+	if (!row_wanted("heartbeat_10m_core"))
+		return;
+	heartbeat_rounds(w, phases, us_per_phase, &pings, &reference);
+	/* the timers alone: the same looks as in a span of PHASE pings */
+	for (unsigned r = 0; r < phases; r++) {
+		uint64_t start, cycles = 0;
+		uint32_t due = (uint32_t)(us_per_phase * w->sessions / w->worker->timeout_us);
+
+		for (uint32_t looked = 0; looked < due; looked += BATCH) {
+			start = rte_rdtsc_precise();
+			for (uint32_t j = 0; j < BATCH; j++) {
+				uint32_t i = draw_below(w->sessions);
+
+				timer_wheel_add(&w->worker->sessions.wheel, i, w->now_us + w->worker->timeout_us - i % 1000 * UINT64_C(10000));
+			}
+			cycles += rte_rdtsc_precise() - start;
+		}
+		series_add(&timers, (double)cycles / PHASE);
+	}
+	s = series_summary(&pings);
+	t = series_summary(&timers);
+	row_add("heartbeat_10m_core", (struct summary){s.median * scale, s.min * scale, s.max * scale}, "% of a core",
+		series_summary(&reference).median * scale, 8, true, "10 M sessions, a ping each per 30 s; reference: REF at that rate");
+	figure_add("heartbeat_10m_timers", (struct summary){t.median * scale, t.min * scale, t.max * scale}, "% of a core", 0,
+		   "upper bound: each look refiles in random order");
+}
+
+/* All sessions fall silent. Control is always there to take the events, outside the clock. */
+static void
+expiry(struct world *w)
+{
+	double hz = (double)rte_get_tsc_hz();
+	uint64_t cycles = 0, longest = 0;
+	uint32_t n = w->sessions, polls = 0, over = 0;
+	struct summary s;
+
+	if (!row_wanted("expiry_storm_10m"))
+		return;
+	w->now_us += 2 * w->worker->timeout_us;
+	world_router(w);
+	while (w->worker->sessions.live != 0) {
+		uint64_t c = world_poll(w);
+
+		cycles += c;
+		longest = RTE_MAX(longest, c);
+		over += (double)c / hz > 50e-6;
+		polls++;
+		world_discard(w);
+		world_control(w);
+		if (polls % 1024 == 0)
+			world_router(w);
+	}
+	s.median = s.min = s.max = (double)cycles / hz * SCALE_SESSIONS / n;
+	row_add("expiry_storm_10m", s, "s of a core", 0, 0.4, true, "each with its CLOSE packet and its event to control");
+	s.median = s.min = s.max = (double)longest / hz * 1e6;
+	row_add("expiry_longest", s, "us", 0, 50, true, "longest iteration of the storm, with what the kernel took");
+	s.median = s.min = s.max = 100.0 * over / polls;
+	figure_add("expiry_over_50us", s, "% of iterations", 0, "");
+}
+
+/* Allocations, computed and seen. */
+static void
+memory(struct world *w, double before)
+{
+	/* rte_hash: 64 bytes a bucket of 8 (a power of two of buckets), again as many for extension; key store; ring of slots */
+	double slots = w->sessions * 17.0 / 16;
+	double users = slots * (sizeof(struct user_entry) + 4 + 16 + (sizeof(user_id_t) + 8) + 4) +
+		       rte_align64pow2((uint64_t)slots) / 8.0 * 64 * 2;
+	double computed = sizeof(struct session) + users / w->sessions;
+	double clients = sizeof(struct client) + 2 * sizeof(uint32_t);
+	double seen = (resident() - before) / w->sessions - clients;
+	struct summary s = {computed, computed, computed};
+
+	if (row_wanted("idle_session_bytes")) {
+		row_add("idle_session_bytes", s, "bytes", 0, 160, true, "session record with keys and timer node, and the user table");
+		s.median = s.min = s.max = seen;
+		figure_add("resident_per_session", s, "bytes", 0, "grown by the process, without the clients' own; with verdicts and activities");
+	}
+	if (row_wanted("live_sessions")) {
+		s.median = s.min = s.max = w->worker->sessions.live;
+		row_add("live_sessions", s, "sessions", 0, 10e6, false, "provisioned, each pinged and answered");
+	}
+}
+
+static bool
+scale_wanted(void)
+{
+	static const char *const names[] = {"scale_sessions",     "session_lookup_10m", "user_lookup_10m",  "heartbeat_10m_core",
+					    "expiry_storm_10m", "live_sessions",      "idle_session_bytes"};
+
+	for (unsigned i = 0; i < RTE_DIM(names); i++)
+		if (row_wanted(names[i]))
+			return true;
+	return false;
+}
+
+void
+rows_scale(void)
+{
+	struct series relay = {.count = 0}, reference = {.count = 0};
+	double before = resident();
+	struct world w;
+
+	if (!scale_wanted())
+		return;
+	if (options.sessions_max < SCALE_SESSIONS || available() < SCALE_SESSIONS * 750.0) {
+		row_absent("scale_sessions", "10 M sessions do not fit (--sessions, or the machine's memory)");
+		row_absent("live_sessions", "as above");
+		return;
+	}
+	world_open(&w, SCALE_SESSIONS, SCALE_SESSIONS, true);
+	memory(&w, before);
+	session_lookup(&w);
+	user_lookup(&w);
+	heartbeats(&w);
+	if (row_wanted("scale_sessions")) {
+		relay_rounds(&w, w.sessions, 256, &relay, &reference);
+		scale_point(w.sessions, &relay, &reference);
+	}
+	expiry(&w);
+	world_close(&w);
+}
