@@ -292,6 +292,7 @@ set_credential(struct rk_client *c, int kind, const char *password)
 	sodium_memzero(c->login.password, sizeof(c->login.password));
 	memcpy(c->login.password, password, len);
 	c->login.credential = kind;
+	c->login.enrol_told = true; /* what is missing from now on is the right answer */
 	login_credential(c);
 	return 0;
 }

@@ -108,7 +108,7 @@ struct login {
 	/* what to do in a restricted session */
 	enum { CREDENTIAL_NONE, CREDENTIAL_REGISTER, CREDENTIAL_ENROL } credential;
 	char password[PASSWORD_MAX + 1];
-	bool credential_sent;
+	bool enrol_told;     /* RK_EVENT_ENROL_NEEDED was given, and no credential came since */
 };
 
 int login_init(struct rk_client *c, const struct rk_config *cfg);

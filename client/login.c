@@ -247,7 +247,7 @@ login_start(struct rk_client *c)
 
 	if (l->state != LOGIN_OFF)
 		return;
-	l->announced = false;
+	l->announced = l->enrol_told = false;
 	l->version_told = false;
 	l->seen_told = false;
 	l->unanswered = l->replayed = 0;
@@ -408,7 +408,10 @@ logged_in(struct rk_client *c, const Rookery__LoginReply *r, const struct sessio
 		client_identified(c, r->user_id, r->device_id, r->last_message_id, false);
 		login_announce(c, false);
 	} else if (l->credential == CREDENTIAL_NONE) {
-		event_push(c, event_new(RK_EVENT_ENROL_NEEDED));
+		/* The restricted session is renewed as long as nobody answers; the question is not. */
+		if (!l->enrol_told)
+			event_push(c, event_new(RK_EVENT_ENROL_NEEDED));
+		l->enrol_told = true;
 	} else {
 		login_credential(c);
 	}
