@@ -95,13 +95,16 @@ netns_make(struct world *w)
 {
 	/* The directory's random part makes the names unique among the worlds of one test program. */
 	const char *unique = strrchr(w->dir, '-') + 1;
+	/* As many queues as workers: AF_XDP sees only the queues that somebody polls. */
+	char queues[16];
 
 	snprintf(w->server_ns, sizeof(w->server_ns), WORLD_PREFIX "%d-%s-s", (int)getpid(), unique);
 	snprintf(w->client_ns, sizeof(w->client_ns), WORLD_PREFIX "%d-%s-c", (int)getpid(), unique);
+	snprintf(queues, sizeof(queues), "%u", w->place.workers);
 	tool(w, "ip", "netns", "add", w->server_ns);
 	tool(w, "ip", "netns", "add", w->client_ns);
-	tool(w, "ip", "-n", w->server_ns, "link", "add", NETNS_SERVER_IFACE, "numrxqueues", "2", "numtxqueues", "2",
-	     "type", "veth", "peer", "name", NETNS_CLIENT_IFACE, "numrxqueues", "2", "numtxqueues", "2", "netns",
+	tool(w, "ip", "-n", w->server_ns, "link", "add", NETNS_SERVER_IFACE, "numrxqueues", queues, "numtxqueues", queues,
+	     "type", "veth", "peer", "name", NETNS_CLIENT_IFACE, "numrxqueues", queues, "numtxqueues", queues, "netns",
 	     w->client_ns);
 	/* No address of the kernel's own on the server's side: it must not answer instead of the dataplane. */
 	tool(w, "ip", "netns", "exec", w->server_ns, "sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1",

@@ -42,21 +42,28 @@ ping(void **state)
 	server_finish(w);
 }
 
-/* A peer whose kernel leaves the checksum to hardware that a veth does not have: what comes through is not valid, is
- * counted as such, and the client says that it cannot reach the server. With the offload off it can. */
+/* A peer whose kernel leaves the transport checksum to hardware that a veth does not have: packets come with that of the
+ * pseudo-header alone. They are taken as on any virtual device, and so are whole ones. */
 static void
-unfinished_checksums(void **state)
+peer_offload(void **state)
 {
 	struct world *w = *state;
-	struct client *alice;
+	struct client *alice, *bob;
 
 	server_start(w);
 	netns_peer_tx_offload(w, true);
-	alice = client_start(w, &(struct client_options){.user = "alice", .register_user = true});
-	client_expect_exit(alice, 4);
-	counter_reach(w, "drop_checksum", 1);
+	netns_ping(w, AF_INET, 2, 56);
+	netns_ping(w, AF_INET6, 2, 56);
+	alice = client_register(w, "alice");
+	bob = client_register(w, "bob");
+	clients_befriend(alice, bob);
+	client_send_series(alice, "bob", "offload on", 100);
+	client_expect_series(bob, "alice", "offload on", 100);
 	netns_peer_tx_offload(w, false);
-	client_register(w, "alice");
+	client_send_series(alice, "bob", "offload off", 100);
+	client_expect_series(bob, "alice", "offload off", 100);
+	client_expect_levels(alice, 100, "delivered");
+	world_check(w, counter(w, "drop_checksum") == 0);
 	server_finish(w);
 }
 
@@ -162,7 +169,15 @@ link_open(struct link *l, struct world *w)
 	free(mac);
 }
 
-/* Sends the frame and expects exactly this counter to count it, and no other drop. */
+/* The client's kernel says things of its own that are not for the server (multicast listeners, router solicitations). */
+static bool
+has_background(const char *name)
+{
+	return strcmp(name, "drop_ip_not_ours") == 0 || strcmp(name, "drop_link_not_ours") == 0 ||
+	       strcmp(name, "drop_ip_protocol") == 0;
+}
+
+/* Sends the frame a few times and expects this counter to rise by as many. */
 static void
 expect_drop(struct link *l, const void *frame, size_t len, const char *name)
 {
@@ -171,7 +186,10 @@ expect_drop(struct link *l, const void *frame, size_t len, const char *name)
 	for (int i = 0; i < 3; i++)
 		if (send(l->fd, frame, len, 0) != (ssize_t)len)
 			world_fail(l->w, "%s: send: %s", name, strerror(errno));
-	counter_wait(l->w, name, before + 3);
+	if (has_background(name))
+		counter_reach(l->w, name, before + 3);
+	else
+		counter_wait(l->w, name, before + 3);
 }
 
 static void
@@ -181,12 +199,15 @@ bad_ip_headers(struct link *l)
 
 	make_frame(l, &f);
 	expect_drop(l, &f, sizeof(f), "drop_type"); /* all is well up to the payload */
-	f.fragment = htons(0x2000);
-	fix_ip_checksum(&f);
-	expect_drop(l, &f, sizeof(f), "drop_ip_fragment");
-	f.fragment = htons(10);
-	fix_ip_checksum(&f);
-	expect_drop(l, &f, sizeof(f), "drop_ip_fragment");
+	/* DPDK's AF_PACKET driver has the kernel put fragments together before it sees them. */
+	if (l->w->place.kind != KIND_AF_PACKET) {
+		f.fragment = htons(0x2000);
+		fix_ip_checksum(&f);
+		expect_drop(l, &f, sizeof(f), "drop_ip_fragment");
+		f.fragment = htons(10);
+		fix_ip_checksum(&f);
+		expect_drop(l, &f, sizeof(f), "drop_ip_fragment");
+	}
 	make_frame(l, &f);
 	f.checksum ^= 0x0100;
 	expect_drop(l, &f, sizeof(f), "drop_checksum");
@@ -256,7 +277,7 @@ bad_frames(void **state)
 
 static const struct scenario scenarios[] = {
 	{"ping", ping},
-	{"unfinished checksums", unfinished_checksums},
+	{"transmit offload of the peer", peer_offload},
 	{"bad frames", bad_frames},
 };
 
