@@ -110,7 +110,7 @@ const cyaml_schema_value_t config_schema = {
 /* docs/configuration.md shows these ranges; the unit test compares. */
 static const struct config_limit limits[] = {
 	{"dataplane.workers", 1, 64},
-	{"dataplane.memory_mb", 64, 1048576},
+	{"dataplane.memory_mb", 0, 1048576},
 	{"dataplane.sessions", 64, 200000000},
 	{"dataplane.messages", 64, 16777216},
 	{"dataplane.users", 64, 1000000000},

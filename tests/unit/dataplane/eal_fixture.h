@@ -7,6 +7,8 @@
 #include <rte_errno.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #ifndef EAL_FIXTURE_MEMORY_MB
 #define EAL_FIXTURE_MEMORY_MB "128"
@@ -49,8 +51,17 @@ eal_fixture_setup(void **state)
 static inline int
 eal_fixture_teardown(void **state)
 {
+	const char *dir = getenv("RUNTIME_DIRECTORY");
+	int rc = rte_eal_cleanup();
+	char path[128];
+
 	(void)state;
-	return rte_eal_cleanup();
+	snprintf(path, sizeof(path), "%s/dpdk/rte", dir);
+	rmdir(path);
+	snprintf(path, sizeof(path), "%s/dpdk", dir);
+	rmdir(path);
+	rmdir(dir);
+	return rc;
 }
 
 #endif
