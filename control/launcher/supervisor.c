@@ -138,13 +138,15 @@ is_final(struct child *c, int status)
 {
 	struct supervisor *s = c->supervisor;
 	const char *name = supervised_name[c->which];
+
+	/* A server that has served goes on trying, also when the configuration file was damaged meanwhile. */
+	if (s->ready)
+		return false;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CONFIG) {
 		log_error("launcher", "process refused its configuration: stopping", "process=%s", name);
 		begin_stop(s, EXIT_CONFIG);
 		return true;
 	}
-	if (s->ready)
-		return false;
 	if (WIFEXITED(status)) {
 		log_error("launcher", "process could not start (its own lines above say why): stopping",
 			  "process=%s exit=%d", name, WEXITSTATUS(status));
