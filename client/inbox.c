@@ -16,6 +16,7 @@
 #define FETCH_HELD_MAX 500
 
 static void request_fetch(struct rk_client *c);
+static void release(struct rk_client *c, struct sender *s);
 
 int
 inbox_init(struct rk_client *c)
@@ -155,10 +156,16 @@ inbox_dealt(struct rk_client *c, struct sender *s, message_id_t id)
 void
 inbox_session(struct rk_client *c)
 {
+	/* What the FetchStored under way has named is not known any more, so its answer would say too much. */
+	if (c->inbox.fetching)
+		request_drop(c, REQUEST_FETCH);
+	c->inbox.fetching = false;
 	for (struct sender *s = c->inbox.senders; s != NULL; s = s->next) {
 		s->n_unacked = 0;
-		s->fetched_from = 0;
+		s->fetched_from = s->asked = 0;
 	}
+	for (struct sender *s = c->inbox.senders; s != NULL; s = s->next)
+		release(c, s);
 }
 
 void
@@ -441,6 +448,9 @@ inbox_fetched(struct rk_client *c)
 {
 	c->inbox.fetching = false;
 	for (struct sender *s = c->inbox.senders; s != NULL; s = s->next) {
+		/* From the first id that we named on, the server did not wait for anything. */
+		if (s->fetched_from != 0 && s->asked >= s->fetched_from)
+			s->asked = s->fetched_from - 1;
 		if (s->asked > s->settled)
 			s->settled = s->asked;
 		s->asked = 0;

@@ -571,6 +571,37 @@ test_held(void **state)
 	world_free(w);
 }
 
+/* The answer to FetchStored says nothing about what was named in it, nor about what is behind that. */
+static void
+test_fetch_says_no_more(void **state)
+{
+	struct world *w = world_new(22);
+	struct person *alice = person_registered(w, "alice"), *bob = person_registered(w, "bob");
+	const struct sender *s;
+
+	(void)state;
+	(void)bob;
+	deliver(w, alice, 1001, 50, 10, 9, 9, "10");
+	deliver(w, alice, 1002, 50, 15, 14, 14, "15");
+	deliver(w, alice, 1003, 50, 21, 20, 20, "21");
+	s = alice->client->inbox.senders;
+	while (told(alice, "message bob: 10") == 0) {
+		world_run(w, 1);
+		assert_true(s->settled == 0 || s->settled == 9);
+	}
+	/* Each of the others with an answer of its own. */
+	world_until(w, alice, "message bob: 15", 1, 1000);
+	assert_int_equal(s->settled, 14);
+	world_until(w, alice, "message bob: 21", 1, 1000);
+	assert_int_equal(s->settled, 20);
+	/* A question that is open when the session ends is asked anew. */
+	deliver(w, alice, 1004, 50, 30, 29, 29, "30");
+	assert_true(alice->client->inbox.fetching);
+	server_restart_dataplane(w->server);
+	world_until(w, alice, "message bob: 30", 1, 5000);
+	world_free(w);
+}
+
 /* The name of an account that is gone. */
 static void
 test_unknown_sender(void **state)
@@ -688,6 +719,7 @@ main(void)
 		cmocka_unit_test(test_two_devices),
 		cmocka_unit_test(test_idle_application),
 		cmocka_unit_test(test_held),
+		cmocka_unit_test(test_fetch_says_no_more),
 		cmocka_unit_test(test_unknown_sender),
 		cmocka_unit_test(test_inbox_bound),
 		cmocka_unit_test(test_requests),
