@@ -21,6 +21,12 @@
 
 enum colour { PLAIN, DIM, GREEN, YELLOW, RED, BLUE, BOLD };
 
+struct person {
+	char name[RK_NAME_MAX + 1];
+	enum rk_status status; /* last told; 0: none */
+	char text[RK_STATUS_TEXT_MAX + 1];
+};
+
 struct term {
 	bool tty;      /* standard input is edited */
 	bool colours;
@@ -31,8 +37,9 @@ struct term {
 	char prompt[128];
 	char history[4200];
 	char excerpts[RECENT_TEXTS][EXCERPT * 4 + 8]; /* of this run's messages, by seq */
-	char names[NAMES_MAX][RK_NAME_MAX + 1]; /* seen: for completion */
-	size_t name_count;
+	struct person people[NAMES_MAX]; /* seen: for completion, and to tell what is new */
+	size_t person_count;
+	bool listed; /* the list at login was shown: from then on changes are told */
 };
 
 static struct term *
@@ -110,14 +117,34 @@ put_clean(const char *text, size_t len)
 	}
 }
 
-static void
-remember_name(struct term *t, const char *name)
+static struct person *
+remember(struct term *t, const char *name)
 {
-	for (size_t i = 0; i < t->name_count; i++)
-		if (strcmp(t->names[i], name) == 0)
-			return;
-	if (t->name_count < NAMES_MAX)
-		snprintf(t->names[t->name_count++], sizeof(t->names[0]), "%s", name);
+	struct person *p;
+
+	for (size_t i = 0; i < t->person_count; i++)
+		if (strcmp(t->people[i].name, name) == 0)
+			return &t->people[i];
+	if (t->person_count == NAMES_MAX)
+		return NULL;
+	p = &t->people[t->person_count++];
+	snprintf(p->name, sizeof(p->name), "%s", name);
+	return p;
+}
+
+/* Is that news? The server tells states again after a restart. */
+static bool
+presence_news(struct term *t, const char *name, enum rk_status status, const char *text)
+{
+	struct person *p = remember(t, name);
+	bool news;
+
+	if (p == NULL)
+		return true;
+	news = p->status == 0 ? status != RK_STATUS_OFFLINE : p->status != status || strcmp(p->text, text) != 0;
+	p->status = status;
+	snprintf(p->text, sizeof(p->text), "%s", text);
+	return news;
 }
 
 /* ---- completion ---------------------------------------------------------------------- */
@@ -127,7 +154,7 @@ static const char *
 candidate(const struct term *t, bool command, size_t i, char *buf, size_t cap)
 {
 	if (!command)
-		return i < t->name_count ? t->names[i] : NULL;
+		return i < t->person_count ? t->people[i].name : NULL;
 	if (chat_commands[i].name == NULL)
 		return NULL;
 	snprintf(buf, cap, "/%s", chat_commands[i].name);
@@ -380,7 +407,9 @@ show_message(struct chat *chat, const struct rk_event_message *m)
 
 	localtime_r(&seconds, &tm);
 	strftime(when, sizeof(when), time(NULL) - seconds > 43200 ? "%Y-%m-%d %H:%M" : "%H:%M", &tm);
-	remember_name(t, m->from);
+	remember(t, m->from);
+	if (t->partner[0] == '\0')
+		set_partner(chat, m->from);
 	say_begin(t);
 	printf("%s%s%s %s%s:%s ", paint(t, DIM), when, paint(t, PLAIN), paint(t, BLUE), m->from, paint(t, PLAIN));
 	put_clean(m->text, m->text_len);
@@ -389,8 +418,6 @@ show_message(struct chat *chat, const struct rk_event_message *m)
 	else if (m->redelivered)
 		printf(" %s(perhaps shown before)", paint(t, DIM));
 	say_end(t);
-	if (t->partner[0] == '\0')
-		set_partner(chat, m->from);
 }
 
 static void
@@ -423,10 +450,11 @@ show_buddies(struct term *t, const struct rk_event_response *r)
 {
 	if (r->buddies == 0)
 		say(t, DIM, "No buddies yet. /add NAME asks somebody.");
+	t->listed = true;
 	for (size_t i = 0; i < r->buddies; i++) {
 		const struct rk_buddy *b = &r->buddy[i];
 
-		remember_name(t, b->name);
+		presence_news(t, b->name, b->state == RK_BUDDY_ACCEPTED ? b->status : RK_STATUS_OFFLINE, b->status_text);
 		say_begin(t);
 		printf("  %s\u25cf %-20s%s ", paint(t, b->state == RK_BUDDY_ACCEPTED ? status_colour(b->status) : DIM), b->name, paint(t, PLAIN));
 		if (b->state == RK_BUDDY_PENDING)
@@ -452,7 +480,7 @@ show_buddy(struct term *t, const struct rk_event *e)
 {
 	const struct rk_event_buddy *b = &e->buddy;
 
-	remember_name(t, b->name);
+	remember(t, b->name);
 	if (e->type == RK_EVENT_BUDDY_REQUEST) {
 		say_begin(t);
 		printf("%s%s asks to be your buddy", paint(t, BOLD), b->name);
@@ -474,7 +502,8 @@ show_buddy(struct term *t, const struct rk_event *e)
 static void
 show_presence(struct term *t, const struct rk_event_presence *p)
 {
-	remember_name(t, p->name);
+	if (!presence_news(t, p->name, p->status, p->text) || !t->listed)
+		return;
 	say_begin(t);
 	printf("%s\u25cf%s %s is %s", paint(t, status_colour(p->status)), paint(t, DIM), p->name, rk_status_name(p->status));
 	if (p->text[0] != '\0') {
@@ -495,7 +524,7 @@ show_response(struct term *t, const struct rk_event *e)
 		show_buddies(t, r);
 	} else {
 		for (size_t i = 0; i < r->users; i++) {
-			remember_name(t, r->user[i].name);
+			remember(t, r->user[i].name);
 			say(t, PLAIN, "  %s", r->user[i].name);
 		}
 	}
