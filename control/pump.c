@@ -55,6 +55,7 @@ struct pump {
 	uint64_t after;        /* highest seq sent or passed over */
 	uint64_t skipped;      /* first seq passed over because the window of held ones is full; 0: none */
 	bool more;             /* there may be rows behind after */
+	bool paused;           /* what was in flight is gone with its dataplane: nothing until pump_start */
 	bool syncing;          /* Synced was not said yet */
 	uint64_t login_last;   /* what it waits for */
 	uint32_t delivered;
@@ -108,7 +109,7 @@ void
 pump_reset(struct pump *p)
 {
 	pump_empty(p);
-	p->more = false;
+	p->paused = true;
 }
 
 uint32_t
@@ -437,6 +438,8 @@ pump_run(struct server *s, struct session *n)
 {
 	struct pump *p = n->pump;
 
+	if (p->paused)
+		return;
 	pump_messages(s, n);
 	pump_synced(s, n);
 	pump_notes(s, n);
@@ -479,6 +482,7 @@ pump_start(struct server *s, struct session *n, bool presence, bool login)
 	int count;
 
 	pump_empty(p);
+	p->paused = false;
 	if (presence || login)
 		start_relations(s, n, presence);
 	count = store_events(s->store, n->user->id, &events);
