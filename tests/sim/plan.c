@@ -69,7 +69,7 @@ full(struct profile *p, struct random *r)
 	p->login_cells = 2u << random_below(r, 2);
 	p->inject_cells = 2u << random_below(r, 5);
 	p->table_cells = 2u << random_below(r, 4);
-	p->messages = (unsigned)random_between(r, 16, 96);
+	p->messages = (unsigned)random_between(r, 64, 256); /* the least that the configuration allows */
 	p->users_table = 64;
 	p->sessions = (unsigned)random_between(r, 12, 24);
 	p->burst_permille = 150;
