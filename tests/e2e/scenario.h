@@ -20,6 +20,7 @@ extern const struct scenario_list scenario_chat;    /* the main job */
 extern const struct scenario_list scenario_smoke;   /* three of them */
 extern const struct scenario_list scenario_roaming; /* a client's address changes */
 extern const struct scenario_list scenario_workers; /* place.workers of at least 2 */
+extern const struct scenario_list scenario_kill;    /* processes die */
 extern const struct scenario_list scenario_link;    /* ethdev ports: the dataplane owns the link */
 
 /* These scenarios at that place. */

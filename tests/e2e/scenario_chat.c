@@ -294,6 +294,54 @@ kick(void **state)
 	server_finish(w);
 }
 
+/* What an operator does to accounts. */
+static void
+operator(void **state)
+{
+	struct world *w = *state;
+	struct client *alice, *dave, *other;
+	char file[160];
+	json_t *list;
+	FILE *f;
+
+	server_start(w);
+	alice = client_register(w, "alice");
+	snprintf(file, sizeof(file), "%s/clients/dave.new", w->dir);
+	f = fopen(file, "w");
+	world_check(w, f != NULL);
+	fprintf(f, "given by the operator\n");
+	fclose(f);
+	json_decref(rookctl(w, "users", "add", "dave", "--password-file", file));
+	dave = client_start(w, &(struct client_options){.user = "dave", .password = "given by the operator"});
+	client_expect(dave, "login", "user", "dave", NULL);
+	clients_befriend(alice, dave);
+	list = rookctl(w, "users", "list");
+	world_check(w, json_array_size(json_object_get(list, "users")) == 2);
+	json_decref(list);
+
+	f = fopen(file, "w");
+	world_check(w, f != NULL);
+	fprintf(f, "another password\n");
+	fclose(f);
+	json_decref(rookctl(w, "users", "passwd", "dave", "--password-file", file));
+	client_expect(dave, "disconnected", "reason", "revoked", NULL);
+	client_expect_exit(dave, 3);
+	other = client_start(w, &(struct client_options){.user = "dave", .device = "daves-phone", .password = "given by the operator"});
+	client_expect_exit(other, 3);
+	other = client_start(w, &(struct client_options){.user = "dave", .device = "daves-phone", .password = "another password"});
+	client_expect(other, "login", "user", "dave", NULL);
+	dave = client_login(w, "dave"); /* its device key is still good */
+	one_message(alice, dave, "everything as before");
+
+	json_decref(rookctl(w, "users", "del", "dave"));
+	client_expect(dave, "disconnected", "reason", "revoked", NULL);
+	client_expect(other, "disconnected", "reason", "revoked", NULL);
+	client_expect(alice, "buddy", "user", "dave", "state", "removed", NULL);
+	client_say(alice, "msg dave hello?");
+	client_expect(alice, "refused", "to", "dave", "reason", "unknown_user", NULL);
+	server_finish(w);
+}
+
 static void
 vanished_client(void **state)
 {
@@ -379,6 +427,7 @@ static const struct scenario scenarios[] = {
 	{"buddies no more", no_buddies_any_more},
 	{"two devices of one user", two_devices},
 	{"kick", kick},
+	{"operator", operator},
 	{"a client vanishes", vanished_client},
 	{"second run on the same state", second_run_on_the_same_state},
 	{"sessions outlive a restart", sessions_outlive_a_restart},

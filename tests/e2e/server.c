@@ -296,15 +296,12 @@ is_ready(struct world *w)
 	return ready;
 }
 
-/* The pid of the running dataplane or control as status tells it: what a test sees of a restart. */
 void
-server_kill_child(struct world *w, const char *program)
+server_replaced(struct world *w, const char *program, pid_t killed)
 {
-	pid_t pid = server_child(w, program, 0);
 	uint64_t deadline = deadline_in(WAIT_EVENT);
 
-	kill(pid, SIGKILL);
-	server_child(w, program, pid);
+	server_child(w, program, killed);
 	while (!is_ready(w))
 		if (!world_poll(w, deadline))
 			world_fail(w, "the server is not ready again after kill -9 of %s", program);

@@ -47,8 +47,8 @@ int server_run_to_end(struct world *w, const char *config, const char *state, ch
 
 /* pid of a running child of the server: "rookery-dataplane", "rookery-control". Waits until there is one; not `except`. */
 pid_t server_child(struct world *w, const char *program, pid_t except);
-/* kill -9, then waits until another one has taken its place and clients can log in again. */
-void server_kill_child(struct world *w, const char *program);
+/* After that one was killed: waits until another has taken its place and clients can log in again. */
+void server_replaced(struct world *w, const char *program, pid_t killed);
 
 void server_free(struct world *w);
 

@@ -15,6 +15,8 @@ main(void)
 		{{.kind = KIND_AF_XDP, .family = AF_INET6}, &scenario_chat},
 		{{.kind = KIND_AF_XDP, .family = AF_INET6}, &scenario_roaming},
 		{{.kind = KIND_AF_XDP, .family = AF_INET, .workers = 2}, &scenario_workers},
+		{{.kind = KIND_AF_XDP, .family = AF_INET, .workers = 2}, &scenario_chat},
+		{{.kind = KIND_AF_XDP, .family = AF_INET, .workers = 2}, &scenario_kill},
 	};
 
 	if (skip_without_root())
