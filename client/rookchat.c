@@ -516,6 +516,16 @@ state_dir_default(struct chat *chat)
 	return n < (int)sizeof(chat->state_dir) ? 0 : -ENAMETOOLONG;
 }
 
+/* Before it becomes part of a path. */
+static bool
+valid_name(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n >= 1 && n <= RK_NAME_MAX && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == n &&
+	       strcspn(name, "0123456789._-") != 0;
+}
+
 static bool
 parse_key(const char *hex, uint8_t key[RK_KEY_SIZE])
 {
@@ -582,6 +592,14 @@ options(struct chat *chat, int argc, char **argv)
 		fputs(usage, stderr);
 		return CHAT_EXIT_USAGE;
 	}
+	if (!valid_name(chat->user)) {
+		fputs("rookchat: --user: a name is 1-32 of a-z 0-9 . _ - and starts with a letter\n", stderr);
+		return CHAT_EXIT_USAGE;
+	}
+	if (strchr(chat->server, '/') != NULL) {
+		fprintf(stderr, "rookchat: --server: HOST:PORT, not '%s'\n", chat->server);
+		return CHAT_EXIT_USAGE;
+	}
 	if (state != NULL ? snprintf(chat->state_dir, sizeof(chat->state_dir), "%s", state) >= (int)sizeof(chat->state_dir) :
 			    state_dir_default(chat) != 0) {
 		fputs("rookchat: --state: the path is too long\n", stderr);
@@ -630,9 +648,8 @@ start(struct chat *chat)
 	rc = rk_client_new(&chat->client, &cfg);
 	explicit_bzero(secret, sizeof(secret));
 	if (rc != 0) {
-		fprintf(stderr, rc == -EINVAL ? "rookchat: --user: a name is 1-32 of a-z 0-9 . _ - and starts with a letter\n" :
-						"rookchat: the client did not start\n");
-		return rc == -EINVAL ? CHAT_EXIT_USAGE : CHAT_EXIT_FAILURE;
+		fprintf(stderr, "rookchat: the client did not start: %s\n", strerror(-rc));
+		return CHAT_EXIT_FAILURE;
 	}
 	rc = rk_runtime_open(&chat->runtime, chat->client, chat->server);
 	if (rc == -EINVAL) {
