@@ -147,6 +147,8 @@ uint32_t load_buddy(const struct world *w, uint32_t client);
 
 /* Inside the clock: iterations until the wire is empty. */
 void world_run(struct world *w);
+/* The same, where a row counts it. */
+void world_run_measured(struct world *w);
 /* One iteration; returns its cycles. */
 uint64_t world_poll(struct world *w);
 /* The reference in the worker's place: 5-tuple swap on the same device. Returns the cycles. */

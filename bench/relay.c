@@ -68,7 +68,7 @@ relay_rounds(struct world *w, uint32_t hot, uint16_t payload, struct series *rel
 		world_discard(w);
 		shape.real = true;
 		put_messages(w, hot, &shape);
-		world_run(w);
+		world_run_measured(w);
 		if (r > 0) { /* the first warms up */
 			series_add(reference, ref);
 			series_add(relay, (double)w->cycles / PHASE);
@@ -120,11 +120,11 @@ add_acked(struct world *w, uint32_t hot)
 		world_discard(w);
 		shape.real = true;
 		put_messages(w, hot, &shape);
-		world_run(w);
+		world_run_measured(w);
 		cycles = w->cycles;
 		collect_relayed(w, PHASE);
 		world_put_acks(w);
-		world_run(w);
+		world_run_measured(w);
 		cycles += w->cycles;
 		world_collect(w);
 		if (r > 0) {
@@ -166,7 +166,7 @@ add_acked_coalesced(struct world *w, uint32_t hot)
 		for (uint32_t i = 0; i < PHASE; i++)
 			world_put_message(w, senders[i], &shape);
 		w->ack_count = 0;
-		world_run(w);
+		world_run_measured(w);
 		collect_relayed(w, PHASE);
 		if (r > 1) { /* the first brings no ACK */
 			series_add(&reference, ref);
@@ -193,7 +193,7 @@ heartbeat_rounds(struct world *w, unsigned phases, uint64_t us_per_phase, struct
 		for (uint32_t i = 0; i < PHASE; i++)
 			world_put_ping(w, draw_below(w->sessions));
 		w->now_us += us_per_phase;
-		world_run(w);
+		world_run_measured(w);
 		if (r > 0) {
 			series_add(reference, ref);
 			series_add(pings, (double)w->cycles / PHASE);

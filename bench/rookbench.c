@@ -25,7 +25,7 @@ static const char usage[] =
 	"  --memory    for the tables, without hugepages (9216)\n"
 	"  --huge      hugepages, which the operator has reserved\n";
 
-/* Without reserved hugepages the tables lie in memory of our own that the kernel is asked to back with transparent ones:
+/* EAL keeps 320 MB, for what rte_hash takes there. Without reserved hugepages the tables lie in memory of our own that the kernel is asked to back with transparent ones:
  * EAL's is a shared mapping, where it does not. */
 static int
 heap_make(unsigned long memory_mb)
@@ -46,7 +46,7 @@ static void
 eal_start(unsigned long memory_mb, bool huge)
 {
 	char *argv[] = {"rookbench", "--no-pci", "--no-shconf", "--no-telemetry", "--log-level=error", "-l", "0",
-			huge ? "--in-memory" : "--no-huge", "-m", "64", NULL};
+			huge ? "--in-memory" : "--no-huge", "-m", "320", NULL};
 
 	/* hugepages come as they are needed */
 	if (huge)

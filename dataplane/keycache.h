@@ -10,6 +10,7 @@
 
 #include "shared/session_keys.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define KEYCACHE_WAYS 4
@@ -33,6 +34,9 @@ void keycache_free(struct keycache *c); /* wipes all keys */
 struct keycache_entry *keycache_get(struct keycache *c, uint64_t tag, const struct session_keys *keys);
 /* Starts loading the cache line of the tag's set. */
 void keycache_prefetch(const struct keycache *c, uint64_t tag);
+/* Once that line is there: starts loading the session's keys for opening, or sealing, len bytes. */
+void keycache_prefetch_rx(const struct keycache *c, uint64_t tag, size_t len);
+void keycache_prefetch_tx(const struct keycache *c, uint64_t tag, size_t len);
 /* Wipes the entry if present (session removed). */
 void keycache_drop(struct keycache *c, uint64_t tag);
 uint64_t keycache_misses(const struct keycache *c);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define NO_RECEIPT UINT16_MAX
+#define SPARE_AHEAD 4 /* packets */
 
 static void
 transmit(struct worker *w, struct rte_mbuf *m)
@@ -44,11 +45,36 @@ output_transmit(struct worker *w)
 	}
 }
 
+void
+output_fini(struct worker *w)
+{
+	rte_pktmbuf_free(w->output.mbuf);
+	for (uint32_t i = 0; i < w->sealing_count; i++)
+		rte_pktmbuf_free(w->sealing[i].mbuf);
+}
+
+/* Starts loading a packet that the pool will hand out soon: they come back cold. */
+static void
+prefetch_spare(struct worker *w)
+{
+	const struct rte_mempool_cache *c = rte_mempool_default_cache(w->pool, rte_lcore_id());
+	const uint8_t *m;
+
+	if (c == NULL || c->len < SPARE_AHEAD)
+		return;
+	m = c->objs[c->len - SPARE_AHEAD];
+	for (size_t at = 0; at < sizeof(struct rte_mbuf) + PACKET_PRIV; at += RTE_CACHE_LINE_SIZE)
+		rte_prefetch0(m + at);
+	rte_prefetch0(m + sizeof(struct rte_mbuf) + PACKET_PRIV + PACKET_HEADROOM - RTE_CACHE_LINE_SIZE / 2);
+	rte_prefetch0(m + sizeof(struct rte_mbuf) + PACKET_PRIV + PACKET_HEADROOM + RTE_CACHE_LINE_SIZE / 2);
+}
+
 static struct rte_mbuf *
 packet_alloc(struct worker *w, const struct packet_info *to)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(w->pool);
 
+	prefetch_spare(w);
 	if (m == NULL) {
 		count(w, COUNTER_tx_failed);
 		return NULL;
@@ -57,19 +83,15 @@ packet_alloc(struct worker *w, const struct packet_info *to)
 	return m;
 }
 
-void
-output_flush(struct worker *w)
+static void
+packet_seal(struct worker *w, const struct output_packet *o)
 {
-	struct output_packet *o = &w->output;
+	uint8_t *data = rte_pktmbuf_mtod(o->mbuf, uint8_t *);
 	struct session *s = o->session;
 	struct keycache_entry *keys;
 	uint8_t nonce[AEAD_NONCE];
 	struct wire_data header;
-	uint8_t *data;
 
-	if (o->mbuf == NULL)
-		return;
-	data = rte_pktmbuf_mtod(o->mbuf, uint8_t *);
 	header.sid = session_id_of(w, s);
 	header.counter = wire_counter(s->epoch, ++s->tx_sequence);
 	wire_data_write(&header, data);
@@ -80,7 +102,35 @@ output_flush(struct worker *w)
 	o->mbuf->data_len = (uint16_t)(WIRE_DATA_HEADER + o->length + WIRE_TAG);
 	o->mbuf->pkt_len = o->mbuf->data_len;
 	transmit(w, o->mbuf);
-	o->mbuf = NULL;
+}
+
+static void
+seal_all(struct worker *w)
+{
+	for (uint32_t i = 0; i < w->sealing_count; i++)
+		keycache_prefetch_tx(w->keycache, session_id_of(w, w->sealing[i].session), w->sealing[i].length);
+	for (uint32_t i = 0; i < w->sealing_count; i++)
+		packet_seal(w, &w->sealing[i]);
+	w->sealing_count = 0;
+}
+
+/* No more frames into the open packet. */
+static void
+output_close(struct worker *w)
+{
+	if (w->output.mbuf == NULL)
+		return;
+	w->sealing[w->sealing_count++] = w->output;
+	w->output.mbuf = NULL;
+	if (w->sealing_count == OUTPUT_SEALING)
+		seal_all(w);
+}
+
+void
+output_flush(struct worker *w)
+{
+	output_close(w);
+	seal_all(w);
 }
 
 static uint8_t *
@@ -88,7 +138,8 @@ output_open(struct worker *w, struct session *s, const struct packet_info *to, b
 {
 	struct output_packet *o = &w->output;
 
-	output_flush(w);
+	output_close(w);
+	keycache_prefetch(w->keycache, session_id_of(w, s));
 	o->mbuf = packet_alloc(w, to);
 	if (o->mbuf == NULL)
 		return NULL;

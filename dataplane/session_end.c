@@ -10,8 +10,7 @@ session_remove(struct worker *w, struct session *s)
 	struct session_table *t = &w->sessions;
 	session_id_t sid = session_id_of(w, s);
 
-	if (w->output.session == s)
-		output_flush(w);
+	output_flush(w); /* seals what is written for it: its keys go now */
 	relay_orphan(w, s);
 	/* From here on nobody finds it: results of what fails now must not be sent to it. */
 	s->generation = 0;

@@ -121,8 +121,7 @@ worker_free(struct worker *w)
 {
 	if (w == NULL)
 		return;
-	if (w->output.mbuf != NULL)
-		rte_pktmbuf_free(w->output.mbuf);
+	output_fini(w);
 	handoff_fini(w);
 	keycache_free(w->keycache);
 	delivery_table_fini(&w->deliveries);

@@ -28,8 +28,10 @@
 
 #define KEYCACHE_ENTRIES 4096
 #define TX_BURST 64
+#define OUTPUT_SEALING 32
 
-/* The packet that frames are being written into; sealed when another session or address comes, or at the end of the iteration. */
+/* A packet of frames. While it is open, frames of its session join it; when another session or address comes it waits
+ * with others, so that their keys are loaded together, and is sealed at the end of the iteration at the latest. */
 struct output_packet {
 	struct rte_mbuf *mbuf; /* NULL: none open */
 	struct session *session;
@@ -67,7 +69,9 @@ struct worker {
 	uint32_t reset_tokens; /* RESETs that may still be sent in the present second */
 	uint64_t reset_second;
 
-	struct output_packet output;
+	struct output_packet output;                  /* open */
+	struct output_packet sealing[OUTPUT_SEALING]; /* closed, in the order in which they go out */
+	uint32_t sealing_count;
 	struct port_queue queues[PORT_MAX];
 	struct tx_batch tx[PORT_MAX];
 	unsigned port_count;
@@ -141,13 +145,14 @@ bool punt_session_refused(struct worker *w, session_id_t sid);
 unsigned inject_poll(struct worker *w);
 
 /* output.c */
+void output_fini(struct worker *w);
 /* Room for a frame of size bytes in the session's open packet, NULL without an mbuf. */
 uint8_t *output_frame(struct worker *w, struct session *s, size_t size);
 /* The same in a packet of its own to another address (path challenge, probe); flushed at once by the caller. */
 uint8_t *output_frame_to(struct worker *w, struct session *s, const struct packet_info *to, size_t size);
 void output_receipt(struct worker *w, struct session *s, enum receipt_level level, enum refuse_reason reason,
 		    uint32_t retry_ms, message_id_t id);
-/* Seals the open packet. */
+/* Seals the open packet and those that wait. */
 void output_flush(struct worker *w);
 /* Sends an unsealed datagram, n at most WIRE_DATAGRAM_MAX. */
 void output_datagram(struct worker *w, const struct packet_info *to, const uint8_t *data, size_t n);

@@ -30,6 +30,9 @@ int aead_init(void);
 int aead_key_set(struct aead_key *k, const uint8_t raw[AEAD_KEY]);
 void aead_key_clear(struct aead_key *k);
 
+/* Starts loading what sealing or opening len bytes with k will read. */
+void aead_prefetch(const struct aead_key *k, size_t len);
+
 /* in and out may be the same place, tag is written separately. */
 void aead_seal(struct aead_key *k, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, size_t aad_len,
 	       const uint8_t *in, size_t len, uint8_t *out, uint8_t tag[AEAD_TAG]);

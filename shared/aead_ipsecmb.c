@@ -54,6 +54,24 @@ aead_key_clear(struct aead_key *k)
 	sodium_memzero(k, sizeof(*k));
 }
 
+#define LINE 64
+#define ROUND_KEYS (11 * 16)
+#define BLOCK 16
+
+/* Round keys, and a power of the hash key per block: the powers lie in falling order up to the end. */
+void
+aead_prefetch(const struct aead_key *k, size_t len)
+{
+	size_t powers = (len / BLOCK + 4) * BLOCK; /* the associated data has two blocks, the lengths one */
+	size_t at = sizeof(struct gcm_key_data);
+
+	for (size_t i = 0; i < ROUND_KEYS; i += LINE)
+		__builtin_prefetch(k->opaque + i);
+	at -= powers < at - ROUND_KEYS ? powers : at - ROUND_KEYS;
+	for (; at < sizeof(struct gcm_key_data); at += LINE)
+		__builtin_prefetch(k->opaque + at);
+}
+
 void
 aead_seal(struct aead_key *k, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, size_t aad_len,
 	  const uint8_t *in, size_t len, uint8_t *out, uint8_t tag[AEAD_TAG])

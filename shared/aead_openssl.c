@@ -68,6 +68,13 @@ run(EVP_CIPHER_CTX *ctx, const uint8_t *aad, size_t aad_len, const uint8_t *in, 
 }
 
 void
+aead_prefetch(const struct aead_key *k, size_t len)
+{
+	(void)len;
+	__builtin_prefetch(k);
+}
+
+void
 aead_seal(struct aead_key *k, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, size_t aad_len,
 	  const uint8_t *in, size_t len, uint8_t *out, uint8_t tag[AEAD_TAG])
 {
