@@ -190,8 +190,9 @@ client_say(struct client *c, const char *format, ...)
 		abort();
 	va_end(ap);
 	c->said += strncmp(line, "msg ", 4) == 0;
+	line = must(realloc(line, strlen(line) + 2));
+	strcat(line, "\n");
 	process_write(c->process, line);
-	process_write(c->process, "\n");
 	free(line);
 }
 

@@ -186,6 +186,9 @@ process_start(struct world *w, const struct process_options *o)
 void
 process_write(struct process *p, const char *text)
 {
+	if (getenv("ROOKERY_E2E_TRACE"))
+		fprintf(stderr, "%llu.%03llu to %s: %s", (unsigned long long)now_ms() / 1000,
+			(unsigned long long)now_ms() % 1000, p->name, text);
 	append(&p->input, &p->input_len, &p->input_cap, text, strlen(text));
 }
 
@@ -209,6 +212,9 @@ take_output(struct process *p)
 					  (size_t)(newline - p->output) - p->line_start));
 
 		p->line_start = (size_t)(newline - p->output) + 1;
+		if (getenv("ROOKERY_E2E_TRACE"))
+			fprintf(stderr, "%llu.%03llu %s: %s\n", (unsigned long long)now_ms() / 1000,
+				(unsigned long long)now_ms() % 1000, p->name, line);
 		p->line(p, line);
 		free(line);
 	}

@@ -26,7 +26,7 @@
 
 #include <cmocka.h>
 
-#define TAIL 6000
+#define TAIL 6000 /* of each output; ROOKERY_E2E_KEEP shows all */
 
 uint64_t
 now_ms(void)
@@ -78,11 +78,11 @@ world_server_address(const struct world *w)
 static void
 print_tail(const char *title, const char *text)
 {
-	size_t len = text ? strlen(text) : 0;
+	size_t len = text ? strlen(text) : 0, tail = getenv("ROOKERY_E2E_KEEP") ? len : TAIL;
 
 	if (len == 0)
 		return;
-	fprintf(stderr, "---- %s%s\n%s%s", title, len > TAIL ? " (its end)" : "", len > TAIL ? text + len - TAIL : text,
+	fprintf(stderr, "---- %s%s\n%s%s", title, len > tail ? " (its end)" : "", len > tail ? text + len - tail : text,
 		text[len - 1] == '\n' ? "" : "\n");
 }
 

@@ -5,6 +5,9 @@
  * assertion. What an earlier, killed run left behind (its pid is in every name) is removed by the next world_new().
  *
  * Waiting is always for an event, with a deadline: world_pump() in a loop around the condition.
+ *
+ * To look into a failure: ROOKERY_E2E_ONLY=TEXT runs the tests with TEXT in their name, ROOKERY_E2E_TRACE=1 prints all that
+ * children are told and say, with the time, ROOKERY_E2E_KEEP=1 keeps the directory of a failed test.
  */
 #ifndef ROOKERY_TESTS_E2E_WORLD_H
 #define ROOKERY_TESTS_E2E_WORLD_H
