@@ -226,6 +226,8 @@ inflight_start(struct worker *w, const struct message *m, struct record_ref reco
 	/* For other workers there is always one: HANDOFF_CREDIT bounds what they have under way here. */
 	d = delivery_at(w, t->free);
 	t->free = d->next;
+	if (t->free != NONE)
+		__builtin_prefetch(delivery_at(w, t->free), 1);
 	t->used++;
 	t->local_used += owner == w->index;
 	*d = (struct delivery){

@@ -6,6 +6,8 @@
 #include <rte_malloc.h>
 #include <string.h>
 
+#define PREFETCH_BYTES 512 /* the fields and a short text */
+
 int
 message_table_init(struct message_table *t, uint32_t capacity, int numa_node, uint64_t now_us, uint64_t seed)
 {
@@ -64,6 +66,24 @@ message_find(const struct message_table *t, session_id_t sender, message_id_t id
 	return NULL;
 }
 
+void
+message_prefetch(const struct message_table *t, session_id_t sender, message_id_t id)
+{
+	__builtin_prefetch(&t->buckets[bucket_of(t, sender, id)]);
+}
+
+/* The record that will be handed out next: cold, since it was freed with many others. */
+static void
+prefetch_free(const struct message_table *t)
+{
+	const uint8_t *m = (const uint8_t *)&t->messages[t->free];
+
+	if (t->free == NONE)
+		return;
+	for (size_t at = 0; at < PREFETCH_BYTES; at += 64)
+		__builtin_prefetch(m + at, 1);
+}
+
 struct message *
 message_alloc(struct message_table *t, session_id_t sender, message_id_t id, enum message_state state)
 {
@@ -75,6 +95,7 @@ message_alloc(struct message_table *t, session_id_t sender, message_id_t id, enu
 		return NULL;
 	m = &t->messages[i];
 	t->free = m->hash_next;
+	prefetch_free(t);
 	t->used++;
 	generation = m->generation;
 	memset(m, 0, offsetof(struct message, payload));

@@ -79,6 +79,8 @@ void message_table_fini(struct message_table *t);
 
 /* The record of (sender, id), or NULL. */
 struct message *message_find(const struct message_table *t, session_id_t sender, message_id_t id);
+/* Starts loading what message_find reads first. */
+void message_prefetch(const struct message_table *t, session_id_t sender, message_id_t id);
 /* A fresh record in state, all else zero; with sender != 0 it is found by message_find. NULL when none is free. */
 struct message *message_alloc(struct message_table *t, session_id_t sender, message_id_t id, enum message_state state);
 void message_free(struct message_table *t, struct message *m);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Datagrams, in stages over a burst: sort by type and owner, then for the sessions of this worker: replay window and tag,
- * then frames. Every packet ends here in exactly one counter (G7) and one free, hand-off or punt.
+ * the tables' word on messages, then frames. Every packet ends here in exactly one counter (G7) and one free, hand-off or punt.
  */
 #include "worker_state.h"
 
@@ -9,6 +9,18 @@
 
 #define PATH_CHALLENGE_GAP_US UINT64_C(200000)
 #define RESETS_PER_SECOND 1000
+
+/* A DATA packet of this worker on its way through the stages. */
+struct arrival {
+	struct rte_mbuf *m;
+	struct wire_data d;
+	int length;        /* of the plaintext */
+	int first_length;  /* of the first frame, or -EPROTO */
+	struct frame first;
+	struct relay_lookup found; /* valid if asked */
+	bool asked;
+	bool newest;       /* the highest sequence so far */
+};
 
 static void
 drop(struct worker *w, struct rte_mbuf *m, enum counter why)
@@ -189,9 +201,11 @@ acks(struct worker *w, struct session *s, const struct frame_ack *ack)
 	}
 }
 
-/* Acts on one frame. Returns the counter that says how the packet goes on: consumed, or a drop. */
+/* Acts on one frame; found: what the tables say about a MESSAGE, if they were asked already. Returns the counter that says
+ * how the packet goes on: consumed, or a drop. */
 static enum counter
-frame_act(struct worker *w, struct session *s, const struct packet_info *from, const struct frame *f)
+frame_act(struct worker *w, struct session *s, const struct packet_info *from, const struct frame *f,
+	  const struct relay_lookup *found)
 {
 	if (s->flags & SESSION_FLAG_RESTRICTED && !restricted_allows(f->type))
 		return COUNTER_drop_restricted;
@@ -203,7 +217,7 @@ frame_act(struct worker *w, struct session *s, const struct packet_info *from, c
 		path_response(w, s, from, f->token);
 		break;
 	case FRAME_MESSAGE:
-		relay_message(w, s, &f->message);
+		relay_message(w, s, &f->message, found);
 		break;
 	case FRAME_CONFIRM:
 		relay_confirm(w, s, f->confirm);
@@ -223,26 +237,33 @@ frame_act(struct worker *w, struct session *s, const struct packet_info *from, c
 	return COUNTER_consumed;
 }
 
+/* Acts on the packet's frames; the first one is read already. */
 static enum counter
-frames(struct worker *w, struct session *s, const struct packet_info *from, const uint8_t *data, size_t length)
+frames(struct worker *w, struct session *s, const struct arrival *a)
 {
+	const struct packet_info *from = packet_info(a->m);
+	const uint8_t *data = rte_pktmbuf_mtod_offset(a->m, const uint8_t *, WIRE_DATA_HEADER);
+	const struct relay_lookup *found = a->asked ? &a->found : NULL;
+	size_t length = (size_t)a->length;
 	enum counter result = COUNTER_consumed;
-	struct frame f;
+	struct frame f = a->first;
+	int n = a->first_length;
 
-	while (length != 0 && result == COUNTER_consumed) {
-		int n = frame_read(&f, data, length);
-
+	for (;;) {
 		if (n < 0)
 			return COUNTER_drop_frame;
 		if (f.type == FRAME_CLOSE) {
 			session_end(w, s, SESSION_CLOSED);
 			return COUNTER_consumed;
 		}
-		result = frame_act(w, s, from, &f);
+		result = frame_act(w, s, from, &f, found);
+		found = NULL;
 		data += n;
 		length -= (size_t)n;
+		if (length == 0 || result != COUNTER_consumed)
+			return result;
+		n = frame_read(&f, data, length);
 	}
-	return result;
 }
 
 /* ---- DATA --------------------------------------------------------------------------- */
@@ -276,36 +297,50 @@ data_other_epoch(struct worker *w, struct session *s, const struct wire_data *d,
 		drop(w, m, punt_stale(w, d->sid, m) ? COUNTER_punted : COUNTER_drop_ring_request);
 }
 
-static void
-data_receive(struct worker *w, const struct wire_data *d, struct rte_mbuf *m)
+/* Stage: the tag. False when the packet has ended here. */
+static bool
+data_check(struct worker *w, struct arrival *a)
 {
-	struct session *s = session_find(&w->sessions, d->sid);
-	const struct packet_info *from = packet_info(m);
-	bool newest;
-	int length;
+	struct session *s = session_find(&w->sessions, a->d.sid);
 
 	if (s == NULL || s->flags & SESSION_FLAG_DYING) {
-		session_unknown(w, m, d->sid);
+		session_unknown(w, a->m, a->d.sid);
+		return false;
+	}
+	if (wire_counter_epoch(a->d.counter) != s->epoch) {
+		data_other_epoch(w, s, &a->d, a->m);
+		return false;
+	}
+	a->length = data_open(w, s, &a->d, a->m);
+	if (a->length < 0) {
+		drop(w, a->m, (enum counter)-a->length);
+		return false;
+	}
+	a->newest = replay_record(&s->replay, a->d.counter & WIRE_SEQUENCE_MAX);
+	a->first_length = frame_read(&a->first, rte_pktmbuf_mtod_offset(a->m, const uint8_t *, WIRE_DATA_HEADER), (size_t)a->length);
+	a->asked = false;
+	return true;
+}
+
+/* Stage: what the packet says. An earlier packet of the burst may have ended its session. */
+static void
+data_act(struct worker *w, const struct arrival *a)
+{
+	struct session *s = session_find(&w->sessions, a->d.sid);
+	const struct packet_info *from = packet_info(a->m);
+
+	if (s == NULL || s->flags & SESSION_FLAG_DYING) {
+		session_unknown(w, a->m, a->d.sid);
 		return;
 	}
-	if (wire_counter_epoch(d->counter) != s->epoch) {
-		data_other_epoch(w, s, d, m);
-		return;
-	}
-	length = data_open(w, s, d, m);
-	if (length < 0) {
-		drop(w, m, (enum counter)-length);
-		return;
-	}
-	newest = replay_record(&s->replay, d->counter & WIRE_SEQUENCE_MAX);
 	s->heard_ms = (uint32_t)(w->now_us / 1000);
 	if (!(s->flags & SESSION_FLAG_HEARD) && punt_session(w, s, SESSION_HEARD))
 		s->flags |= SESSION_FLAG_HEARD;
-	if (newest && (!endpoint_equal(&s->peer, &from->peer) || s->port != from->port))
+	if (a->newest && (!endpoint_equal(&s->peer, &from->peer) || s->port != from->port))
 		path_challenge(w, s, from);
-	else if (newest)
+	else if (a->newest)
 		s->local = from->local;
-	drop(w, m, frames(w, s, from, rte_pktmbuf_mtod_offset(m, const uint8_t *, WIRE_DATA_HEADER), (size_t)length));
+	drop(w, a->m, frames(w, s, a));
 }
 
 /* ---- a burst ------------------------------------------------------------------------ */
@@ -361,30 +396,79 @@ sort(struct worker *w, struct rte_mbuf *m, struct wire_data *d)
 	return false;
 }
 
+static void
+session_prefetch(const struct worker *w, session_id_t sid)
+{
+	const struct session *s = &w->sessions.sessions[session_id_index(sid)];
+
+	if (session_id_index(sid) >= w->sessions.capacity)
+		return;
+	rte_prefetch0(s);
+	rte_prefetch0(&s->keys);
+	keycache_prefetch(w->keycache, sid);
+}
+
+/* Once the session's lines are there. */
+static void
+session_prefetch_more(const struct worker *w, const struct arrival *a)
+{
+	const struct session *s = session_find(&w->sessions, a->d.sid);
+
+	keycache_prefetch_rx(w->keycache, a->d.sid, rte_pktmbuf_data_len(a->m));
+	if (s != NULL)
+		activity_prefetch(&w->sessions, s);
+}
+
+/* Asks the tables about the messages that the burst's packets begin with, all at once. */
+static void
+messages_look_up(struct worker *w, struct arrival *arrivals, uint16_t n)
+{
+	const struct frame_message *messages[PORT_BURST];
+	const struct session *senders[PORT_BURST];
+	struct relay_lookup *found[PORT_BURST];
+	uint32_t k = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct arrival *a = &arrivals[i];
+
+		if (a->first_length < 0 || a->first.type != FRAME_MESSAGE)
+			continue;
+		a->asked = true;
+		messages[k] = &a->first.message;
+		senders[k] = &w->sessions.sessions[session_id_index(a->d.sid)];
+		found[k++] = &a->found;
+	}
+	if (k != 0)
+		relay_look_up(w, senders, messages, found, k);
+}
+
+/* In stages, each of which loads what the next one reads. */
 void
 receive_burst(struct worker *w, struct rte_mbuf **pkts, uint16_t n)
 {
-	struct wire_data data[PORT_BURST];
-	struct rte_mbuf *ours[PORT_BURST];
-	uint16_t count_ours = 0;
+	struct arrival arrivals[PORT_BURST];
+	uint16_t ours = 0, opened = 0;
 
 	for (uint16_t i = 0; i < n; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(pkts[i], void *));
 	for (uint16_t i = 0; i < n; i++) {
-		struct wire_data *d = &data[count_ours];
+		struct arrival *a = &arrivals[ours];
 
-		if (!sort(w, pkts[i], d))
+		if (!sort(w, pkts[i], &a->d))
 			continue;
-		ours[count_ours++] = pkts[i];
-		if (session_id_index(d->sid) < w->sessions.capacity) {
-			const struct session *s = &w->sessions.sessions[session_id_index(d->sid)];
-
-			rte_prefetch0(s);
-			rte_prefetch0(&s->keys);
-		}
+		a->m = pkts[i];
+		session_prefetch(w, a->d.sid);
+		ours++;
 	}
-	for (uint16_t i = 0; i < count_ours; i++)
-		keycache_prefetch(w->keycache, data[i].sid);
-	for (uint16_t i = 0; i < count_ours; i++)
-		data_receive(w, &data[i], ours[i]);
+	for (uint16_t i = 0; i < ours; i++)
+		session_prefetch_more(w, &arrivals[i]);
+	for (uint16_t i = 0; i < ours; i++)
+		if (data_check(w, &arrivals[i])) {
+			if (opened != i)
+				arrivals[opened] = arrivals[i];
+			opened++;
+		}
+	messages_look_up(w, arrivals, opened);
+	for (uint16_t i = 0; i < opened; i++)
+		data_act(w, &arrivals[i]);
 }

@@ -232,8 +232,52 @@ message_new(struct worker *w, const struct session *s, struct activity *a, const
 	return m;
 }
 
+/* The recipient's session will take the message at once. */
+static void
+recipient_prefetch(const struct worker *w, session_id_t sid)
+{
+	uint32_t i = session_id_index(sid);
+
+	if (session_id_worker(sid) != w->index || i >= w->sessions.capacity)
+		return;
+	rte_prefetch0(&w->sessions.sessions[i]);
+	rte_prefetch0(&w->sessions.sessions[i].keys);
+}
+
 void
-relay_message(struct worker *w, struct session *s, const struct frame_message *f)
+relay_look_up(struct worker *w, const struct session **senders, const struct frame_message **messages,
+	      struct relay_lookup **out, uint32_t n)
+{
+	const struct user_entry *users[PORT_BURST];
+	user_id_t pairs[PORT_BURST][2], to[PORT_BURST];
+	uint8_t verdicts[PORT_BURST];
+
+	for (uint32_t i = 0; i < n; i++) {
+		pairs[i][0] = senders[i]->user;
+		pairs[i][1] = messages[i]->to;
+		to[i] = messages[i]->to;
+		message_prefetch(&w->messages, session_id_of(w, senders[i]), messages[i]->id);
+	}
+	tables_verdicts(w->tables, (const user_id_t(*)[2])pairs, n, verdicts);
+	tables_users(w->tables, to, n, users);
+	for (uint32_t i = 0; i < n; i++) {
+		*out[i] = (struct relay_lookup){.from = pairs[i][0], .verdict = verdicts[i], .user = users[i]};
+		for (uint32_t k = 0; users[i] != NULL && k < users[i]->live_count; k++)
+			recipient_prefetch(w, users[i]->live[k].sid);
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		const struct session *s;
+
+		if (users[i] == NULL || users[i]->live_count == 0 || session_id_worker(users[i]->live[0].sid) != w->index)
+			continue;
+		s = session_find(&w->sessions, users[i]->live[0].sid);
+		if (s != NULL)
+			activity_prefetch(&w->sessions, s);
+	}
+}
+
+void
+relay_message(struct worker *w, struct session *s, const struct frame_message *f, const struct relay_lookup *found)
 {
 	struct activity *a = activity_get(&w->sessions, s, w->now_us);
 	const struct user_entry *user;
@@ -259,7 +303,10 @@ relay_message(struct worker *w, struct session *s, const struct frame_message *f
 		slow_down(w, s, f->id);
 		return;
 	}
-	verdict = tables_verdict(w->tables, m->from, m->to);
+	/* The session may have become another user's since the tables were asked. */
+	if (found != NULL && found->from != m->from)
+		found = NULL;
+	verdict = found != NULL ? found->verdict : tables_verdict(w->tables, m->from, m->to);
 	if (verdict == VERDICT_NONE) {
 		count(w, COUNTER_verdict_misses);
 		if (!punt_verdict(w, m)) {
@@ -271,7 +318,9 @@ relay_message(struct worker *w, struct session *s, const struct frame_message *f
 		return;
 	}
 	count(w, COUNTER_verdict_hits);
-	user = verdict == VERDICT_ALLOWED ? tables_user(w->tables, m->to) : NULL;
+	user = found != NULL ? found->user : tables_user(w->tables, m->to);
+	if (verdict != VERDICT_ALLOWED)
+		user = NULL;
 	if (user == NULL)
 		message_judge(w, s, m, verdict, NULL, 0, true);
 	else

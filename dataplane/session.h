@@ -118,6 +118,18 @@ activity_of(const struct session_table *t, const struct session *s)
 	return s->activity == NONE ? NULL : &t->activities[s->activity];
 }
 
+/* Starts loading it. */
+static inline void
+activity_prefetch(const struct session_table *t, const struct session *s)
+{
+	const uint8_t *a = (const uint8_t *)activity_of(t, s);
+
+	if (a == NULL)
+		return;
+	for (size_t at = 0; at < sizeof(struct activity); at += 64)
+		__builtin_prefetch(a + at);
+}
+
 static inline bool
 activity_idle(const struct activity *a)
 {

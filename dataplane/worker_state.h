@@ -119,7 +119,17 @@ void session_end(struct worker *w, struct session *s, enum session_event event);
 unsigned session_timers(struct worker *w);
 
 /* relay.c */
-void relay_message(struct worker *w, struct session *s, const struct frame_message *f);
+/* What the tables say about a message. Valid within an iteration. */
+struct relay_lookup {
+	user_id_t from;
+	enum verdict verdict;
+	const struct user_entry *user; /* NULL: no device is live */
+};
+/* Asks for n messages (at most PORT_BURST) at once, and starts loading what handling them will touch. */
+void relay_look_up(struct worker *w, const struct session **senders, const struct frame_message **messages,
+		   struct relay_lookup **out, uint32_t n);
+/* found: NULL, or from relay_look_up. */
+void relay_message(struct worker *w, struct session *s, const struct frame_message *f, const struct relay_lookup *found);
 void relay_confirm(struct worker *w, struct session *s, message_id_t id);
 void relay_verdict(struct worker *w, const struct cell_verdict *v);
 void relay_stored(struct worker *w, const struct cell_stored *c);
