@@ -63,7 +63,7 @@ fi
 # b_lundef: clang's sanitizers leave their symbols open in shared libraries.
 if build $sanitize clang -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true; then
 	run clang-sanitizers $sanitize unit --suite unit --suite sim --timeout-multiplier 5
-	ROOKERY_E2E_SLOW=3 run clang-sanitizers $sanitize e2e --suite e2e --no-suite root --timeout-multiplier 3
+	run clang-sanitizers $sanitize e2e --suite e2e --no-suite root --timeout-multiplier 3
 else
 	problem "clang: the build failed"
 fi
