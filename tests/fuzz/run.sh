@@ -10,7 +10,7 @@ seconds=${1:-60}
 build=build-fuzz
 config/packages.sh build test
 [ -f $build/build.ninja ] || CC=clang meson setup $build -Dbuildtype=debugoptimized -Dfuzz=true
-ninja -C $build
+ninja -C $build fuzz
 
 if [ $# -eq 0 ]; then
 	for program in $build/tests/fuzz/fuzz_*; do
