@@ -4,10 +4,10 @@
 #include "dataplane/port.h"
 #include "dataplane/worker.h"
 #include "shared/log.h"
+#include "shared/program.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <signal.h>
@@ -15,23 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define EXIT_USAGE 2
 #define PATH_SIZE 4096
 #define PAUSE_MIN_US 100
 #define PAUSE_MAX_US 1000
-
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ADDRESS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ADDRESS_SANITIZER 1
-#endif
-#endif
 
 struct dataplane {
 	struct config *config;
@@ -319,85 +309,22 @@ dataplane_stop(struct dataplane *d)
 	config_free(d->config);
 }
 
-/* ---- command line ------------------------------------------------------------------------------ */
-
-static void
-usage(FILE *out)
-{
-	fputs("usage: rookery-dataplane [--config FILE] [--state DIR]\n"
-	      "The packet path of a Rookery server; usually started by `rookery run` or systemd.\n"
-	      "\n"
-	      "  --config FILE  configuration; without it the embedded default\n"
-	      "  --state DIR    directory of the database and the runtime files, instead of state_dir\n"
-	      "  --version      print the version and leave\n"
-	      "  --help         print this and leave\n", out);
-}
-
-/* Returns 0 to go on, or an exit status + 1. */
-static int
-arguments_read(int argc, char **argv, const char **config, const char **state)
-{
-	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"state", required_argument, NULL, 's'},
-		{"version", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
-	};
-	int option;
-
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			*config = optarg;
-			break;
-		case 's':
-			*state = optarg;
-			break;
-		case 'v':
-			puts("rookery-dataplane " ROOKERY_VERSION);
-			return 1 + EXIT_SUCCESS;
-		case 'h':
-			usage(stdout);
-			return 1 + EXIT_SUCCESS;
-		default:
-			usage(stderr);
-			return 1 + EXIT_USAGE;
-		}
-	}
-	if (optind < argc) {
-		fprintf(stderr, "rookery-dataplane: unexpected argument '%s'\n", argv[optind]);
-		usage(stderr);
-		return 1 + EXIT_USAGE;
-	}
-	return 0;
-}
-
-static void
-report(char *error)
-{
-	char *quote;
-
-	/* inside a quoted value */
-	while ((quote = strchr(error, '"')) != NULL)
-		*quote = '\'';
-	log_error("dataplane", "cannot run", "reason=\"%s\"", error);
-}
-
 int
 main(int argc, char **argv)
 {
 	const char *config = NULL, *state = NULL;
 	struct dataplane *d = &dataplane;
 	char error[768] = "";
-	int rc = arguments_read(argc, argv, &config, &state);
+	int rc = program_arguments(argc, argv, "rookery-dataplane",
+				   "The packet path of a Rookery server; usually started by `rookery run` or systemd.", &config,
+				   &state);
 
 	if (rc != 0)
 		return rc - 1;
 	rc = config_load(&d->config, config, state, error, sizeof(error));
 	if (rc != 0) {
 		fprintf(stderr, "rookery-dataplane: %s\n", error);
-		return EXIT_USAGE;
+		return PROGRAM_EXIT_USAGE;
 	}
 	log_open("rookery-dataplane", (enum log_level)d->config->log.level);
 	signals_set();
@@ -405,18 +332,15 @@ main(int argc, char **argv)
 	rc = config_make_dirs(d->config, error, sizeof(error));
 	if (rc == 0)
 		rc = dataplane_start(d, error, sizeof(error));
-#ifndef WITH_ADDRESS_SANITIZER
-	/* Keys of live sessions must not end in a core dump. Only now: EAL reads /proc/self, which this takes
-	 * away from a process without root; and the leak checker attaches to its own process. */
+	/* Only now: EAL reads /proc/self, which this takes away from a process without root. */
 	if (rc == 0)
-		prctl(PR_SET_DUMPABLE, 0);
-#endif
+		program_hide_memory();
 	if (rc == 0)
 		rc = dataplane_run(d, error, sizeof(error));
 	if (rc != 0)
-		report(error);
+		program_report("dataplane", error);
 	else
 		log_info("dataplane", "stopping", "");
 	dataplane_stop(d);
-	return rc == 0 ? EXIT_SUCCESS : rc == -EINVAL ? EXIT_USAGE : EXIT_FAILURE;
+	return rc == 0 ? EXIT_SUCCESS : rc == -EINVAL ? PROGRAM_EXIT_USAGE : EXIT_FAILURE;
 }

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "shared/program.h"
+#include "shared/log.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ADDRESS_SANITIZER 1
+#endif
+#endif
+
+static void
+usage(FILE *out, const char *name, const char *about)
+{
+	fprintf(out,
+		"usage: %s [--config FILE] [--state DIR]\n"
+		"%s\n"
+		"\n"
+		"  --config FILE  configuration; without it the embedded default\n"
+		"  --state DIR    directory of the database and the runtime files, instead of state_dir\n"
+		"  --version      print the version and leave\n"
+		"  --help         print this and leave\n",
+		name, about);
+}
+
+int
+program_arguments(int argc, char **argv, const char *name, const char *about, const char **config, const char **state)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"state", required_argument, NULL, 's'},
+		{"version", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			*config = optarg;
+			break;
+		case 's':
+			*state = optarg;
+			break;
+		case 'v':
+			printf("%s %s\n", name, ROOKERY_VERSION);
+			return 1 + EXIT_SUCCESS;
+		case 'h':
+			usage(stdout, name, about);
+			return 1 + EXIT_SUCCESS;
+		default:
+			usage(stderr, name, about);
+			return 1 + PROGRAM_EXIT_USAGE;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "%s: unexpected argument '%s'\n", name, argv[optind]);
+		usage(stderr, name, about);
+		return 1 + PROGRAM_EXIT_USAGE;
+	}
+	return 0;
+}
+
+void
+program_hide_memory(void)
+{
+#ifndef WITH_ADDRESS_SANITIZER
+	prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
+void
+program_report(const char *area, const char *error)
+{
+	char quoted[1024];
+	size_t i;
+
+	/* Inside a quoted value. */
+	for (i = 0; error[i] != '\0' && i + 1 < sizeof(quoted); i++)
+		quoted[i] = error[i] == '"' ? '\'' : error[i];
+	quoted[i] = '\0';
+	log_error(area, "cannot run", "reason=\"%s\"", quoted);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the two server processes have in common at their start. Main thread only. */
+#ifndef ROOKERY_SHARED_PROGRAM_H
+#define ROOKERY_SHARED_PROGRAM_H
+
+#define PROGRAM_EXIT_USAGE 2 /* command line or configuration */
+
+/* Reads --config, --state, --version, --help. about: one or two lines for the help. Returns 0 to go on, or an exit status + 1. */
+int program_arguments(int argc, char **argv, const char *name, const char *about, const char **config, const char **state);
+
+/* Keys and passwords of this process end in no core dump, and no other process of the same user may attach. Does nothing under
+ * AddressSanitizer, whose leak checker attaches to its own process. */
+void program_hide_memory(void);
+
+/* The last words before it leaves: one error line. */
+void program_report(const char *area, const char *error);
+
+#endif
