@@ -662,6 +662,10 @@ pump_fetch(struct server *s, struct session *n, uint32_t request, const uint64_t
 {
 	struct pump *p = n->pump;
 
+	/* Overtaken on the way by a later one: the client does not wait for it any more. */
+	if ((int32_t)(request - p->fetch_request) < 0)
+		return;
+	p->fetch_request = request;
 	pump_hold(p, devices, ids, count);
 	p->fetching = false;
 	if (store_message_last(s->store, n->device, &p->fetch_target) < 0) {
@@ -669,7 +673,6 @@ pump_fetch(struct server *s, struct session *n, uint32_t request, const uint64_t
 		return;
 	}
 	p->fetching = true;
-	p->fetch_request = request;
 	pump_run(s, n);
 }
 
