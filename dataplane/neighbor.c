@@ -52,10 +52,13 @@ neighbor_table_free(struct neighbor_table *t)
 static inline uint64_t
 mac_pack(const struct rte_ether_addr *mac)
 {
-	uint64_t v = 0;
+	uint32_t low;
+	uint16_t high;
 
-	memcpy(&v, mac->addr_bytes, sizeof(mac->addr_bytes));
-	return v;
+	/* In registers: a word read back from narrower stores would wait until those, and all before them, are done. */
+	memcpy(&low, mac->addr_bytes, sizeof(low));
+	memcpy(&high, mac->addr_bytes + sizeof(low), sizeof(high));
+	return (uint64_t)high << 32 | low;
 }
 
 static inline void
