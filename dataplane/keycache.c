@@ -5,22 +5,29 @@
 #include <rte_malloc.h>
 #include <rte_prefetch.h>
 #include <sodium.h>
+#include <stdbool.h>
 
-/* All that a lookup reads: one line. */
+/* Which keys of an entry are expanded. */
+enum { RX = 1, TX = 2 };
+
+/* Eight ways: sessions that are hot at random places of the table (not densely, as slots are given out) must not crowd
+ * each other out; of 4,096 among 1,024 sets of 4 a fifth would. */
 struct keycache_set {
 	uint64_t tag[KEYCACHE_WAYS];  /* 0: free */
-	uint64_t used[KEYCACHE_WAYS]; /* clock at last use */
-};
+	uint32_t used[KEYCACHE_WAYS]; /* clock at last use; when it wraps, a wrong way goes first, no more */
+	uint8_t ready[KEYCACHE_WAYS]; /* RX, TX */
+} __rte_cache_aligned;
 
-_Static_assert(sizeof(struct keycache_set) == RTE_CACHE_LINE_SIZE, "a lookup loads one line");
+_Static_assert(sizeof(struct keycache_set) == 2 * RTE_CACHE_LINE_SIZE, "a lookup loads two lines");
 
 struct keycache {
 	struct keycache_set *sets;
-	struct keycache_entry *entries; /* KEYCACHE_WAYS per set; one more, with random keys */
-	uint64_t clock;                 /* calls of keycache_get */
+	struct keycache_entry *entries; /* KEYCACHE_WAYS per set; one more with random keys, one for expand_once */
+	uint64_t once[2];               /* tags of the latter's keys: TX, RX */
+	uint32_t clock;                 /* lookups */
 	uint64_t misses;
 	uint32_t mask;                  /* sets - 1 */
-	uint32_t count;                 /* entries, without the one more */
+	uint32_t count;                 /* entries, without the two more */
 };
 
 /* The low bits as they are: they are the session's slot, slots are given out densely, so as many sessions
@@ -44,7 +51,7 @@ keycache_free(struct keycache *c)
 {
 	if (c == NULL)
 		return;
-	for (uint32_t i = 0; c->entries != NULL && i <= c->count; i++)
+	for (uint32_t i = 0; c->entries != NULL && i <= c->count + 1; i++)
 		wipe(&c->entries[i]);
 	rte_free(c->entries);
 	rte_free(c->sets);
@@ -81,7 +88,7 @@ keycache_new(uint32_t entries, int numa_node)
 	c->sets = rte_zmalloc_socket("keycache-sets", sets * sizeof(*c->sets), RTE_CACHE_LINE_SIZE,
 				     numa_node);
 	/* Zeroed: aead_key_set and aead_key_clear accept such a key. */
-	c->entries = rte_zmalloc_socket("keycache-keys", (entries + 1) * sizeof(*c->entries),
+	c->entries = rte_zmalloc_socket("keycache-keys", (entries + 2) * sizeof(*c->entries),
 					_Alignof(struct keycache_entry), numa_node);
 	if (c->sets == NULL || c->entries == NULL || random_keys(&c->entries[entries]) != 0) {
 		keycache_free(c);
@@ -105,45 +112,101 @@ victim(const struct keycache_set *set)
 	return way;
 }
 
+/* Expands what is wanted and not there. A key that is there and another session's is wiped, not left behind. */
 static struct keycache_entry *
-fill(struct keycache *c, uint32_t s, uint64_t tag, const struct session_keys *keys)
+expand(struct keycache *c, uint32_t s, unsigned way, uint64_t tag, const struct session_keys *keys, uint8_t want)
 {
 	struct keycache_set *set = &c->sets[s];
-	unsigned way = victim(set);
 	struct keycache_entry *e = &c->entries[s * KEYCACHE_WAYS + way];
+	uint8_t have = set->tag[way] == tag ? set->ready[way] : 0;
+	uint8_t missing = (uint8_t)(want & ~have);
+	uint8_t stale = (uint8_t)(set->ready[way] & ~have & ~want);
 
 	c->misses++;
-	set->tag[way] = 0;
-	if (aead_key_set(&e->rx, keys->client_to_server) != 0 ||
-	    aead_key_set(&e->tx, keys->server_to_client) != 0) {
+	if (stale & RX)
+		aead_key_clear(&e->rx);
+	if (stale & TX)
+		aead_key_clear(&e->tx);
+	if ((missing & RX && aead_key_set(&e->rx, keys->client_to_server) != 0) ||
+	    (missing & TX && aead_key_set(&e->tx, keys->server_to_client) != 0)) {
+		set->tag[way] = 0;
+		set->ready[way] = 0;
 		wipe(e);
 		return &c->entries[c->count];
 	}
 	set->tag[way] = tag;
 	set->used[way] = c->clock;
+	set->ready[way] = have | want;
 	return e;
 }
 
-struct keycache_entry *
-keycache_get(struct keycache *c, uint64_t tag, const struct session_keys *keys)
+/* A key for one packet of a session that is not admitted: into memory that is always warm. */
+static struct keycache_entry *
+expand_once(struct keycache *c, uint64_t tag, const struct session_keys *keys, uint8_t want)
+{
+	struct keycache_entry *e = &c->entries[c->count + 1];
+	int rc;
+
+	c->misses++;
+	c->once[want & RX] = tag;
+	rc = want & RX ? aead_key_set(&e->rx, keys->client_to_server) : aead_key_set(&e->tx, keys->server_to_client);
+	return rc == 0 ? e : &c->entries[c->count];
+}
+
+/* Into a full set only one miss in 16 is admitted. Traffic over far more sessions than there are entries would otherwise
+ * turn the whole cache over, 2 KB of cold memory for each packet, and push out what is in use; a session that is hot
+ * comes in soon enough. */
+static bool
+admitted(const struct keycache *c, const struct keycache_set *set, unsigned way)
+{
+	return set->tag[way] == 0 || c->clock * UINT32_C(0x9e3779b1) >> 28 == 0;
+}
+
+static struct keycache_entry *
+get(struct keycache *c, uint64_t tag, const struct session_keys *keys, uint8_t want)
 {
 	uint32_t s = set_index(c, tag);
 	struct keycache_set *set = &c->sets[s];
+	unsigned oldest;
 
 	c->clock++;
 	for (unsigned way = 0; way < KEYCACHE_WAYS; way++) {
 		if (set->tag[way] == tag) {
 			set->used[way] = c->clock;
-			return &c->entries[s * KEYCACHE_WAYS + way];
+			if ((set->ready[way] & want) == want)
+				return &c->entries[s * KEYCACHE_WAYS + way];
+			return expand(c, s, way, tag, keys, want);
 		}
 	}
-	return fill(c, s, tag, keys);
+	oldest = victim(set);
+	if (want != (RX | TX) && !admitted(c, set, oldest))
+		return expand_once(c, tag, keys, want);
+	return expand(c, s, oldest, tag, keys, want);
+}
+
+struct keycache_entry *
+keycache_get(struct keycache *c, uint64_t tag, const struct session_keys *keys)
+{
+	return get(c, tag, keys, RX | TX);
+}
+
+struct aead_key *
+keycache_rx(struct keycache *c, uint64_t tag, const struct session_keys *keys)
+{
+	return &get(c, tag, keys, RX)->rx;
+}
+
+struct aead_key *
+keycache_tx(struct keycache *c, uint64_t tag, const struct session_keys *keys)
+{
+	return &get(c, tag, keys, TX)->tx;
 }
 
 void
 keycache_prefetch(const struct keycache *c, uint64_t tag)
 {
-	rte_prefetch0(&c->sets[set_index(c, tag)]);
+	rte_prefetch0(c->sets[set_index(c, tag)].tag);
+	rte_prefetch0(c->sets[set_index(c, tag)].used);
 }
 
 /* Leaves the order of use alone. */
@@ -185,9 +248,12 @@ keycache_drop(struct keycache *c, uint64_t tag)
 	for (unsigned way = 0; way < KEYCACHE_WAYS; way++) {
 		if (set->tag[way] == tag) {
 			set->tag[way] = 0;
+			set->ready[way] = 0;
 			wipe(&c->entries[s * KEYCACHE_WAYS + way]);
 		}
 	}
+	if (c->once[0] == tag || c->once[1] == tag)
+		wipe(&c->entries[c->count + 1]);
 }
 
 uint64_t

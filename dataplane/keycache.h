@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KEYCACHE_WAYS 4
+#define KEYCACHE_WAYS 8
 
 struct keycache;
 
@@ -32,9 +32,13 @@ void keycache_free(struct keycache *c); /* wipes all keys */
  * tags asked for are always there). Never NULL: should the cipher library find no memory (ipsec-mb needs
  * none), the keys are ones that nobody knows: nothing opens, and nothing sealed can be read. */
 struct keycache_entry *keycache_get(struct keycache *c, uint64_t tag, const struct session_keys *keys);
-/* Starts loading the cache line of the tag's set. */
+/* The same for one direction: a session that only receives never pays for the other key. A full set keeps what it has
+ * and admits one new tag in 16 (keycache.c says why): use the key at once. */
+struct aead_key *keycache_rx(struct keycache *c, uint64_t tag, const struct session_keys *keys);
+struct aead_key *keycache_tx(struct keycache *c, uint64_t tag, const struct session_keys *keys);
+/* Starts loading the tag's set. */
 void keycache_prefetch(const struct keycache *c, uint64_t tag);
-/* Once that line is there: starts loading the session's keys for opening, or sealing, len bytes. */
+/* Once that is there: starts loading the session's keys for opening, or sealing, len bytes. */
 void keycache_prefetch_rx(const struct keycache *c, uint64_t tag, size_t len);
 void keycache_prefetch_tx(const struct keycache *c, uint64_t tag, size_t len);
 /* Wipes the entry if present (session removed). */

@@ -88,7 +88,7 @@ packet_seal(struct worker *w, const struct output_packet *o)
 {
 	uint8_t *data = rte_pktmbuf_mtod(o->mbuf, uint8_t *);
 	struct session *s = o->session;
-	struct keycache_entry *keys;
+	struct aead_key *key;
 	uint8_t nonce[AEAD_NONCE];
 	struct wire_data header;
 
@@ -96,8 +96,8 @@ packet_seal(struct worker *w, const struct output_packet *o)
 	header.counter = wire_counter(s->epoch, ++s->tx_sequence);
 	wire_data_write(&header, data);
 	wire_nonce(nonce, header.counter);
-	keys = keycache_get(w->keycache, header.sid, &s->keys);
-	aead_seal(&keys->tx, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, o->length, data + WIRE_DATA_HEADER,
+	key = keycache_tx(w->keycache, header.sid, &s->keys);
+	aead_seal(key, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, o->length, data + WIRE_DATA_HEADER,
 		  data + WIRE_DATA_HEADER + o->length);
 	o->mbuf->data_len = (uint16_t)(WIRE_DATA_HEADER + o->length + WIRE_TAG);
 	o->mbuf->pkt_len = o->mbuf->data_len;

@@ -274,14 +274,14 @@ data_open(struct worker *w, struct session *s, const struct wire_data *d, struct
 {
 	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *);
 	size_t length = rte_pktmbuf_data_len(m) - WIRE_DATA_HEADER - WIRE_TAG;
-	struct keycache_entry *keys;
+	struct aead_key *key;
 	uint8_t nonce[AEAD_NONCE];
 
 	if (!replay_fresh(&s->replay, d->counter & WIRE_SEQUENCE_MAX))
 		return -COUNTER_drop_replay;
-	keys = keycache_get(w->keycache, d->sid, &s->keys);
+	key = keycache_rx(w->keycache, d->sid, &s->keys);
 	wire_nonce(nonce, d->counter);
-	if (aead_open(&keys->rx, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, length, data + WIRE_DATA_HEADER,
+	if (aead_open(key, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, length, data + WIRE_DATA_HEADER,
 		      data + WIRE_DATA_HEADER + length) != 0)
 		return -COUNTER_drop_tag;
 	return (int)length;
@@ -449,8 +449,10 @@ receive_burst(struct worker *w, struct rte_mbuf **pkts, uint16_t n)
 	struct arrival arrivals[PORT_BURST];
 	uint16_t ours = 0, opened = 0;
 
-	for (uint16_t i = 0; i < n; i++)
+	for (uint16_t i = 0; i < n; i++) {
 		rte_prefetch0(rte_pktmbuf_mtod(pkts[i], void *));
+		rte_mbuf_prefetch_part2(pkts[i]); /* freeing reads it */
+	}
 	for (uint16_t i = 0; i < n; i++) {
 		struct arrival *a = &arrivals[ours];
 

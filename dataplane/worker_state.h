@@ -26,7 +26,7 @@
 
 #include <rte_ring.h>
 
-#define KEYCACHE_ENTRIES 4096
+#define KEYCACHE_ENTRIES 8192
 #define TX_BURST 64
 #define OUTPUT_SEALING 32
 
