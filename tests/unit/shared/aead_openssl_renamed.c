@@ -5,4 +5,5 @@
 #define aead_key_clear openssl_key_clear
 #define aead_seal openssl_seal
 #define aead_open openssl_open
+#define aead_prefetch openssl_prefetch
 #include "shared/aead_openssl.c"
