@@ -196,13 +196,43 @@ delivery_send(struct worker *w, struct session *s, struct activity *a, struct de
 	delivery_timer(w, d, w->now_us + rto_us(a, d->sends));
 }
 
+static bool
+is_control(const struct delivery *d)
+{
+	return d->message->state == MESSAGE_CONTROL;
+}
+
+/* Control's frames wait before live messages, each kind in the order in which it came. */
+static void
+pending_add(struct worker *w, struct activity *a, struct delivery *d)
+{
+	uint32_t i = a->pending_head, index = delivery_index(w, d);
+
+	while (is_control(d) && i != NONE && is_control(delivery_at(w, i)))
+		i = delivery_at(w, i)->next;
+	if (!is_control(d) || i == NONE) {
+		list_append(w, &a->pending_head, &a->pending_tail, &a->pending_count, d);
+		return;
+	}
+	d->next = i;
+	d->prev = delivery_at(w, i)->prev;
+	delivery_at(w, i)->prev = index;
+	if (d->prev != NONE)
+		delivery_at(w, d->prev)->next = index;
+	else
+		a->pending_head = index;
+	a->pending_count++;
+}
+
 /* Moves what waits into the window. */
 static void
 window_fill(struct worker *w, struct session *s, struct activity *a)
 {
-	while (a->pending_count != 0 && a->inflight_count < INFLIGHT_WINDOW) {
+	while (a->pending_count != 0) {
 		struct delivery *d = delivery_at(w, a->pending_head);
 
+		if (a->inflight_count >= (is_control(d) ? INFLIGHT_WINDOW_CONTROL : INFLIGHT_WINDOW))
+			break;
 		list_remove(w, &a->pending_head, &a->pending_tail, &a->pending_count, d);
 		list_append(w, &a->inflight_head, &a->inflight_tail, &a->inflight_count, d);
 		d->number = ++s->delivery;
@@ -240,13 +270,13 @@ inflight_start(struct worker *w, const struct message *m, struct record_ref reco
 		.prev = NONE,
 	};
 	timer_node_init(&d->timer);
-	if (a == NULL || a->pending_count >= INFLIGHT_PENDING) {
+	if (a == NULL || a->pending_count >= INFLIGHT_PENDING + (is_control(d) ? INFLIGHT_WINDOW : 0)) {
 		delivery_finish(w, d, DELIVERY_FAILED);
 		return;
 	}
 	if (m->state != MESSAGE_CONTROL)
 		count(w, COUNTER_messages_relayed);
-	list_append(w, &a->pending_head, &a->pending_tail, &a->pending_count, d);
+	pending_add(w, a, d);
 	window_fill(w, s, a);
 }
 
@@ -266,6 +296,24 @@ rtt_sample(struct activity *a, uint64_t rtt_us)
 	}
 	a->rttvar_us = (3 * a->rttvar_us + (r > a->srtt_us ? r - a->srtt_us : a->srtt_us - r)) / 4;
 	a->srtt_us = RTE_MAX((7 * a->srtt_us + r) / 8, 1u);
+}
+
+void
+inflight_prefetch(const struct worker *w, const struct session *s, bool record)
+{
+	const struct activity *a = activity_of(&w->sessions, s);
+	const struct delivery *d;
+
+	if (a == NULL || a->inflight_head == NONE)
+		return;
+	d = delivery_at(w, a->inflight_head);
+	if (!record) {
+		__builtin_prefetch(d);
+		__builtin_prefetch((const uint8_t *)(d + 1) - 1);
+	} else if (d->message != NULL) {
+		__builtin_prefetch(d->message);
+		__builtin_prefetch(&d->message->length);
+	}
 }
 
 void

@@ -12,7 +12,10 @@
 
 struct worker;
 
-#define INFLIGHT_WINDOW 256  /* per session */
+/* Per session. A client may hold live messages back, unacknowledged, until it has those that control sends from the store: so
+ * control's frames have room beyond a window that is full of live ones, and go first. */
+#define INFLIGHT_WINDOW 256
+#define INFLIGHT_WINDOW_CONTROL 512
 #define INFLIGHT_PENDING 1024 /* per session, beyond the window */
 
 struct delivery {
@@ -52,6 +55,8 @@ bool delivery_table_check(const struct delivery_table *t);
 
 /* Starts delivering a record's part to the session. Exactly one result comes back, at once if there is no session or room. */
 void inflight_start(struct worker *w, const struct message *m, struct record_ref record, uint32_t owner, uint32_t part, session_id_t sid);
+/* Before an inflight_ack for the session, in two steps: the oldest delivery, then its record. */
+void inflight_prefetch(const struct worker *w, const struct session *s, bool record);
 /* Acknowledges delivery numbers first .. first + length - 1 of the session. */
 void inflight_ack(struct worker *w, struct session *s, uint32_t first, uint32_t length);
 /* The session ends: all its deliveries fail. */

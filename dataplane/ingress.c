@@ -269,6 +269,18 @@ ingress_frame(struct link_queue *l, struct rte_mbuf *m, uint64_t now_ms)
 	}
 }
 
+/* All of it, for the checksum reads it all, and where its packet_info goes. */
+static inline void
+packet_prefetch(const struct rte_mbuf *m)
+{
+	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+	size_t at;
+
+	rte_prefetch0(m + 1);
+	for (at = 0; at < m->data_len; at += RTE_CACHE_LINE_SIZE)
+		rte_prefetch0(data + at);
+}
+
 uint16_t
 ingress_burst(struct link_queue *l, struct rte_mbuf **pkts, uint16_t n, struct rte_mbuf **replies,
 	      uint16_t *reply_count, uint64_t now_ms)
@@ -277,13 +289,16 @@ ingress_burst(struct link_queue *l, struct rte_mbuf **pkts, uint16_t n, struct r
 	uint64_t bytes = 0;
 	int end;
 
+	/* software devices hand mbufs on without having looked at them */
+	for (i = 0; i < n; i++)
+		rte_prefetch0(pkts[i]);
 	for (i = 0; i < n && i < PREFETCH_AHEAD; i++)
-		rte_prefetch0(rte_pktmbuf_mtod(pkts[i], void *));
+		packet_prefetch(pkts[i]);
 	for (i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
 
 		if (i + PREFETCH_AHEAD < n)
-			rte_prefetch0(rte_pktmbuf_mtod(pkts[i + PREFETCH_AHEAD], void *));
+			packet_prefetch(pkts[i + PREFETCH_AHEAD]);
 		end = ingress_frame(l, m, now_ms);
 		if (end == INGRESS_DATAGRAM) {
 			bytes += m->data_len;

@@ -442,6 +442,17 @@ messages_look_up(struct worker *w, struct arrival *arrivals, uint16_t n)
 		relay_look_up(w, senders, messages, found, k);
 }
 
+static void
+acks_prefetch(const struct worker *w, const struct arrival *arrivals, uint16_t n, bool record)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		const struct session *s = session_find(&w->sessions, arrivals[i].d.sid);
+
+		if (s != NULL && arrivals[i].first_length > 0 && arrivals[i].first.type == FRAME_ACK)
+			inflight_prefetch(w, s, record);
+	}
+}
+
 /* In stages, each of which loads what the next one reads. */
 void
 receive_burst(struct worker *w, struct rte_mbuf **pkts, uint16_t n)
@@ -470,7 +481,9 @@ receive_burst(struct worker *w, struct rte_mbuf **pkts, uint16_t n)
 				arrivals[opened] = arrivals[i];
 			opened++;
 		}
+	acks_prefetch(w, arrivals, opened, false);
 	messages_look_up(w, arrivals, opened);
+	acks_prefetch(w, arrivals, opened, true);
 	for (uint16_t i = 0; i < opened; i++)
 		data_act(w, &arrivals[i]);
 }

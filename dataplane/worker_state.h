@@ -27,7 +27,7 @@
 #include <rte_ring.h>
 
 #define KEYCACHE_ENTRIES 8192
-#define TX_BURST 64
+#define TX_BURST 32 /* what was sealed together is sent while it is warm */
 #define OUTPUT_SEALING 32
 
 /* A packet of frames. While it is open, frames of its session join it; when another session or address comes it waits
