@@ -252,8 +252,10 @@ keycache_drop(struct keycache *c, uint64_t tag)
 			wipe(&c->entries[s * KEYCACHE_WAYS + way]);
 		}
 	}
-	if (c->once[0] == tag || c->once[1] == tag)
-		wipe(&c->entries[c->count + 1]);
+	if (c->once[RX] == tag)
+		aead_key_clear(&c->entries[c->count + 1].rx);
+	if (c->once[0] == tag)
+		aead_key_clear(&c->entries[c->count + 1].tx);
 }
 
 uint64_t

@@ -26,7 +26,7 @@ enum session_flag {
 };
 
 struct session {
-	/* first line: every packet */
+	/* first line: every packet, and all that a look of the timer wheel reads */
 	uint32_t generation; /* 0: free */
 	uint8_t flags;
 	uint8_t port;
@@ -36,18 +36,18 @@ struct session {
 	struct endpoint peer;
 	uint32_t heard_ms; /* worker time of the last valid packet, modulo 2^32 */
 	struct replay_window replay;
-	uint64_t tx_sequence; /* last one used */
+	struct timer_node timer;
 	/* second line */
 	struct session_keys keys;
+	uint64_t tx_sequence; /* last one used */
 	user_id_t user;
 	device_id_t device;
-	struct timer_node timer;
 	uint32_t activity; /* index, or NONE */
 	uint32_t delivery; /* last delivery number used */
 };
 
 _Static_assert(sizeof(struct session) == 128, "a session is two cache lines");
-_Static_assert(offsetof(struct session, keys) == 64, "what every packet touches is the first line");
+_Static_assert(offsetof(struct session, keys) == 64, "the lines are divided as said");
 
 struct activity {
 	uint32_t session; /* slot that has it, NONE: free */

@@ -2,7 +2,7 @@
 /* How sessions end: heartbeat time-out, CLOSE, removal by control. */
 #include "worker_state.h"
 
-#define SESSION_TIMER_BUDGET 1024
+#define SESSION_TIMER_BUDGET 32 /* each may seal a CLOSE: an iteration stays below 50 us */
 
 void
 session_remove(struct worker *w, struct session *s)
