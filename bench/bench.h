@@ -149,6 +149,8 @@ uint32_t load_buddy(const struct world *w, uint32_t client);
 void world_run(struct world *w);
 /* The same, where a row counts it. */
 void world_run_measured(struct world *w);
+/* Of the iterations of a phase; those in which the kernel had the core count as the median. */
+uint64_t sum_without_kernel(const uint64_t *cycles, uint32_t n);
 /* One iteration; returns its cycles. */
 uint64_t world_poll(struct world *w);
 /* The reference in the worker's place: 5-tuple swap on the same device. Returns the cycles. */

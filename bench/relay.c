@@ -269,6 +269,18 @@ curve_burst(struct world *w)
 	}
 }
 
+static bool
+relay_wanted(void)
+{
+	static const char *const names[] = {"relay_hot_256", "relay_cold_256", "acked_256",     "acked_256_coalesced", "heartbeat_1m",
+					    "latency_p999_80", "curve_payload", "curve_burst", "scale_sessions"};
+
+	for (unsigned i = 0; i < RTE_DIM(names); i++)
+		if (row_wanted(names[i]))
+			return true;
+	return false;
+}
+
 void
 rows_relay(void)
 {
@@ -285,6 +297,8 @@ rows_relay(void)
 		scale_point(sizes[i], &relay, &reference);
 		world_close(&w);
 	}
+	if (!relay_wanted())
+		return;
 	if (options.sessions_max < ROW_SESSIONS)
 		printf("(worlds of at most %u sessions: the rows that want %u are measured there)\n", options.sessions_max, ROW_SESSIONS);
 	world_open(&w, RTE_MIN(ROW_SESSIONS, options.sessions_max), RTE_MIN(ROW_SESSIONS, options.sessions_max), true);

@@ -22,11 +22,11 @@ static const char usage[] =
 	"  --rows      only these rows\n"
 	"  --rounds    phases per figure, 5 to 100 (15)\n"
 	"  --sessions  leaves out larger worlds (10000000)\n"
-	"  --memory    for the tables, without hugepages (9216)\n"
+	"  --memory    for the tables, without hugepages (what the rows need)\n"
 	"  --huge      hugepages, which the operator has reserved\n";
 
-/* EAL keeps 320 MB, for what rte_hash takes there. Without reserved hugepages the tables lie in memory of our own that the kernel is asked to back with transparent ones:
- * EAL's is a shared mapping, where it does not. */
+/* Without reserved hugepages the tables lie in memory of our own that the kernel is asked to back with transparent ones:
+ * EAL's is a shared mapping, where it does not. EAL keeps 320 MB, for what rte_hash takes there. */
 static int
 heap_make(unsigned long memory_mb)
 {
@@ -58,6 +58,33 @@ eal_start(unsigned long memory_mb, bool huge)
 		fail("the cipher library did not start");
 }
 
+#define BYTES_PER_SESSION 640 /* with user, verdict and activity */
+#define OTHER_MB 640ul         /* packets, records, keys */
+
+static unsigned long
+available_mb(void)
+{
+	unsigned long kib = 0;
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, "MemAvailable: %lu kB", &kib) == 1)
+			break;
+	if (f != NULL)
+		fclose(f);
+	return kib / 1024;
+}
+
+/* As much as the largest world takes; if the machine has it not, the largest one is left out. */
+static unsigned long
+memory_wanted(void)
+{
+	if (!scale_wanted() || available_mb() < OTHER_MB + (uint64_t)SCALE_SESSIONS * BYTES_PER_SESSION * 5 / 4 / 1000000)
+		options.sessions_max = RTE_MIN(options.sessions_max, ROW_SESSIONS);
+	return OTHER_MB + (uint64_t)options.sessions_max * BYTES_PER_SESSION / 1000000;
+}
+
 static void
 rows_absent(void)
 {
@@ -76,7 +103,7 @@ main(int argc, char **argv)
 		{"memory", required_argument, NULL, 'm'}, {"dir", required_argument, NULL, 'd'},    {"huge", no_argument, NULL, 'H'},
 		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
 	};
-	unsigned long memory = 9216;
+	unsigned long memory = 0;
 	bool huge = false;
 	int c;
 
@@ -102,7 +129,7 @@ main(int argc, char **argv)
 	if (options.rounds < 1 || options.rounds >= ROUNDS_MAX)
 		fail("--rounds %u: 1 to %d", options.rounds, ROUNDS_MAX - 1);
 	(void)mkdir(options.dir, 0777);
-	eal_start(memory, huge);
+	eal_start(memory != 0 ? memory : memory_wanted(), huge);
 	reference_init();
 	printf("TSC %.2f GHz, %s pages, %u rounds of %u packets\n", (double)rte_get_tsc_hz() / 1e9,
 	       rte_eal_has_hugepages() ? "huge" : "transparent huge", options.rounds, PHASE);

@@ -11,6 +11,8 @@
 void rows_relay(void);
 void rows_scale(void);
 void rows_timers(void);
+/* Is there a row that needs SCALE_SESSIONS? */
+bool scale_wanted(void);
 
 /* options.rounds phases of messages among the first `hot` clients of w->order. */
 void relay_rounds(struct world *w, uint32_t hot, uint16_t payload, struct series *relay, struct series *reference);

@@ -295,19 +295,18 @@ compare(const void *a, const void *b)
 
 /* The sum, where an iteration of more than KERNEL_FACTOR times the median counts as the median: there the kernel (or the
  * hypervisor) had the core. The work of a phase is spread evenly, so no iteration of our own is that long. */
-static uint64_t
-sum_without_kernel(const uint64_t *cycles, unsigned n)
+uint64_t
+sum_without_kernel(const uint64_t *cycles, uint32_t n)
 {
-	static uint64_t sorted[ITERATIONS_MAX];
+	uint64_t *sorted = need(malloc((n + 1) * sizeof(*sorted)), "figures");
 	uint64_t sum = 0, median;
 
-	if (n == 0)
-		return 0;
 	memcpy(sorted, cycles, n * sizeof(*cycles));
 	qsort(sorted, n, sizeof(sorted[0]), compare);
-	median = sorted[n / 2];
-	for (unsigned i = 0; i < n; i++)
+	median = n != 0 ? sorted[n / 2] : 0;
+	for (uint32_t i = 0; i < n; i++)
 		sum += cycles[i] > KERNEL_FACTOR * median ? median : cycles[i];
+	free(sorted);
 	return sum;
 }
 
