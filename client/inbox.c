@@ -304,6 +304,14 @@ is_unnamed(const struct sender *s)
 	return s->held != NULL && s->held_stored && (s->fetched_from == 0 || s->held->id < s->fetched_from);
 }
 
+/* The server takes for held what has been shown since we named it, and sends little of what is behind: of that
+ * the next one may be what we wait for. */
+static bool
+is_misnamed(const struct sender *s)
+{
+	return s->fetched_from != 0 && s->seen >= s->fetched_from && (s->held != NULL || s->text_id != 0);
+}
+
 static bool
 is_turn(const struct rk_client *c, const struct sender *s, const struct incoming *m)
 {
@@ -314,7 +322,7 @@ static void
 release(struct rk_client *c, struct sender *s)
 {
 	/* A name is needed to show anything; asking for it takes one round trip. */
-	if (s->held == NULL || roster_name(c, s->user) == NULL)
+	if (s->held != NULL && roster_name(c, s->user) == NULL)
 		return;
 	while (s->held != NULL && is_turn(c, s, s->held)) {
 		struct incoming *m = s->held;
@@ -331,7 +339,7 @@ release(struct rk_client *c, struct sender *s)
 		request_drop(c, REQUEST_FETCH);
 		c->inbox.fetching = false;
 	}
-	if (is_unnamed(s) || wants_fetch(s))
+	if (is_unnamed(s) || wants_fetch(s) || is_misnamed(s))
 		request_fetch(c);
 }
 
