@@ -495,10 +495,11 @@ static void
 receipt_one(struct rk_client *c, const struct frame_receipt *r, message_id_t id)
 {
 	struct outgoing *m = find_id(c, id);
+	uint8_t level = r->level;
 	struct fragment *f;
 
 	if (m == NULL || m->final) {
-		if (r->level == RECEIPT_DELIVERED)
+		if (level == RECEIPT_DELIVERED)
 			late_receipt(c, id);
 		return;
 	}
@@ -511,7 +512,11 @@ receipt_one(struct rk_client *c, const struct frame_receipt *r, message_id_t id)
 	}
 	if (f->sends == 1 && f->state == FRAGMENT_SENT)
 		session_rtt(c, c->now_us - f->sent_us);
-	switch (r->level) {
+	/* Control says DELIVERED when one stored copy was, also while nobody in this session has our message yet
+	 * and other devices still have to get theirs. Who answers for all of them has ACCEPTED it before. */
+	if (level == RECEIPT_DELIVERED && f->state < FRAGMENT_ACCEPTED)
+		level = RECEIPT_ACCEPTED;
+	switch (level) {
 	case RECEIPT_ACCEPTED:
 		if (f->state >= FRAGMENT_ACCEPTED)
 			return;

@@ -90,9 +90,19 @@ static void
 receipt(struct worker *w, const struct cell_receipt *c)
 {
 	struct session *s = session_find(&w->sessions, c->sid);
+	struct message *m = message_find(&w->messages, c->sid, c->id);
 
-	if (s != NULL)
-		output_receipt(w, s, c->level, REFUSE_NONE, 0, c->id);
+	if (s == NULL)
+		return;
+	/* The copy of one device. While others are under way here, the answer is not final: a sender that takes it for final says so
+	 * to the recipient, who then stops waiting for a copy that is still being retransmitted. */
+	if (m != NULL && m->state != MESSAGE_FINAL) {
+		m->acked = 1;
+		return;
+	}
+	if (m != NULL && m->level == RECEIPT_STORED)
+		m->level = c->level;
+	output_receipt(w, s, c->level, REFUSE_NONE, 0, c->id);
 }
 
 static void
