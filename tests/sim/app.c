@@ -164,7 +164,8 @@ on_answer(struct device *d, const struct rk_event_outgoing *e)
 	if (t == NULL)
 		return; /* died while it was handed over: nobody knows its number */
 	if (e->level == RK_LEVEL_ACCEPTED) {
-		if (t->level != 0)
+		/* After a restart it may begin anew: the disk may have failed to forget it. */
+		if (t->level != 0 && t->final_run == d->app.runs)
 			fail(s, "text %u is accepted after its final answer", t->number);
 		t->accepted = true;
 		return;
@@ -178,7 +179,7 @@ on_answer(struct device *d, const struct rk_event_outgoing *e)
 	if (e->level == RK_LEVEL_REFUSED)
 		t->reason = e->reason;
 	if (t->level == 0)
-		t->final_us = s->now_us;
+		t->final_run = d->app.runs;
 	if (e->level > t->level)
 		t->level = e->level;
 }
@@ -243,7 +244,6 @@ app_event(struct device *d, const struct rk_event *e)
 {
 	struct sim *s = d->sim;
 
-	d->app.showing = NULL;
 	switch (e->type) {
 	case RK_EVENT_LOGIN:
 		trace(s, d->name, "is logged in");
@@ -384,6 +384,7 @@ app_step(struct device *d)
 void
 app_started(struct device *d)
 {
+	d->app.runs++;
 	d->app.closed = false;
 	d->app.again_us = 0;
 	d->app.listing = false;

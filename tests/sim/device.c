@@ -286,6 +286,8 @@ take_events(struct device *d)
 	while (!d->crashed && d->sim->now_us >= d->app.idle_us && !d->sim->failed && rk_client_next_event(d->client, &e) == 1) {
 		if (device_dies(d))
 			break; /* before the application saw it */
+		if (d->client->events.unsaved == NULL)
+			d->app.showing = NULL;
 		app_event(d, &e);
 		any = true;
 		device_dies(d); /* right after */

@@ -200,6 +200,7 @@ struct text;
 
 /* What an application has been told. */
 struct app {
+	uint32_t runs;         /* starts of the client */
 	bool registered;       /* a first RK_EVENT_LOGIN was seen, ever */
 	bool closed;           /* RK_EVENT_CLOSED: log in again soon */
 	uint64_t again_us;     /* when to log in again */
@@ -269,7 +270,8 @@ struct text {
 	uint8_t reason;
 	uint32_t length;
 	uint64_t local;
-	uint64_t sent_us, final_us;
+	uint64_t sent_us;
+	uint32_t final_run;  /* of its device, when the sender was told a final level */
 	uint8_t expected;    /* bit per device */
 	uint8_t shown;       /* bit per device */
 	uint8_t again;       /* bit per device: may be shown once more, after a crash */
