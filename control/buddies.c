@@ -86,6 +86,20 @@ verdict_table(struct server *s, user_id_t from, user_id_t to, enum verdict verdi
 	emit(s, SERVER_RING_TABLE, &c);
 }
 
+/* Whoever is told of the change after this must find it in force: the notification and the tables take different rings. */
+static void
+verdicts_fence(struct server *s)
+{
+	struct cell c;
+
+	cell_init(&c, TABLE_BARRIER);
+	c.barrier.value = version_next(s);
+	emit(s, SERVER_RING_TABLE, &c);
+	c.type = INJECT_FENCE;
+	for (uint32_t w = 0; w < s->workers; w++)
+		emit(s, w, &c);
+}
+
 /* The relation changed: what the workers remember of it goes at once, in both directions. Also called when a
  * request finds its work done already: a control process that was killed right after its commit has not told
  * the workers. */
@@ -99,6 +113,7 @@ verdicts_changed(struct server *s, user_id_t a, user_id_t b)
 		return rc;
 	verdict_table(s, a, b, verdict);
 	verdict_table(s, b, a, verdict);
+	verdicts_fence(s);
 	return 0;
 }
 

@@ -270,7 +270,7 @@ rings_ready(struct rings *r)
 	/* Once ready, a backlog does not make it unready. */
 	if (!r->ready && provisioned && r->alive) {
 		rings_key(r);
-		if (atomic_load_explicit(&r->ipc.header->barrier, memory_order_acquire) == barrier) {
+		if (atomic_load_explicit(&r->ipc.header->barrier, memory_order_acquire) >= barrier) {
 			r->ready = true;
 			log_info("control", "ready", "workers=%u sessions=%u", r->ipc.header->workers,
 				 r->ipc.header->sessions_per_worker * r->ipc.header->workers);

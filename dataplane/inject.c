@@ -3,6 +3,7 @@
 #include "worker_state.h"
 
 #define INJECT_BURST 64
+#define FENCE_WAIT_US UINT64_C(100000)
 
 static void
 session_add(struct worker *w, const struct cell_session_add *c)
@@ -124,6 +125,19 @@ datagram(struct worker *w, const struct cell *c)
 		output_datagram(w, &to, c->data, c->length);
 }
 
+/* A user who is told of a changed relation must find it in force, so the cells behind the fence wait for housekeeping. Not for ever: a
+ * control that was killed may have written the fence and not the barrier. */
+static bool
+fence_open(struct worker *w, uint64_t value)
+{
+	if (w->fence_us == 0)
+		w->fence_us = w->now_us;
+	if (atomic_load_explicit(&w->ipc->header->barrier, memory_order_acquire) < value && w->now_us - w->fence_us < FENCE_WAIT_US)
+		return false;
+	w->fence_us = 0;
+	return true;
+}
+
 static bool
 cell_act(struct worker *w, const struct cell *c)
 {
@@ -153,6 +167,8 @@ cell_act(struct worker *w, const struct cell *c)
 	case INJECT_RECEIPT:
 		receipt(w, &c->receipt);
 		break;
+	case INJECT_FENCE:
+		return fence_open(w, c->barrier.value);
 	case INJECT_PROBE:
 		probe(w, c->probe.sid, c->probe.port, &c->probe.peer);
 		break;

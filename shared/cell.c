@@ -71,6 +71,7 @@ cell_valid(const struct cell *c)
 	case INJECT_STORED:
 	case INJECT_RECEIPT:
 	case INJECT_PROBE:
+	case INJECT_FENCE:
 	case TABLE_USER_DEL:
 	case TABLE_BARRIER:
 		return c->length == 0;

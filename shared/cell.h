@@ -48,6 +48,7 @@ enum cell_type {
 	INJECT_STORED = 38,         /* answer to PUNT_STORE, after the commit */
 	INJECT_RECEIPT = 39,        /* best-effort receipt: a stored message was delivered */
 	INJECT_PROBE = 40,          /* send a PING to this address: tells the client the new epoch */
+	INJECT_FENCE = 41,          /* what follows waits until the tables show all before the TABLE_BARRIER of this value */
 	/* control -> housekeeping, TABLE ring */
 	TABLE_USER_SET = 48,
 	TABLE_USER_DEL = 49,

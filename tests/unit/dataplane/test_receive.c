@@ -234,6 +234,47 @@ test_epochs(void **state)
 }
 
 static void
+fenced_probe(struct world *w, const struct peer *p, uint64_t value)
+{
+	struct cell *c = control_put(w, IPC_INJECT, 0, INJECT_FENCE);
+
+	c->barrier.value = value;
+	control_publish(w, IPC_INJECT, 0);
+	c = control_put(w, IPC_INJECT, 0, INJECT_PROBE);
+	c->probe.sid = p->sid;
+	c->probe.peer = p->address;
+	control_publish(w, IPC_INJECT, 0);
+	world_settle(w);
+}
+
+/* What control says behind a fence happens after what it said to housekeeping before it. */
+static void
+test_fence(void **state)
+{
+	struct world *w = world_new(1);
+	struct peer p;
+	struct cell *c;
+	struct frame f;
+
+	(void)state;
+	peer_join(&p, w, 0, 0, 1, 0);
+	fenced_probe(w, &p, 5);
+	assert_false(peer_receive(&p, FRAME_PING, &f));
+	c = control_put(w, IPC_TABLE, 0, TABLE_BARRIER);
+	c->barrier.value = 5;
+	control_publish(w, IPC_TABLE, 0);
+	world_settle(w);
+	assert_true(peer_receive(&p, FRAME_PING, &f));
+	/* A barrier that never comes holds nothing up for ever. */
+	fenced_probe(w, &p, 6);
+	world_pass(w, 90000);
+	assert_false(peer_receive(&p, FRAME_PING, &f));
+	world_pass(w, 20000);
+	assert_true(peer_receive(&p, FRAME_PING, &f));
+	world_free(w);
+}
+
+static void
 test_malformed_frames(void **state)
 {
 	struct world *w = world_new(1);
@@ -499,6 +540,7 @@ main(void)
 		cmocka_unit_test(test_bad_first_bytes),
 		cmocka_unit_test(test_unknown_session),
 		cmocka_unit_test(test_epochs),
+		cmocka_unit_test(test_fence),
 		cmocka_unit_test(test_malformed_frames),
 		cmocka_unit_test(test_restricted),
 		cmocka_unit_test(test_expiry),
