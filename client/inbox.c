@@ -335,7 +335,9 @@ release(struct rk_client *c, struct sender *s)
 	}
 	if (s->held == NULL)
 		s->held_stored = false;
-	if (c->inbox.fetching && is_unnamed(s)) {
+	/* Fragments are acknowledged with the whole text: one before the id that we named keeps the question open, and
+	 * one behind it is not sent. */
+	if (c->inbox.fetching && (is_unnamed(s) || (is_misnamed(s) && s->text_id != 0))) {
 		request_drop(c, REQUEST_FETCH);
 		c->inbox.fetching = false;
 	}
