@@ -75,6 +75,7 @@ int faulty_store_commit(struct store *st);
 void faulty_store_rollback(struct store *st);
 void control_ring_publish(struct rte_ring *r);
 void control_ring_release_n(struct rte_ring *r, uint32_t n);
+const struct cell *control_ring_peek(struct rte_ring *r, uint32_t ahead);
 
 int
 faulty_store_begin(struct store *st)
@@ -122,6 +123,13 @@ control_ring_release_n(struct rte_ring *r, uint32_t n)
 {
 	if (!step())
 		ring_release_n(r, n);
+}
+
+/* A dead process takes nothing more; otherwise a loop until the rings are empty would not end. */
+const struct cell *
+control_ring_peek(struct rte_ring *r, uint32_t ahead)
+{
+	return the->dead ? NULL : ring_peek(r, ahead);
 }
 
 /* Instead of the library's: lines of the log belong to the timeline. */
