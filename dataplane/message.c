@@ -97,6 +97,7 @@ message_alloc(struct message_table *t, session_id_t sender, message_id_t id, enu
 	t->free = m->hash_next;
 	prefetch_free(t);
 	t->used++;
+	t->control += state == MESSAGE_CONTROL;
 	generation = m->generation;
 	memset(m, 0, offsetof(struct message, payload));
 	m->generation = generation;
@@ -130,6 +131,7 @@ message_free(struct message_table *t, struct message *m)
 		*link = m->hash_next;
 	}
 	timer_wheel_remove(&t->wheel, i);
+	t->control -= m->state == MESSAGE_CONTROL;
 	m->state = MESSAGE_FREE;
 	m->generation++;
 	m->hash_next = t->free;
@@ -147,7 +149,7 @@ message_timer(struct message_table *t, struct message *m, uint64_t deadline_us)
 bool
 message_table_check(const struct message_table *t)
 {
-	uint32_t used = 0, free_count = 0;
+	uint32_t used = 0, control = 0, free_count = 0;
 
 	for (uint32_t i = 0; i < t->capacity; i++) {
 		const struct message *m = &t->messages[i];
@@ -155,6 +157,7 @@ message_table_check(const struct message_table *t)
 		if (m->state == MESSAGE_FREE)
 			continue;
 		used++;
+		control += m->state == MESSAGE_CONTROL;
 		if (m->sender != SESSION_ID_NONE && message_find(t, m->sender, m->id) != m)
 			return false;
 		if ((m->unsent & ~m->storing) != 0 || (m->storing & ~m->parts) != 0)
@@ -164,5 +167,5 @@ message_table_check(const struct message_table *t)
 	}
 	for (uint32_t i = t->free; i != NONE && free_count <= t->capacity; i = t->messages[i].hash_next)
 		free_count++;
-	return used == t->used && used + free_count == t->capacity && timer_wheel_check(&t->wheel);
+	return used == t->used && control == t->control && used + free_count == t->capacity && timer_wheel_check(&t->wheel);
 }

@@ -65,6 +65,7 @@ struct message_table {
 	struct message *messages;
 	uint32_t capacity;
 	uint32_t used;
+	uint32_t control;    /* of those used: frames from control */
 	uint32_t free;       /* list through hash_next */
 	uint32_t *buckets;   /* (sender, id) -> record */
 	uint32_t bucket_mask;

@@ -421,6 +421,10 @@ relay_control_frame(struct worker *w, const struct cell_frame *f, const uint8_t 
 
 	if (length < RELIABLE_HEADER || length > MESSAGE_PAYLOAD_MAX)
 		return true;
+	/* Stored messages for clients that do not acknowledge must not take all records from those who speak now. Control tries
+	 * again what failed; frames without a token it does not, so they wait. */
+	if (f->token != 0 && w->messages.control >= w->messages.capacity / 2)
+		return punt_delivered(w, f->sids[0], f->token, DELIVERY_FAILED);
 	m = message_alloc(&w->messages, SESSION_ID_NONE, f->token, MESSAGE_CONTROL);
 	if (m == NULL)
 		return false;
