@@ -235,6 +235,7 @@ struct conversation {
 	struct rk_conversation row;
 	struct outgoing *first; /* not final, by rising id */
 	unsigned unaccepted;    /* fragments in FRAGMENT_SENT */
+	unsigned window;        /* of them at most: less after slow_down, more with each ACCEPTED */
 };
 
 /* A stored text that may rise to delivered. */

@@ -77,6 +77,7 @@ conversation_of(struct rk_client *c, const char *name)
 	if (c->store->conversation_get(c->store->state, name, &v->row) < 0)
 		v->row = (struct rk_conversation){0};
 	strcpy(v->name, name);
+	v->window = CONVERSATION_UNACCEPTED;
 	v->next = c->outbox.conversations;
 	c->outbox.conversations = v;
 	return v;
@@ -487,6 +488,10 @@ slow_down(struct rk_client *c, struct outgoing *m, struct fragment *f, uint32_t 
 		return;
 	set_state(c, m, f, FRAGMENT_WAITING);
 	f->interval_us = 0;
+	/* A server without room takes any of those offered. The recipient can show the first one only, so the
+	 * others would keep the room that it needs. */
+	if (m->conversation->window > 1)
+		m->conversation->window /= 2;
 	if (until > c->outbox.hold_us)
 		c->outbox.hold_us = until;
 }
@@ -521,6 +526,8 @@ receipt_one(struct rk_client *c, const struct frame_receipt *r, message_id_t id)
 		if (f->state >= FRAGMENT_ACCEPTED)
 			return;
 		set_state(c, m, f, FRAGMENT_ACCEPTED);
+		if (m->conversation->window < CONVERSATION_UNACCEPTED)
+			m->conversation->window++;
 		f->interval_us = PROBE_FIRST;
 		f->due_us = c->now_us + f->interval_us;
 		break;

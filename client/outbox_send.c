@@ -58,8 +58,7 @@ sendable(const struct rk_client *c, const struct outgoing *m, uint64_t *when)
 
 		switch (p->state) {
 		case FRAGMENT_WAITING:
-			if (v->unaccepted >= CONVERSATION_UNACCEPTED ||
-			    c->outbox.unaccepted >= TOTAL_UNACCEPTED)
+			if (v->unaccepted >= v->window || c->outbox.unaccepted >= TOTAL_UNACCEPTED)
 				return m->row.fragments;
 			*when = earlier(*when, c->outbox.hold_us);
 			return c->outbox.hold_us <= c->now_us ? i : m->row.fragments;
