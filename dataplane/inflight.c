@@ -352,6 +352,10 @@ inflight_fail_all(struct worker *w, struct session *s)
 	while (a->inflight_count != 0) {
 		d = delivery_at(w, a->inflight_head);
 		list_remove(w, &a->inflight_head, &a->inflight_tail, &a->inflight_count, d);
+#ifdef PLANT_LOST_INFLIGHT
+		delivery_finish(w, d, DELIVERY_ACKED);
+		continue;
+#endif
 		delivery_finish(w, d, DELIVERY_FAILED);
 	}
 	while (a->pending_count != 0) {

@@ -80,6 +80,10 @@ part_store(struct worker *w, struct message *m, unsigned part)
 	if (punt_store(w, m, part)) {
 		m->unsent &= (uint16_t)~bit;
 		message_timer(&w->messages, m, w->now_us + (m->unsent != 0 ? EVENT_RETRY_US : STORE_WAIT_US));
+#ifdef PLANT_EARLY_RECEIPT
+		relay_stored(w, &(struct cell_stored){{message_index(&w->messages, m), m->generation}, m->id,
+						      part == PART_STORE ? 0 : m->live[part].device, 1, 1});
+#endif
 	} else {
 		m->unsent |= bit;
 		message_timer(&w->messages, m, w->now_us + EVENT_RETRY_US);
@@ -294,6 +298,9 @@ relay_message(struct worker *w, struct session *s, const struct frame_message *f
 		return;
 	}
 	m = message_find(&w->messages, session_id_of(w, s), f->id);
+#ifdef PLANT_NO_DEDUP
+	m = NULL;
+#endif
 	if (m != NULL) {
 		message_again(w, s, m);
 		return;

@@ -69,6 +69,10 @@ session_fire(void *ctx, uint32_t i, uint64_t now_us)
 	(void)now_us;
 	if (!(s->flags & SESSION_FLAG_DYING))
 		session_say_expired(w, s);
+#ifdef PLANT_NO_EXPIRY
+	session_remove(w, s);
+	return;
+#endif
 	session_end(w, s, s->flags & SESSION_FLAG_CLOSED ? SESSION_CLOSED : SESSION_EXPIRED);
 }
 

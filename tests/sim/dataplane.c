@@ -39,6 +39,9 @@ struct dataplane {
 	uint32_t head[WORKERS_MAX], tail[WORKERS_MAX];
 	uint64_t given[WORKERS_MAX]; /* datagrams taken by rx */
 	uint64_t boots;
+	struct sealed *sealed; /* what came in since the start */
+	uint64_t distinct;
+	bool crowded;          /* too much to remember */
 };
 
 static struct rte_mempool *pool;
@@ -84,6 +87,18 @@ dataplane_ring_release(struct rte_ring *r)
 
 /* ---- port ------------------------------------------------------------------------------ */
 
+static void
+note_sealed(struct dataplane *d, const struct received *r)
+{
+	bool fresh = true;
+
+	if (r->len == 0 || r->data[0] != WIRE_DATA)
+		return;
+	if (sealed_find(d->sealed, r->data, r->len, &fresh) == NULL)
+		d->crowded = true;
+	d->distinct += fresh;
+}
+
 static uint16_t
 port_rx(struct port_queue *q, struct rte_mbuf **pkts, uint16_t max, uint64_t now_ms)
 {
@@ -102,6 +117,7 @@ port_rx(struct port_queue *q, struct rte_mbuf **pkts, uint16_t max, uint64_t now
 		memcpy(rte_pktmbuf_append(m, r->len), r->data, r->len);
 		*packet_info(m) = (struct packet_info){.peer = r->from};
 		pkts[n++] = m;
+		note_sealed(d, r);
 		q->counters[COUNTER_rx_packets]++;
 		d->given[q->queue]++;
 	}
@@ -142,6 +158,9 @@ dataplane_new(struct sim *s)
 		if (d->queue[i] == NULL)
 			return -1;
 	}
+	d->sealed = calloc(SEALED, sizeof(struct sealed));
+	if (d->sealed == NULL)
+		return -1;
 	d->ipc.fd = -1;
 	s->dataplane = d;
 	the = d;
@@ -240,6 +259,9 @@ discard(struct dataplane *d)
 	tables_free(d->tables);
 	d->tables = NULL;
 	ipc_leave(&d->ipc);
+	memset(d->sealed, 0, SEALED * sizeof(struct sealed));
+	d->distinct = 0;
+	d->crowded = false;
 	d->up = false;
 	if (rte_mempool_in_use_count(pool) != 0)
 		fail(d->sim, "%u packet buffers are lost", rte_mempool_in_use_count(pool));
@@ -256,6 +278,7 @@ dataplane_free(struct sim *s)
 		discard(d);
 	for (unsigned i = 0; i < WORKERS_MAX; i++)
 		free(d->queue[i]);
+	free(d->sealed);
 	free(d);
 	s->dataplane = NULL;
 	the = NULL;
@@ -415,7 +438,7 @@ const char *
 dataplane_sums(const struct sim *s)
 {
 	const struct dataplane *d = s->dataplane;
-	uint64_t in = 0, out = 0;
+	uint64_t in = 0, out = 0, acted = 0;
 
 	for (uint32_t i = 0; d->up && i < d->workers; i++) {
 		const uint64_t *c = d->worker[i]->counters;
@@ -430,7 +453,10 @@ dataplane_sums(const struct sim *s)
 			return "G7: rx_packets is not what the port gave";
 		in += c[COUNTER_handoff_in];
 		out += c[COUNTER_handoff_out];
+		acted += c[COUNTER_consumed] + c[COUNTER_drop_frame] + c[COUNTER_drop_restricted];
 	}
+	if (acted > d->distinct && !d->crowded)
+		return "G6: a packet was acted on twice";
 	return in > out ? "G7: more packets were taken over than handed over" : NULL;
 }
 

@@ -60,6 +60,7 @@ network_free(struct sim *s)
 	for (uint32_t i = 0; i < s->network.count; i++)
 		free(s->network.heap[i]);
 	free(s->network.heap);
+	free(s->network.sealed);
 	s->network.heap = NULL;
 	s->network.count = 0;
 }
@@ -76,6 +77,50 @@ enqueue(struct sim *s, bool to_server, const struct endpoint *client, const uint
 	d->len = (uint16_t)len;
 	memcpy(d->data, data, len);
 	heap_push(&s->network, d);
+}
+
+/* ---- sealed packets --------------------------------------------------------------------- */
+
+static uint64_t
+hash_of(const uint8_t *data, size_t len)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ data[i]) * UINT64_C(0x100000001b3);
+	return hash | 1;
+}
+
+struct sealed *
+sealed_find(struct sealed *table, const uint8_t *data, size_t len, bool *fresh)
+{
+	struct wire_data w;
+	uint64_t key;
+
+	if (data[0] != WIRE_DATA || wire_data_read(&w, data, len) != 0)
+		return NULL;
+	key = hash_of(data, WIRE_DATA_HEADER);
+	for (unsigned i = 0; i < 64; i++) {
+		struct sealed *e = &table[((key >> 20) + i) % SEALED];
+
+		*fresh = e->key == 0;
+		if (*fresh)
+			*e = (struct sealed){.key = key, .content = hash_of(data, len)};
+		if (e->key == key)
+			return e;
+	}
+	return NULL;
+}
+
+/* A counter of a session seals one packet only: another one under it would give its key away. */
+static void
+check_nonce(struct sim *s, const uint8_t *data, size_t len)
+{
+	bool fresh;
+	const struct sealed *e = sealed_find(s->network.sealed, data, len, &fresh);
+
+	if (e != NULL && !fresh && e->content != hash_of(data, len))
+		fail(s, "the server has sealed two packets with one nonce");
 }
 
 /* ---- what the network does -------------------------------------------------------------- */
@@ -173,6 +218,8 @@ network_send(struct sim *s, bool to_server, const struct endpoint *client, const
 	uint8_t copy[RK_DATAGRAM_MAX];
 	size_t changed = len;
 
+	if (!to_server)
+		check_nonce(s, data, len);
 	if (d != NULL && s->now_us < (to_server ? d->cut_out_us : d->cut_in_us)) {
 		trace_datagram(s, d, to_server, "cut off", data, len);
 		return;

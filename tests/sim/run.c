@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #define START_LIMIT_MS 60000
-/* After healing: probes of 8 s, a session that expires first, failed deliveries tried again after 5 s, logins 5 s apart. */
-#define HEAL_LIMIT_MS 180000
+/* After healing: probes of 8 s, a session that expires first, failed deliveries tried again after 5 s, logins 5 s apart. As long as
+ * something comes through, more time is given: tables of the least size take a while to empty. */
+#define HEAL_LIMIT_MS 120000
+#define HEAL_LONGEST_MS 1800000
 #define LINGER_MS 70000
 #define STEPS_MAX 3000000
 
@@ -74,6 +76,32 @@ until(struct sim *s, const char *(*ready)(struct sim *), uint64_t limit_ms, cons
 	}
 }
 
+static const char *
+stands_still(struct sim *s)
+{
+	if (s->progress != s->progress_seen) {
+		s->progress_seen = s->progress;
+		s->progress_us = s->now_us;
+	}
+	return s->now_us - s->progress_us > HEAL_LIMIT_MS * MS_US ? check_settled(s) : NULL;
+}
+
+static void
+healed(struct sim *s)
+{
+	uint64_t longest = s->now_us + HEAL_LONGEST_MS * MS_US;
+	const char *missing;
+
+	s->progress_us = s->now_us;
+	while (!s->failed && check_settled(s) != NULL) {
+		missing = s->now_us > longest ? check_settled(s) : stands_still(s);
+		if (missing != NULL)
+			fail(s, "healing: nothing moves any more, and %s", missing);
+		for (unsigned i = 0; i < 200 && !s->failed; i++)
+			step(s, longest + 1);
+	}
+}
+
 /* ---- phases ------------------------------------------------------------------------------- */
 
 static int
@@ -115,7 +143,8 @@ sim_new(struct sim *s, uint64_t seed, const char *profile)
 	random_seed(&s->network.random, random_next(&s->random));
 	strcpy(s->dir, "/dev/shm/rooksim-XXXXXX");
 	s->texts = calloc(TEXTS_MAX, sizeof(*s->texts));
-	if (s->texts == NULL || mkdtemp(s->dir) == NULL || config_make(s) < 0 || dataplane_new(s) < 0 || control_new(s) < 0)
+	s->network.sealed = calloc(SEALED, sizeof(struct sealed));
+	if (s->texts == NULL || s->network.sealed == NULL || mkdtemp(s->dir) == NULL || config_make(s) < 0 || dataplane_new(s) < 0 || control_new(s) < 0)
 		return -1;
 	s->device_count = s->profile.devices;
 	for (unsigned i = 0; i < s->device_count; i++) {
@@ -192,12 +221,55 @@ make_up(struct sim *s)
 			}
 }
 
+/* G4: new addresses for all, and nobody has to log in again. */
+static void
+addresses_change(struct sim *s)
+{
+	uint64_t before[DEVICES_MAX];
+
+	for (unsigned i = 0; i < s->device_count; i++) {
+		before[i] = device_logins(&s->devices[i]);
+		device_rebind(&s->devices[i]);
+	}
+	/* What is on its way to the old addresses comes again at the latest after 3 s. */
+	pass(s, 2 * s->profile.heartbeat_ms + 3000);
+	for (unsigned i = 0; i < s->device_count && !s->failed; i++) {
+		app_write(&s->devices[i], (s->devices[i].user + 1) % s->profile.users, 0);
+		if (device_logins(&s->devices[i]) != before[i])
+			fail(s, "G4: %s has logged in again after a change of its address", s->devices[i].name);
+	}
+	until(s, check_settled, 30000, "new addresses");
+	check_texts(s);
+}
+
+/* G5: all devices of one user go; the others know it in time. */
+static void
+user_leaves(struct sim *s, unsigned user, bool logout)
+{
+	for (unsigned i = 0; i < s->device_count; i++) {
+		struct device *d = &s->devices[i];
+
+		if (d->user != user)
+			continue;
+		if (logout)
+			device_logout(d, 3600 * SECOND_US);
+		else
+			device_crash(d, 0, 3600 * SECOND_US);
+		d->touched = true;
+	}
+	pass(s, logout ? 1000 : s->profile.timeout_ms + 1000);
+	for (unsigned i = 0; i < s->device_count && !s->failed; i++) {
+		const struct device *d = &s->devices[i];
+
+		if (d->client != NULL && d->user != user && d->app.presence[user] != RK_STATUS_OFFLINE)
+			fail(s, "G5: %s does not know that %s %s", d->name, user_names[user], logout ? "has logged out" : "has vanished");
+	}
+}
+
 static const char *
 empty(struct sim *s)
 {
-	const char *wrong = check_settled(s);
-
-	return wrong != NULL ? wrong : dataplane_empty(s);
+	return dataplane_empty(s);
 }
 
 static void
@@ -215,9 +287,13 @@ phases(struct sim *s)
 	heal(s);
 	pass(s, 3000);
 	make_up(s);
-	until(s, check_settled, HEAL_LIMIT_MS, "healing");
+	healed(s);
 	pass(s, 1000);
 	check_texts(s);
+	addresses_change(s);
+	user_leaves(s, 0, random_permille(&s->random, 500));
+	if (s->profile.users > 2)
+		user_leaves(s, 1, random_permille(&s->random, 500));
 	pass(s, LINGER_MS);
 	until(s, empty, 20000, "emptying");
 }

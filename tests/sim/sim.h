@@ -135,6 +135,13 @@ struct datagram {
 	uint8_t data[RK_DATAGRAM_MAX + 8];
 };
 
+/* Sealed packets by session, direction and counter, for what must not happen twice. */
+#define SEALED (1u << 16)
+
+struct sealed {
+	uint64_t key, content;
+};
+
 struct network {
 	struct random random;
 	struct datagram **heap;
@@ -144,8 +151,11 @@ struct network {
 	struct datagram captured[CAPTURED]; /* what an attacker has seen */
 	uint32_t captured_count;
 	uint64_t delivered;
+	struct sealed *sealed; /* what the server has sent */
 };
 
+/* The entry of a sealed packet; fresh: it is new. NULL: no room, or not DATA. */
+struct sealed *sealed_find(struct sealed *table, const uint8_t *data, size_t len, bool *fresh);
 void network_free(struct sim *s);
 void network_send(struct sim *s, bool to_server, const struct endpoint *client, const uint8_t *data, size_t len);
 uint64_t network_next(const struct sim *s);
@@ -324,6 +334,8 @@ struct sim {
 	unsigned device_count;
 	struct text *texts;
 	uint32_t text_count;
+	uint64_t progress;     /* texts shown and answered */
+	uint64_t progress_seen, progress_us;
 };
 
 static inline uint64_t
