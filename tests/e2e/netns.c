@@ -116,8 +116,13 @@ netns_make(struct world *w)
 	tool(w, "ip", "-n", w->client_ns, "link", "set", "lo", "up");
 	client_addresses(w);
 	netns_peer_tx_offload(w, false);
-	snprintf(w->server4, sizeof(w->server4), NETNS_SERVER4 ":%u", w->port);
-	snprintf(w->server6, sizeof(w->server6), "[" NETNS_SERVER6 "]:%u", w->port);
+}
+
+void
+netns_tap_up(struct world *w)
+{
+	tool(w, "ip", "-n", w->client_ns, "link", "set", NETNS_CLIENT_IFACE, "up");
+	client_addresses(w);
 }
 
 void
@@ -127,6 +132,7 @@ netns_make_one(struct world *w)
 	snprintf(w->client_ns, sizeof(w->client_ns), "%s", w->server_ns);
 	tool(w, "ip", "netns", "add", w->server_ns);
 	tool(w, "ip", "-n", w->server_ns, "link", "set", "lo", "up");
+	tool(w, "ip", "netns", "exec", w->client_ns, "sysctl", "-q", "-w", "net.ipv4.ping_group_range=0 0");
 }
 
 void

@@ -16,8 +16,10 @@
 #define NETNS_SERVER4 "10.77.0.1"
 #define NETNS_SERVER6 "fd77::1"
 
-/* Sets server_ns, client_ns, server4, server6 of the world. */
+/* Sets server_ns and client_ns of the world. */
 void netns_make(struct world *w);
+/* TAP: gives the kernel's end, which comes and goes with the dataplane, its addresses. */
+void netns_tap_up(struct world *w);
 /* A single one with loopback, for server and clients: every port is free there. */
 void netns_make_one(struct world *w);
 /* Best effort, for cleaning up. */

@@ -18,6 +18,7 @@ static const char *const kind_names[] = {
 	[KIND_DEFAULT] = "embedded default",
 	[KIND_AF_PACKET] = "AF_PACKET",
 	[KIND_AF_XDP] = "AF_XDP",
+	[KIND_TAP] = "TAP",
 };
 
 static void

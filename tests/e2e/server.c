@@ -22,6 +22,10 @@ print_devices(FILE *f, const struct world *w)
 		fprintf(f, "        - net_af_packet0,iface=" NETNS_SERVER_IFACE ",qpairs=%u\n", w->place.workers);
 		return;
 	}
+	if (w->place.kind == KIND_TAP) {
+		fprintf(f, "        - net_tap0,iface=" NETNS_CLIENT_IFACE "\n");
+		return;
+	}
 	/* One queue per vdev: one vdev for each worker. */
 	for (unsigned i = 0; i < w->place.workers; i++)
 		fprintf(f, "        - net_af_xdp%u,iface=" NETNS_SERVER_IFACE ",start_queue=%u,queue_count=1,busy_budget=0\n",
@@ -127,6 +131,8 @@ server_start(struct world *w)
 		if (!world_pump(w, deadline))
 			world_fail(w, "the server is not ready in time");
 	}
+	if (w->place.kind == KIND_TAP)
+		netns_tap_up(w);
 }
 
 void

@@ -64,7 +64,7 @@ skip_without_root(void)
 bool
 world_is_ethdev(const struct world *w)
 {
-	return w->place.kind == KIND_AF_PACKET || w->place.kind == KIND_AF_XDP;
+	return w->place.kind != KIND_SOCKET && w->place.kind != KIND_DEFAULT;
 }
 
 const char *
@@ -289,10 +289,14 @@ world_new(const struct place *place)
 	w->port = w->place.kind == KIND_SOCKET ? free_udp_port() : 8000;
 	snprintf(w->server4, sizeof(w->server4), "127.0.0.1:%u", w->port);
 	snprintf(w->server6, sizeof(w->server6), "[::1]:%u", w->port);
-	if (w->place.kind == KIND_DEFAULT)
+	if (w->place.kind == KIND_DEFAULT || w->place.kind == KIND_TAP)
 		netns_make_one(w);
 	else if (world_is_ethdev(w))
 		netns_make(w);
+	if (world_is_ethdev(w)) {
+		snprintf(w->server4, sizeof(w->server4), NETNS_SERVER4 ":%u", w->port);
+		snprintf(w->server6, sizeof(w->server6), "[" NETNS_SERVER6 "]:%u", w->port);
+	}
 	return w;
 }
 

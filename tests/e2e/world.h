@@ -30,6 +30,7 @@ enum port_kind {
 	KIND_DEFAULT, /* the embedded default configuration, in a namespace where port 8000 is free */
 	KIND_AF_PACKET,
 	KIND_AF_XDP,
+	KIND_TAP, /* the kernel's end is in the same namespace, with the clients */
 };
 
 /* Where a scenario runs: the initial state of each test. */
