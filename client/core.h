@@ -211,6 +211,7 @@ enum fragment_state {
 
 struct fragment {
 	uint8_t state;
+	bool forgotten; /* ACCEPTED once, but the server has no record of it any more */
 	unsigned sends; /* in this session */
 	uint64_t sent_us, due_us, interval_us;
 };

@@ -484,6 +484,9 @@ slow_down(struct rk_client *c, struct outgoing *m, struct fragment *f, uint32_t 
 {
 	uint64_t until = c->now_us + (retry_ms > 0 ? retry_ms : SLOW_DOWN_DEFAULT) * MS;
 
+	/* Of what it has ACCEPTED a server says this only when it had to forget it: the next probe starts anew. */
+	if (f->state == FRAGMENT_ACCEPTED)
+		f->forgotten = true;
 	if (f->state != FRAGMENT_SENT)
 		return;
 	set_state(c, m, f, FRAGMENT_WAITING);
@@ -519,7 +522,9 @@ receipt_one(struct rk_client *c, const struct frame_receipt *r, message_id_t id)
 		session_rtt(c, c->now_us - f->sent_us);
 	/* Control says DELIVERED when one stored copy was, also while nobody in this session has our message yet
 	 * and other devices still have to get theirs. Who answers for all of them has ACCEPTED it before. */
-	if (level == RECEIPT_DELIVERED && f->state < FRAGMENT_ACCEPTED)
+	if (level == RECEIPT_ACCEPTED)
+		f->forgotten = false;
+	if (level == RECEIPT_DELIVERED && (f->state < FRAGMENT_ACCEPTED || f->forgotten))
 		level = RECEIPT_ACCEPTED;
 	switch (level) {
 	case RECEIPT_ACCEPTED:

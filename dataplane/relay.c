@@ -482,13 +482,18 @@ static void
 message_store_timer(struct worker *w, struct message *m)
 {
 	uint16_t again = m->unsent;
+	struct session *s;
 
 	if (again == 0) {
 		again = m->storing;
 		m->attempts++;
 	}
 	if (m->attempts > STORE_ATTEMPTS && m->parts == m->storing) {
-		/* The store is out of reach: unanswered, the client keeps it and starts anew. */
+		/* The store is out of reach, or the recipient's queue full: the client keeps it and starts anew. It is told, so that it
+		 * does not take the receipt of a copy that was stored for the answer to all. */
+		s = session_find(&w->sessions, m->sender);
+		if (s != NULL)
+			slow_down(w, s, m->id);
 		record_free(w, m);
 		return;
 	}
