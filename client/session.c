@@ -188,8 +188,9 @@ session_tick(struct rk_client *c)
 		session_ping(c);
 	if (s->ping_open && s->ping_tries >= PING_TRIES && c->now_us >= s->ping_due_us)
 		session_disconnected(c, "the server does not answer");
-	/* After a long sleep the session is gone: don't wait for the PINGs to find that out. */
-	if (s->disconnected || c->now_us - s->heard_us > s->timeout_ms * MS)
+	/* A server that does not answer may come back with the session (it restarts, or the way to it does), and RESET
+	 * tells if without. Only after this time it has certainly given it up. */
+	if (c->now_us - s->heard_us > s->timeout_ms * MS)
 		login_again(c);
 }
 
