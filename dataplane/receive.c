@@ -99,13 +99,18 @@ login(struct worker *w, struct rte_mbuf *m)
 	}
 }
 
-/* A hint to a client whose session is gone; no larger than what it answers, and bounded per second. */
+/* A hint to a client whose session is gone; no larger than what it answers, and bounded per second. Before control has provisioned the
+ * sessions after a restart it would be wrong, and cost every client a login. */
 static void
 session_unknown(struct worker *w, struct rte_mbuf *m, session_id_t sid)
 {
 	struct wire_prefix p = {.type = WIRE_RESET, .version = WIRE_VERSION, .id = sid};
 	uint8_t out[WIRE_RESET_SIZE];
 
+	if (!w->provisioned) {
+		drop(w, m, COUNTER_drop_session_unprovisioned);
+		return;
+	}
 	if (w->now_us / 1000000 != w->reset_second) {
 		w->reset_second = w->now_us / 1000000;
 		w->reset_tokens = RESETS_PER_SECOND;

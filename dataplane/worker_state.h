@@ -84,6 +84,7 @@ struct worker {
 	struct rte_ring *login_ring;
 	struct rte_ring *inject_ring;
 	uint64_t fence_us; /* since when the inject ring waits at a fence; 0: it does not */
+	bool provisioned;  /* every session of control is here: an unknown one is gone */
 
 	int numa_node;
 };

@@ -72,6 +72,7 @@
 	DROP(drop_type, "first byte is no type that a server takes")                               \
 	DROP(drop_malformed, "datagram malformed for its type")                                    \
 	DROP(drop_session_unknown, "no such session (reset sent)")                                 \
+	DROP(drop_session_unprovisioned, "no such session before control provisioned them all")    \
 	DROP(drop_tag, "AEAD tag wrong")                                                           \
 	DROP(drop_replay, "packet counter seen before or too old")                                 \
 	DROP(drop_epoch, "epoch of the future, or stale and not punted")                           \

@@ -112,6 +112,14 @@ world_new(uint32_t workers)
 	return w;
 }
 
+void
+world_server_key(struct world *w, const uint8_t public[32])
+{
+	memcpy(w->ipc.header->server_public, public, sizeof(w->ipc.header->server_public));
+	atomic_store(&w->ipc.header->server_key_set, 1);
+	world_settle(w);
+}
+
 uint64_t
 world_counter(const struct world *w, enum counter c)
 {

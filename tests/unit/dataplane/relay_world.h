@@ -50,6 +50,8 @@ struct peer {
 };
 
 struct world *world_new(uint32_t workers);
+/* Control has provisioned every session: the server's key is there. */
+void world_server_key(struct world *w, const uint8_t public[32]);
 /* Checks every invariant and G7 before it lets go. */
 void world_free(struct world *w);
 void world_check(struct world *w);
