@@ -20,7 +20,6 @@
 
 #define FILE_MAX (1u << 20)
 #define SOCKET_NAME_MAX 13 /* "doorbell.sock" */
-#define MTU_DEFAULT 1500
 #define CPU_MAX 4096
 
 /* ---- loading ------------------------------------------------------------------------ */
@@ -86,6 +85,13 @@ fill_text(char **text)
 	return *text == NULL ? -ENOMEM : 0;
 }
 
+/* The default of a port's number. */
+static uint16_t
+port_standard(const char *path)
+{
+	return (uint16_t)strtoul(config_key_find(path)->standard, NULL, 10);
+}
+
 static int
 fill_ports(struct config *c, yaml_document_t *doc)
 {
@@ -96,11 +102,11 @@ fill_ports(struct config *c, yaml_document_t *doc)
 		struct config_port *p = &c->dataplane.ports[i];
 
 		if (p->udp_port == 0)
-			p->udp_port = WIRE_PORT;
+			p->udp_port = port_standard("dataplane.ports.udp_port");
 		if (p->mtu == 0)
-			p->mtu = MTU_DEFAULT;
+			p->mtu = port_standard("dataplane.ports.mtu");
 		if (config_node(doc, config_item(doc, list, i), "checksum_offload") == NULL)
-			p->checksum_offload = true;
+			p->checksum_offload = strcmp(config_key_find("dataplane.ports.checksum_offload")->standard, "true") == 0;
 		if (fill_text(&p->listen) < 0 || fill_text(&p->gateway) < 0 || fill_text(&p->gateway6) < 0)
 			return -ENOMEM;
 	}

@@ -244,11 +244,11 @@ static int
 check_number(struct check *c, const yaml_node_t *node, const char *path)
 {
 	const char *text = scalar_text(node);
-	const struct config_limit *limit = config_limit_find(path);
+	const struct config_key *limit = config_key_find(path);
 	size_t digits = strspn(text, "0123456789");
 	unsigned long long value;
 
-	if (limit == NULL)
+	if (limit == NULL || !limit->is_number)
 		return config_error_at(c->error, config_line(node), "%s: has no range in the schema", path);
 	/* A leading zero would be octal to libcyaml. */
 	if (digits == 0 || text[digits] != '\0' || (text[0] == '0' && digits > 1))

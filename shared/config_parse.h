@@ -13,15 +13,23 @@
 /* The whole file: a mapping. */
 extern const cyaml_schema_value_t config_schema;
 
-/* Range of a number; libcyaml 1.3 knows none. */
-struct config_limit {
-	const char *key; /* "dataplane.ports.mtu" */
-	uint64_t min;
-	uint64_t max;
+/* What is known of a key besides its type: config_keys.h. */
+struct config_key {
+	const char *path;           /* "dataplane.ports.mtu"; NULL ends the table */
+	const char *standard;       /* default of a key of a port, for people and config.c; NULL: in config/default.yaml */
+	bool is_number;
+	uint64_t min, max;          /* of a number; libcyaml 1.3 knows no ranges */
+	const char *range;          /* of texts and lists, for people; may be NULL */
+	const char *unit;           /* may be NULL */
+	const cyaml_strval_t *words; /* of a choice */
+	size_t word_count;
+	const char *meaning;
 };
 
-/* Every CYAML_UINT of the schema has one; NULL for an unknown key. */
-const struct config_limit *config_limit_find(const char *key);
+extern const struct config_key config_keys[];
+
+/* NULL for an unknown key. */
+const struct config_key *config_key_find(const char *path);
 
 /* ---- config_check.c ----------------------------------------------------------------- */
 

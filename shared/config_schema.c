@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "shared/config_parse.h"
 
+#include "shared/config_keys.h"
 #include "shared/ids.h"
 
 #include <string.h>
@@ -9,20 +10,6 @@
 #define TEXT_MAX 1024
 #define LIST_MAX 256
 #define PORTS_MAX 8
-
-typedef __typeof__(((struct config *)0)->dataplane) dataplane_section;
-typedef __typeof__(((struct config *)0)->session) session_section;
-typedef __typeof__(((struct config *)0)->control) control_section;
-typedef __typeof__(((struct config *)0)->log) log_section;
-
-#define TEXT(section, key) CYAML_FIELD_STRING_PTR(#key, OPTIONAL | CYAML_FLAG_POINTER, section, key, 0, TEXT_MAX)
-#define NUMBER(section, key) CYAML_FIELD_UINT(#key, OPTIONAL, section, key)
-#define BOOLEAN(section, key) CYAML_FIELD_BOOL(#key, OPTIONAL, section, key)
-#define CHOICE(section, key, strings)                                                              \
-	CYAML_FIELD_ENUM(#key, OPTIONAL | CYAML_FLAG_STRICT, section, key, strings, CYAML_ARRAY_LEN(strings))
-#define LIST(section, key, entry, max)                                                             \
-	CYAML_FIELD_SEQUENCE(#key, OPTIONAL | CYAML_FLAG_POINTER, section, key, entry, 0, max)
-#define SECTION(key, fields) CYAML_FIELD_MAPPING(#key, OPTIONAL, struct config, key, fields)
 
 static const cyaml_strval_t port_types[] = {{"socket", PORT_SOCKET}, {"ethdev", PORT_ETHDEV}};
 static const cyaml_strval_t poll_modes[] = {{"adaptive", POLL_ADAPTIVE}, {"busy", POLL_BUSY}};
@@ -33,73 +20,50 @@ static const cyaml_strval_t log_levels[] = {
 	{"debug", CONFIG_LOG_DEBUG},
 };
 
+/* ---- fields ------------------------------------------------------------------------- */
+
+/* The structure that holds a section's values. */
+typedef struct config file_section;
+typedef struct config_port port_section;
+#define SECTION_TYPE(name, keys) typedef __typeof__(((struct config *)0)->name) name##_section;
+CONFIG_SECTIONS(SECTION_TYPE)
+#undef SECTION_TYPE
+
+#define FIELD_NUMBER(S, key, least, most, unit, meaning) CYAML_FIELD_UINT(#key, OPTIONAL, S##_section, key),
+#define FIELD_BOOLEAN(S, key, meaning) CYAML_FIELD_BOOL(#key, OPTIONAL, S##_section, key),
+#define FIELD_CHOICE(S, key, words, meaning)                                                       \
+	CYAML_FIELD_ENUM(#key, OPTIONAL | CYAML_FLAG_STRICT, S##_section, key, words, CYAML_ARRAY_LEN(words)),
+#define FIELD_TEXT(S, key, range, meaning)                                                         \
+	CYAML_FIELD_STRING_PTR(#key, OPTIONAL | CYAML_FLAG_POINTER, S##_section, key, 0, TEXT_MAX),
+#define FIELD_LIST(S, key, entry, most, range, meaning)                                            \
+	CYAML_FIELD_SEQUENCE(#key, OPTIONAL | CYAML_FLAG_POINTER, S##_section, key, entry, 0, most),
+#define FIELDS(name, keys)                                                                         \
+	static const cyaml_schema_field_t name##_fields[] = {                                      \
+		keys(name, FIELD_NUMBER, FIELD_BOOLEAN, FIELD_CHOICE, FIELD_TEXT, FIELD_LIST) CYAML_FIELD_END};
+
+#define PORT_NUMBER(S, key, standard, least, most, unit, meaning) FIELD_NUMBER(S, key, least, most, unit, meaning)
+#define PORT_BOOLEAN(S, key, standard, meaning) FIELD_BOOLEAN(S, key, meaning)
+#define PORT_MUST(S, key, words, meaning)                                                          \
+	CYAML_FIELD_ENUM(#key, CYAML_FLAG_STRICT, S##_section, key, words, CYAML_ARRAY_LEN(words)),
+#define PORT_TEXT(S, key, standard, range, meaning) FIELD_TEXT(S, key, range, meaning)
+#define PORT_LIST(S, key, standard, entry, most, range, meaning) FIELD_LIST(S, key, entry, most, range, meaning)
+
 static const cyaml_schema_value_t text_entry = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 0, TEXT_MAX)};
 
 static const cyaml_schema_field_t port_fields[] = {
-	CYAML_FIELD_ENUM("type", CYAML_FLAG_STRICT, struct config_port, type, port_types, CYAML_ARRAY_LEN(port_types)),
-	TEXT(struct config_port, listen),
-	LIST(struct config_port, devices, &text_entry, LIST_MAX),
-	LIST(struct config_port, addresses, &text_entry, LIST_MAX),
-	TEXT(struct config_port, gateway),
-	TEXT(struct config_port, gateway6),
-	NUMBER(struct config_port, udp_port),
-	NUMBER(struct config_port, mtu),
-	BOOLEAN(struct config_port, checksum_offload),
-	CYAML_FIELD_END,
+	CONFIG_PORT_KEYS(port, PORT_NUMBER, PORT_BOOLEAN, PORT_MUST, PORT_TEXT, PORT_LIST) CYAML_FIELD_END,
 };
 
 static const cyaml_schema_value_t port_entry = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct config_port, port_fields),
 };
 
-static const cyaml_schema_field_t dataplane_fields[] = {
-	NUMBER(dataplane_section, workers),
-	TEXT(dataplane_section, cpus),
-	CHOICE(dataplane_section, poll, poll_modes),
-	BOOLEAN(dataplane_section, hugepages),
-	NUMBER(dataplane_section, memory_mb),
-	NUMBER(dataplane_section, sessions),
-	NUMBER(dataplane_section, messages),
-	NUMBER(dataplane_section, users),
-	NUMBER(dataplane_section, conversations),
-	LIST(dataplane_section, eal, &text_entry, LIST_MAX),
-	LIST(dataplane_section, ports, &port_entry, PORTS_MAX),
-	CYAML_FIELD_END,
-};
+CONFIG_SECTIONS(FIELDS)
 
-static const cyaml_schema_field_t session_fields[] = {
-	NUMBER(session_section, heartbeat_ms),
-	NUMBER(session_section, timeout_ms),
-	NUMBER(session_section, restricted_ms),
-	NUMBER(session_section, retransmit_limit),
-	CYAML_FIELD_END,
-};
-
-static const cyaml_schema_field_t control_fields[] = {
-	BOOLEAN(control_section, registration),
-	NUMBER(control_section, buddies_max),
-	NUMBER(control_section, devices_max),
-	NUMBER(control_section, stored_max),
-	NUMBER(control_section, stored_days),
-	NUMBER(control_section, logins_per_second),
-	NUMBER(control_section, password_threads),
-	NUMBER(control_section, password_memory_kib),
-	NUMBER(control_section, password_passes),
-	CYAML_FIELD_END,
-};
-
-static const cyaml_schema_field_t log_fields[] = {
-	CHOICE(log_section, level, log_levels),
-	CYAML_FIELD_END,
-};
-
+#define SECTION_FIELD(name, keys) CYAML_FIELD_MAPPING(#name, OPTIONAL, struct config, name, name##_fields),
 static const cyaml_schema_field_t config_fields[] = {
-	TEXT(struct config, state_dir),
-	TEXT(struct config, runtime_dir),
-	SECTION(dataplane, dataplane_fields),
-	SECTION(session, session_fields),
-	SECTION(control, control_fields),
-	SECTION(log, log_fields),
+	CONFIG_FILE_KEYS(file, FIELD_NUMBER, FIELD_BOOLEAN, FIELD_CHOICE, FIELD_TEXT, FIELD_LIST)
+	CONFIG_SECTIONS(SECTION_FIELD)
 	CYAML_FIELD_END,
 };
 
@@ -107,35 +71,43 @@ const cyaml_schema_value_t config_schema = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config, config_fields),
 };
 
-/* docs/configuration.md shows these ranges; the unit test compares. */
-static const struct config_limit limits[] = {
-	{"dataplane.workers", 1, 64},
-	{"dataplane.memory_mb", 0, 1048576},
-	{"dataplane.sessions", 64, 200000000},
-	{"dataplane.messages", 64, 16777216},
-	{"dataplane.users", 64, 1000000000},
-	{"dataplane.conversations", 64, 1000000000},
-	{"dataplane.ports.udp_port", 1, 65535},
-	{"dataplane.ports.mtu", 1280, 9216}, /* IPv6's least; a 1,200-byte datagram is never fragmented */
-	{"session.heartbeat_ms", 50, 3600000},
-	{"session.timeout_ms", 100, 86400000},
-	{"session.restricted_ms", 100, 3600000},
-	{"session.retransmit_limit", 1, 64},
-	{"control.buddies_max", 1, 100000},
-	{"control.devices_max", 1, USER_SESSIONS_MAX},
-	{"control.stored_max", 1, 10000000},
-	{"control.stored_days", 1, 36500},
-	{"control.logins_per_second", 0, 10000000},
-	{"control.password_threads", 1, 64},
-	{"control.password_memory_kib", 8, 4194304}, /* libsodium's limits */
-	{"control.password_passes", 1, 100},
+/* ---- the same as descriptions ------------------------------------------------------- */
+
+#define PREFIX_file ""
+#define PREFIX_port "dataplane.ports."
+#define PREFIX_dataplane "dataplane."
+#define PREFIX_session "session."
+#define PREFIX_control "control."
+#define PREFIX_log "log."
+
+#define KEY(S, k, ...) {.path = PREFIX_##S #k, __VA_ARGS__},
+#define KEY_NUMBER(S, key, least, most, u, m) KEY(S, key, .is_number = true, .min = (least), .max = (most), .unit = (u), .meaning = (m))
+#define KEY_BOOLEAN(S, key, m) KEY(S, key, .meaning = (m))
+#define KEY_CHOICE(S, key, w, m) KEY(S, key, .words = (w), .word_count = CYAML_ARRAY_LEN(w), .meaning = (m))
+#define KEY_TEXT(S, key, r, m) KEY(S, key, .range = (r), .meaning = (m))
+#define KEY_LIST(S, key, entry, most, r, m) KEY(S, key, .range = (r), .meaning = (m))
+#define KEYS(name, keys) keys(name, KEY_NUMBER, KEY_BOOLEAN, KEY_CHOICE, KEY_TEXT, KEY_LIST)
+
+#define KEY_PORT_NUMBER(S, key, s, least, most, u, m)                                              \
+	KEY(S, key, .standard = #s, .is_number = true, .min = (least), .max = (most), .unit = (u), .meaning = (m))
+#define KEY_PORT_BOOLEAN(S, key, s, m) KEY(S, key, .standard = #s, .meaning = (m))
+#define KEY_PORT_MUST(S, key, w, m)                                                                \
+	KEY(S, key, .standard = "must be given", .words = (w), .word_count = CYAML_ARRAY_LEN(w), .meaning = (m))
+#define KEY_PORT_TEXT(S, key, s, r, m) KEY(S, key, .standard = (s), .range = (r), .meaning = (m))
+#define KEY_PORT_LIST(S, key, s, entry, most, r, m) KEY(S, key, .standard = (s), .range = (r), .meaning = (m))
+
+const struct config_key config_keys[] = {
+	KEYS(file, CONFIG_FILE_KEYS)
+	CONFIG_SECTIONS(KEYS)
+	CONFIG_PORT_KEYS(port, KEY_PORT_NUMBER, KEY_PORT_BOOLEAN, KEY_PORT_MUST, KEY_PORT_TEXT, KEY_PORT_LIST)
+	{.path = NULL},
 };
 
-const struct config_limit *
-config_limit_find(const char *key)
+const struct config_key *
+config_key_find(const char *path)
 {
-	for (size_t i = 0; i < CYAML_ARRAY_LEN(limits); i++)
-		if (strcmp(limits[i].key, key) == 0)
-			return &limits[i];
+	for (const struct config_key *k = config_keys; k->path != NULL; k++)
+		if (strcmp(k->path, path) == 0)
+			return k;
 	return NULL;
 }

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Tables in the documents that are made of tables in the code. Between the lines "<!-- NAME: ARGUMENT -->" and
+ * "<!-- end -->" stands what the writer of NAME printed.
+ */
+#ifndef ROOKERY_DOCS_PAGE_H
+#define ROOKERY_DOCS_PAGE_H
+
+#include <stdio.h>
+
+/* Prints the table for argument. Returns 0, or -EINVAL with a line on standard error. */
+typedef int (*page_writer)(FILE *out, const char *argument);
+
+/* config_page.c. After the last page: -EINVAL if a key stands in no table or in two. */
+int config_page(FILE *out, const char *argument);
+int config_page_complete(void);
+
+#endif

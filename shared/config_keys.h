@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Every configuration key, once: the parser's schema, the checks and the tables in docs/configuration.md are made of it.
+ *
+ * A new key is a line here, a field in config.h and a line in config/default.yaml (its default; those of a list's entries
+ * stand here); then `ninja -C build docs` writes the page. A new section is also a line in CONFIG_SECTIONS and a marker
+ * "<!-- keys: NAME -->" in the page.
+ *
+ * In a section S (the name in struct config):
+ *   NUMBER(S, key, least, most, unit, meaning)
+ *   BOOLEAN(S, key, meaning)
+ *   CHOICE(S, key, words, meaning)            words: an array of cyaml_strval_t in config_schema.c
+ *   TEXT(S, key, range, meaning)              range: for people
+ *   LIST(S, key, entry, most, range, meaning) entry: the schema of an entry
+ * Entries of dataplane.ports have no defaults in another file: after the key comes the default. MUST is a CHOICE that
+ * must be given.
+ */
+#ifndef ROOKERY_SHARED_CONFIG_KEYS_H
+#define ROOKERY_SHARED_CONFIG_KEYS_H
+
+#define CONFIG_FILE_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                                  \
+	TEXT(S, state_dir, "",                                                                                                    \
+	     "database and server key; `--state DIR` overrides it. Made with mode 0700 if missing.")                              \
+	TEXT(S, runtime_dir, "",                                                                                                  \
+	     "shared-memory rings and sockets; `\"\"` is `run` inside `state_dir`. On a server `/run/rookery`. At most 93 bytes," \
+	     " since the sockets in it have short names only.")
+
+#define CONFIG_DATAPLANE_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                             \
+	NUMBER(S, workers, 1, 64, "",                                                                                             \
+	       "polling threads; each has its own queue of every port and owns its share of the sessions")                        \
+	TEXT(S, cpus, "",                                                                                                         \
+	     "`\"\"`: not pinned. A list as `2,4-7`: housekeeping runs on the first CPU, workers on the others; it must name at"  \
+	     " least `workers` + 1 CPUs.")                                                                                        \
+	CHOICE(S, poll, poll_modes,                                                                                               \
+	       "`adaptive` sleeps when idle, `busy` never does: lowest latency, a whole CPU per worker")                          \
+	BOOLEAN(S, hugepages, "take memory from hugepages, which must be reserved first")                                         \
+	NUMBER(S, memory_mb, 0, 1048576, "MiB",                                                                                   \
+	       "memory of the dataplane without hugepages; 0: estimated from workers, sessions, messages, users and"              \
+	       " conversations (hugepages are reserved by the operator)")                                                         \
+	NUMBER(S, sessions, 64, 200000000, "", "sessions at once, divided among the workers")                                     \
+	NUMBER(S, messages, 64, 16777216, "", "messages in flight at once, per worker")                                           \
+	NUMBER(S, users, 64, 1000000000, "", "users that the dataplane knows at once")                                            \
+	NUMBER(S, conversations, 64, 1000000000, "", "verdicts (may this user write to that one?) remembered at once")            \
+	LIST(S, eal, &text_entry, LIST_MAX, "", "further arguments for DPDK's EAL, one per entry")                                \
+	LIST(S, ports, &port_entry, PORTS_MAX, "1 to 8 entries", "see below")
+
+/* MTU: IPv6's least; a 1,200-byte datagram is never fragmented. */
+#define CONFIG_PORT_KEYS(S, NUMBER, BOOLEAN, MUST, TEXT, LIST)                                                                    \
+	MUST(S, type, port_types, "a kernel UDP socket, or a DPDK device")                                                        \
+	TEXT(S, listen, "must be given", "",                                                                                      \
+	     "address and UDP port: `127.0.0.1:8000`, `[::]:8000`; the port is 8000 if left out")                                 \
+	LIST(S, devices, "must be given", &text_entry, LIST_MAX, "one, or one per worker",                                        \
+	     "PCI address (`0000:03:00.0`) or virtual device (`net_af_packet0,iface=veth0,qpairs=2`). With one device it has a"   \
+	     " queue for each worker; with several, worker 0 polls the first, and so on: AF_XDP has one queue per virtual"        \
+	     " device.")                                                                                                          \
+	LIST(S, addresses, "must be given", &text_entry, LIST_MAX, "",                                                            \
+	     "own addresses with prefix length: `10.0.0.1/24`, `fd00::1/64`")                                                     \
+	TEXT(S, gateway, "none", "", "IPv4 next hop for addresses off the link")                                                  \
+	TEXT(S, gateway6, "none", "", "IPv6 next hop for addresses off the link")                                                 \
+	NUMBER(S, udp_port, 8000, 1, 65535, "", "where clients send to")                                                                               \
+	NUMBER(S, mtu, 1500, 1280, 9216, "bytes", "largest IP packet on the link, as the switch has it")                                                                             \
+	BOOLEAN(S, checksum_offload, true, "let the device compute and check checksums where it can")
+
+#define CONFIG_SESSION_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                               \
+	NUMBER(S, heartbeat_ms, 50, 3600000, "ms", "clients send something at least this often")                                  \
+	NUMBER(S, timeout_ms, 100, 86400000, "ms",                                                                                \
+	       "nothing heard for this long: the device is offline. Must be larger than `heartbeat_ms`; about three times as"     \
+	       " large survives lost heartbeats.")                                                                                \
+	NUMBER(S, restricted_ms, 100, 3600000, "ms", "time to register or to enter the password after connecting")                \
+	NUMBER(S, retransmit_limit, 1, 64, "", "sends of one delivery before its message goes to the store")
+
+/* Password memory and passes: libsodium's limits. */
+#define CONFIG_CONTROL_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                               \
+	BOOLEAN(S, registration, "anybody may register; otherwise accounts are made with `rookctl users add`")                    \
+	NUMBER(S, buddies_max, 1, 100000, "", "buddies per user")                                                                 \
+	NUMBER(S, devices_max, 1, USER_SESSIONS_MAX, "", "devices per user")                                                      \
+	NUMBER(S, stored_max, 1, 10000000, "", "waiting messages per device")                                                     \
+	NUMBER(S, stored_days, 1, 36500, "days", "a waiting message is dropped after this time")                                  \
+	NUMBER(S, logins_per_second, 0, 10000000, "1/s",                                                                          \
+	       "per worker; above it clients must first prove their address with a cookie. 0: always.")                           \
+	NUMBER(S, password_threads, 1, 64, "", "threads that hash passwords")                                                     \
+	NUMBER(S, password_memory_kib, 8, 4194304, "KiB",                                                                         \
+	       "memory of one Argon2id hash; each password thread uses that much")                                                \
+	NUMBER(S, password_passes, 1, 100, "", "passes of one Argon2id hash")
+
+#define CONFIG_LOG_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                                   \
+	CHOICE(S, level, log_levels, "least important lines that are written to standard error")
+
+/* SECTION(name in the file and in struct config, its keys) */
+#define CONFIG_SECTIONS(SECTION)                                                                                                  \
+	SECTION(dataplane, CONFIG_DATAPLANE_KEYS)                                                                                 \
+	SECTION(session, CONFIG_SESSION_KEYS)                                                                                     \
+	SECTION(control, CONFIG_CONTROL_KEYS)                                                                                     \
+	SECTION(log, CONFIG_LOG_KEYS)
+
+#endif
