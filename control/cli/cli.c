@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* From words to a command, and its run. */
 #include "control/cli/cli.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
-const struct cli_option cli_globals[] = {
-	{"socket", "PATH", "the server's admin socket; default: as the configuration says"},
-	{"state", "DIR", "the state directory that the server was started with"},
-	{"config", "FILE", "the configuration that the server was started with"},
-	{"json", NULL, "print the result as JSON"},
-	{"help", NULL, "show help, also for one command"},
-	{"version", NULL, "show the version"},
-	{0},
-};
+#define WATCH_DEFAULT_S 2.0
 
 struct parse {
 	struct cli *cli;
@@ -31,87 +29,38 @@ wrong(struct parse *p, const char *format, ...)
 	return -EINVAL;
 }
 
-static int
-find_option(const struct cli_option *options, const char *name, size_t len)
+/* ---- the table ------------------------------------------------------------------------ */
+
+int
+cli_find_param(const struct cli_param *params, const char *name, size_t len)
 {
-	for (int i = 0; options && options[i].name; i++)
-		if (strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0)
+	for (int i = 0; params && params[i].name; i++)
+		if (strlen(params[i].name) == len && memcmp(params[i].name, name, len) == 0)
 			return i;
 	return -1;
 }
 
-static void
-set_global(struct cli *cli, const char *name, const char *value)
+static bool
+is_called(const char *name, const char *first, const char *second)
 {
-	if (strcmp(name, "socket") == 0)
-		cli->socket = value;
-	else if (strcmp(name, "state") == 0)
-		cli->state = value;
-	else if (strcmp(name, "config") == 0)
-		cli->config = value;
-	else if (strcmp(name, "json") == 0)
-		cli->json = true;
-	else if (strcmp(name, "help") == 0)
-		cli->help = true;
-	else
-		cli->version = true;
+	const char *space = strchr(name, ' ');
+	size_t len = space ? (size_t)(space - name) : strlen(name);
+	if (strlen(first) != len || memcmp(first, name, len) != 0)
+		return false;
+	return space ? second && strcmp(space + 1, second) == 0 : !second;
 }
 
-/* argv[0] begins with "--". Returns how many words it took, or -EINVAL. */
-static int
-take_option(struct parse *p, int argc, char **argv)
+const struct command *
+cli_find_command(const char *first, const char *second)
 {
-	const char *name = argv[0] + 2;
-	const char *equals = strchr(name, '=');
-	size_t len = equals ? (size_t)(equals - name) : strlen(name);
-	const struct cli_option *options = cli_globals;
-	int i = find_option(options, name, len);
-	bool global = i >= 0;
-	if (!global && p->cli->command) {
-		options = p->cli->command->options;
-		i = find_option(options, name, len);
-	}
-	if (i < 0)
-		return p->cli->command
-			       ? wrong(p, "`%s` has no option --%.*s", p->cli->command->name, (int)len, name)
-			       : wrong(p, "unknown option --%.*s", (int)len, name);
-	const char *value = "";
-	int words = 1;
-	if (options[i].value && equals) {
-		value = equals + 1;
-	} else if (options[i].value) {
-		if (argc < 2)
-			return wrong(p, "--%s needs a value: --%s %s", options[i].name, options[i].name,
-				     options[i].value);
-		value = argv[1];
-		words = 2;
-	} else if (equals) {
-		return wrong(p, "--%s takes no value", options[i].name);
-	}
-	if (global)
-		set_global(p->cli, options[i].name, value);
-	else
-		p->cli->values[i] = value;
-	return words;
-}
-
-/* The command called `first`, or `first second`. */
-static const struct command *
-find_command(const char *first, const char *second)
-{
-	for (const struct command *c = cli_commands; c->name; c++) {
-		const char *space = strchr(c->name, ' ');
-		size_t len = space ? (size_t)(space - c->name) : strlen(c->name);
-		if (strlen(first) != len || memcmp(first, c->name, len) != 0)
-			continue;
-		if (space ? second && strcmp(space + 1, second) == 0 : !second)
+	for (const struct command *c = cli_commands; c->name; c++)
+		if (is_called(c->name, first, second) || (c->also && is_called(c->also, first, second)))
 			return c;
-	}
 	return NULL;
 }
 
-static bool
-is_group(const char *word)
+bool
+cli_is_group(const char *word)
 {
 	size_t len = strlen(word);
 	for (const struct command *c = cli_commands; c->name; c++)
@@ -119,6 +68,152 @@ is_group(const char *word)
 			return true;
 	return false;
 }
+
+bool
+cli_global_applies(const struct cli_param *global, const struct command *c)
+{
+	if (strcmp(global->name, "watch") == 0 || strcmp(global->name, "count") == 0)
+		return c && (c->flags & CLI_WATCH);
+	if (strcmp(global->name, "file") == 0 || strcmp(global->name, "stop") == 0 ||
+	    strcmp(global->name, "version") == 0)
+		return !c;
+	return true;
+}
+
+/* ---- values --------------------------------------------------------------------------- */
+
+static bool
+is_word(const char *words, const char *value)
+{
+	size_t len = strlen(value);
+	for (const char *w = words; *w; w += strcspn(w, "|"), w += *w == '|')
+		if (strcspn(w, "|") == len && memcmp(w, value, len) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_number(const char *text, uint64_t min, uint64_t max)
+{
+	size_t len = strlen(text);
+	if (len == 0 || len > 18 || strspn(text, "0123456789") != len)
+		return false;
+	uint64_t n = strtoull(text, NULL, 10);
+	return n >= min && n <= max;
+}
+
+static bool
+is_seconds(const char *text)
+{
+	char *end;
+	if (strspn(text, "0123456789.") != strlen(text))
+		return false;
+	double s = strtod(text, &end);
+	return *text && !*end && s >= 0.1 && s <= 86400;
+}
+
+/* label: "--limit", or "LEVEL". */
+static int
+check_value(struct parse *p, const char *label, const struct cli_param *param, const char *value)
+{
+	if (param->type == CLI_NUMBER && !is_number(value, param->min, param->max))
+		return wrong(p, "%s must be a number from %" PRIu64 " to %" PRIu64 ", not `%s`", label,
+			     param->min, param->max, value);
+	if (param->type == CLI_SECONDS && !is_seconds(value))
+		return wrong(p, "%s takes seconds from 0.1 to 86400, not `%s`", label, value);
+	if (param->type == CLI_WORD && !is_word(param->words, value))
+		return wrong(p, "%s must be one of %s, not `%s`", label, param->words, value);
+	return 0;
+}
+
+/* ---- options -------------------------------------------------------------------------- */
+
+static void
+set_global(struct cli *cli, const char *name, const char *value)
+{
+	const struct {
+		const char *name;
+		const char **text;
+		bool *flag;
+	} to[] = {
+		{"socket", &cli->socket, NULL}, {"state", &cli->state, NULL},	{"config", &cli->config, NULL},
+		{"file", &cli->file, NULL},	{"watch", &cli->watch, NULL},	{"count", &cli->count, NULL},
+		{"json", NULL, &cli->json},	{"help", NULL, &cli->help},	{"version", NULL, &cli->version},
+		{"stop", NULL, &cli->stop_on_error},
+	};
+	for (size_t i = 0; i < sizeof(to) / sizeof(to[0]); i++) {
+		if (strcmp(name, to[i].name) != 0)
+			continue;
+		if (to[i].text)
+			*to[i].text = value;
+		else
+			*to[i].flag = true;
+	}
+}
+
+static int
+unknown_option(struct parse *p, const char *name, size_t len)
+{
+	return p->cli->command
+		       ? wrong(p, "`%s` has no option --%.*s", p->cli->command->name, (int)len, name)
+		       : wrong(p, "unknown option --%.*s", (int)len, name);
+}
+
+/* argv[0] begins with "--". Returns how many words it took, or -EINVAL. */
+static int
+take_option(struct parse *p, int argc, char **argv)
+{
+	const char *name = argv[0] + 2, *equals = strchr(name, '='), *value = "";
+	size_t len = equals ? (size_t)(equals - name) : strlen(name);
+	const struct cli_param *options = cli_globals;
+	char label[64];
+	int i = cli_find_param(options, name, len), words = 1;
+	bool global = i >= 0;
+	if (!global && p->cli->command) {
+		options = p->cli->command->options;
+		i = cli_find_param(options, name, len);
+	}
+	if (i < 0)
+		return unknown_option(p, name, len);
+	const struct cli_param *o = &options[i];
+	if (o->type != CLI_FLAG && equals) {
+		value = equals + 1;
+	} else if (o->type != CLI_FLAG && o->type != CLI_SECONDS) {
+		if (argc < 2)
+			return wrong(p, "--%s needs a value: --%s %s", o->name, o->name, o->value);
+		value = argv[1];
+		words = 2;
+	} else if (equals) {
+		return wrong(p, "--%s takes no value", o->name);
+	}
+	snprintf(label, sizeof(label), "--%s", o->name);
+	if ((*value || o->type != CLI_SECONDS || equals) && check_value(p, label, o, value) < 0)
+		return -EINVAL;
+	if (global)
+		set_global(p->cli, o->name, value);
+	else
+		p->cli->values[i] = value;
+	return words;
+}
+
+/* -h, -f FILE, -e. Returns how many words it took, or -EINVAL. */
+static int
+take_short(struct parse *p, int argc, char **argv)
+{
+	static char help[] = "--help", file[] = "--file", stop[] = "--stop";
+	char *words[] = {NULL, argc > 1 ? argv[1] : NULL};
+	if (strcmp(argv[0], "-h") == 0)
+		words[0] = help;
+	else if (strcmp(argv[0], "-f") == 0)
+		words[0] = file;
+	else if (strcmp(argv[0], "-e") == 0)
+		words[0] = stop;
+	else
+		return wrong(p, "unknown option %s", argv[0]);
+	return take_option(p, argc, words);
+}
+
+/* ---- words ---------------------------------------------------------------------------- */
 
 static int
 take_word(struct parse *p, const char *word)
@@ -129,13 +224,13 @@ take_word(struct parse *p, const char *word)
 			return wrong(p, "too many arguments: %s", word);
 		cli->args[cli->arg_count++] = word;
 	} else if (cli->group) {
-		cli->command = find_command(cli->group, word);
+		cli->command = cli_find_command(cli->group, word);
 		if (!cli->command)
 			return wrong(p, "`%s` has no command `%s`; `rookctl %s --help` lists them",
 				     cli->group, word, cli->group);
-	} else if ((cli->command = find_command(word, NULL))) {
+	} else if ((cli->command = cli_find_command(word, NULL))) {
 		return 0;
-	} else if (is_group(word)) {
+	} else if (cli_is_group(word)) {
 		cli->group = word;
 	} else if (strcmp(word, "help") == 0) {
 		cli->help = true;
@@ -145,13 +240,34 @@ take_word(struct parse *p, const char *word)
 	return 0;
 }
 
-static int
-count_words(const char *text)
+/* The arguments that the command must have, "NAME ADDRESS". */
+static const char *
+needed(const struct command *c, char *buf, size_t cap)
 {
-	int n = 0;
-	for (const char *p = text; *p; p += strspn(p, " "), n++)
-		p += strcspn(p, " ");
-	return n;
+	size_t used = 0;
+	buf[0] = '\0';
+	for (const struct cli_param *a = c->args; a->name && !a->optional; a++)
+		used += (size_t)snprintf(buf + used, used < cap ? cap - used : 0, "%s%s", used ? " " : "",
+					 a->name);
+	return buf;
+}
+
+static int
+check_args(struct parse *p)
+{
+	const struct cli *cli = p->cli;
+	const struct command *c = cli->command;
+	char names[96];
+	int i;
+	for (i = 0; i < cli->arg_count; i++) {
+		if (!c->args[i].name)
+			return wrong(p, "`%s` does not take `%s`", c->name, cli->args[i]);
+		if (check_value(p, c->args[i].name, &c->args[i], cli->args[i]) < 0)
+			return -EINVAL;
+	}
+	if (c->args[i].name && !c->args[i].optional)
+		return wrong(p, "`%s` needs %s", c->name, needed(c, names, sizeof(names)));
+	return 0;
 }
 
 static int
@@ -163,14 +279,15 @@ check_complete(struct parse *p)
 	if (cli->group && !cli->command)
 		return wrong(p, "`%s` alone is not enough; `rookctl %s --help` lists its commands",
 			     cli->group, cli->group);
-	if (!cli->command)
-		return wrong(p, "no command given; `rookctl --help` lists them");
-	int want = count_words(cli->command->args);
-	if (cli->arg_count < want)
-		return wrong(p, "`%s` needs %s", cli->command->name, cli->command->args);
-	if (cli->arg_count > want)
-		return wrong(p, "`%s` does not take `%s`", cli->command->name, cli->args[want]);
-	return 0;
+	if (cli->watch && !(cli->command && (cli->command->flags & CLI_WATCH)))
+		return wrong(p, "--watch is of no use here; `status`, `stats` and other views take it");
+	if (cli->count && !cli->watch)
+		return wrong(p, "--count goes with --watch");
+	if (cli->stop_on_error && !cli->file)
+		return wrong(p, "-e goes with -f FILE");
+	if (cli->command && cli->file)
+		return wrong(p, "either a command or -f FILE");
+	return cli->command ? check_args(p) : 0;
 }
 
 int
@@ -182,23 +299,17 @@ cli_parse(struct cli *cli, int argc, char **argv, char *error, size_t error_cap)
 		int r;
 		if (options && strcmp(argv[i], "--") == 0) {
 			options = false;
-			r = 0;
-			i++;
-		} else if (options && strcmp(argv[i], "-h") == 0) {
-			cli->help = true;
-			r = 0;
-			i++;
+			r = 1;
 		} else if (options && strncmp(argv[i], "--", 2) == 0) {
 			r = take_option(&p, argc - i, argv + i);
-			i += r > 0 ? r : 1;
 		} else if (options && argv[i][0] == '-' && argv[i][1]) {
-			r = wrong(&p, "unknown option %s", argv[i]);
+			r = take_short(&p, argc - i, argv + i);
 		} else {
-			r = take_word(&p, argv[i]);
-			i++;
+			r = take_word(&p, argv[i]) < 0 ? -EINVAL : 1;
 		}
 		if (r < 0)
 			return r;
+		i += r;
 	}
 	return check_complete(&p);
 }
@@ -206,64 +317,97 @@ cli_parse(struct cli *cli, int argc, char **argv, char *error, size_t error_cap)
 const char *
 cli_value(const struct cli *cli, const char *option)
 {
-	int i = find_option(cli->command->options, option, strlen(option));
+	int i = cli_find_param(cli->command->options, option, strlen(option));
 	return i < 0 ? NULL : cli->values[i];
 }
 
-/* ---- help --------------------------------------------------------------------------- */
+uint64_t
+cli_number(const struct cli *cli, const char *option, uint64_t missing)
+{
+	const char *text = cli_value(cli, option);
+	return text ? strtoull(text, NULL, 10) : missing;
+}
+
+/* ---- run ------------------------------------------------------------------------------ */
+
+static volatile sig_atomic_t interrupted;
 
 static void
-print_options(FILE *out, const struct cli_option *options)
+on_interrupt(int number)
 {
-	for (; options && options->name; options++) {
-		char left[64];
-		snprintf(left, sizeof(left), "--%s%s%s", options->name, options->value ? " " : "",
-			 options->value ? options->value : "");
-		fprintf(out, "  %-28s %s\n", left, options->help);
+	(void)number;
+	interrupted = 1;
+}
+
+static void
+pause_for(double seconds)
+{
+	struct timespec t = {.tv_sec = (time_t)seconds};
+	t.tv_nsec = (long)((seconds - (double)t.tv_sec) * 1e9);
+	/* Ctrl-C ends the sleep, too. */
+	nanosleep(&t, NULL);
+}
+
+/* One round in one piece: the screen does not flicker, and stays as it is when the round fails. */
+static int
+run_on_screen(struct cli *cli)
+{
+	FILE *screen = cli->out;
+	char *text = NULL;
+	size_t len = 0;
+	cli->out = open_memstream(&text, &len);
+	if (!cli->out) {
+		cli->out = screen;
+		return cli_fail(CLI_REFUSED, "out of memory");
 	}
+	int status = cli->command->run(cli);
+	fclose(cli->out);
+	cli->out = screen;
+	if (status == CLI_OK) {
+		fputs("\033[H\033[2J", screen);
+		fwrite(text, 1, len, screen);
+	}
+	free(text);
+	return status;
 }
 
-static void
-print_command(FILE *out, const struct command *c)
+/* For people each round takes the place of the one before; for scripts one follows the other. */
+static int
+watch(struct cli *cli)
 {
-	char left[80];
-	snprintf(left, sizeof(left), "%s%s%s", c->name, *c->args ? " " : "", c->args);
-	fprintf(out, "  %-28s %s\n", left, c->help);
+	double seconds = *cli->watch ? strtod(cli->watch, NULL) : WATCH_DEFAULT_S;
+	uint64_t left = cli->count ? strtoull(cli->count, NULL, 10) : UINT64_MAX;
+	bool screen = !cli->json && isatty(fileno(cli->out));
+	struct sigaction action = {.sa_handler = on_interrupt}, before;
+	int status = CLI_OK;
+	interrupted = 0;
+	sigaction(SIGINT, &action, &before);
+	for (bool first = true; left > 0 && !interrupted && status == CLI_OK; left--, first = false) {
+		if (!first)
+			pause_for(seconds);
+		if (interrupted)
+			break;
+		if (!first && !screen && !cli->json)
+			fputc('\n', cli->out);
+		status = screen ? run_on_screen(cli) : cli->command->run(cli);
+		if (fflush(cli->out) != 0)
+			status = CLI_REFUSED; /* a closed pipe: who reads has seen enough */
+	}
+	sigaction(SIGINT, &before, NULL);
+	return status;
 }
 
-void
-cli_usage(FILE *out)
+int
+cli_run(struct cli *cli)
 {
-	fprintf(out, "Usage: rookctl [OPTIONS] COMMAND [ARGUMENTS]\n\nThe operator's tool for a running "
-		     "Rookery server.\n"
-		     "\nCommands:\n");
-	for (const struct command *c = cli_commands; c->name; c++)
-		print_command(out, c);
-	fprintf(out, "\nOptions:\n");
-	print_options(out, cli_globals);
-	fprintf(out,
-		"\n`rookctl COMMAND --help` shows the options of a command.\n"
-		"Exit status: 0 done; 1 the server refused; 2 wrong usage; 3 no server could be reached.\n");
-}
-
-void
-cli_group_usage(FILE *out, const char *group)
-{
-	size_t len = strlen(group);
-	fprintf(out, "Usage: rookctl [OPTIONS] %s COMMAND [ARGUMENTS]\n\nCommands:\n", group);
-	for (const struct command *c = cli_commands; c->name; c++)
-		if (strncmp(c->name, group, len) == 0 && c->name[len] == ' ')
-			print_command(out, c);
-}
-
-void
-cli_command_usage(FILE *out, const struct command *c)
-{
-	fprintf(out, "Usage: rookctl [OPTIONS] %s%s%s%s\n\n%s\n", c->name, *c->args ? " " : "", c->args,
-		c->options ? " [OPTIONS]" : "", c->help);
-	if (c->details)
-		fprintf(out, "\n%s", c->details);
-	fprintf(out, "\nOptions:\n");
-	print_options(out, c->options);
-	print_options(out, cli_globals);
+	if (cli->help || !cli->command) {
+		if (cli->command)
+			cli_command_usage(cli->out, cli->command);
+		else if (cli->group)
+			cli_group_usage(cli->out, cli->group);
+		else
+			cli_usage(cli->out);
+		return CLI_OK;
+	}
+	return cli->watch ? watch(cli) : cli->command->run(cli);
 }

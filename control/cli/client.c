@@ -115,7 +115,7 @@ check_greeting(struct client *c, const char *path, char *error, size_t cap)
 			 "the server (version %s) speaks admin API %lld, this rookctl "
 			 "(version " ROOKERY_VERSION ") speaks %d: use the rookctl that came with the server",
 			 version ? version : "?", (long long)json_integer_value(api), ADMIN_API);
-		r = -EPROTO;
+		r = -EPROTONOSUPPORT;
 	}
 	json_decref(greeting);
 	return r;

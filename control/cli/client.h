@@ -16,7 +16,8 @@ struct client {
 };
 
 /* Connects and checks the greeting. Returns 0, or -errno with one line in error that says the mend:
- * -ENAMETOOLONG, -ENOENT, -ECONNREFUSED, -EACCES, -EPROTO (not a server whose API we speak), -ETIMEDOUT, ...
+ * -ENAMETOOLONG, -ENOENT, -ECONNREFUSED, -EACCES, -EPROTO (no Rookery server), -EPROTONOSUPPORT (another
+ * version of the API), -ETIMEDOUT, ...
  */
 int client_open(struct client *c, const char *path, char *error, size_t error_cap);
 

@@ -4,17 +4,37 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What the build and the shells ask for: `--generate man`, `--complete WORD...`. */
+static int
+run_hidden(struct cli *cli, int argc, char **argv)
+{
+	if (strcmp(argv[1], "--complete") == 0)
+		return cli_complete_for_shell(cli, argc - 2, argv + 2);
+	if (argc != 3 || cli_generate(cli->out, argv[2]) < 0)
+		return cli_fail(CLI_USAGE, "--generate takes man, bash, zsh or markdown");
+	return CLI_OK;
+}
 
 static int
-show_help(const struct cli *cli)
+run(struct cli *cli, int argc, char **argv)
 {
-	if (cli->command)
-		cli_command_usage(stdout, cli->command);
-	else if (cli->group)
-		cli_group_usage(stdout, cli->group);
-	else
-		cli_usage(stdout);
-	return CLI_OK;
+	char error[512];
+	if (argc > 1 && (strcmp(argv[1], "--complete") == 0 || strcmp(argv[1], "--generate") == 0))
+		return run_hidden(cli, argc, argv);
+	if (cli_parse(cli, argc, argv, error, sizeof(error)) < 0)
+		return cli_fail(CLI_USAGE, "%s", error);
+	if (cli->version)
+		return puts("rookctl " ROOKERY_VERSION) < 0 ? CLI_REFUSED : CLI_OK;
+	if (cli->command || cli->help)
+		return cli_run(cli);
+	if (cli->file)
+		return cli_batch(cli, cli->file, cli->stop_on_error);
+	if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+		return cli_interactive(cli);
+	return cli_fail(CLI_USAGE, "no command given; `rookctl --help` lists them");
 }
 
 int
@@ -22,24 +42,12 @@ main(int argc, char **argv)
 {
 	struct cli cli = {.out = stdout};
 	struct client client = {.fd = -1};
-	char error[512];
 	cli.client = &client;
-	if (argc == 1) {
-		cli_usage(stderr);
-		return CLI_USAGE;
-	}
-	if (cli_parse(&cli, argc, argv, error, sizeof(error)) < 0)
-		return cli_fail(CLI_USAGE, "%s", error);
-	int status = CLI_OK;
-	if (cli.version)
-		puts("rookctl " ROOKERY_VERSION);
-	else if (cli.help)
-		status = show_help(&cli);
-	else
-		status = cli.command->run(&cli);
+	umask(077); /* backups and the history */
+	int status = run(&cli, argc, argv);
 	client_close(&client);
 	/* A full disk or a closed pipe must not look like success to a script. */
 	if (status == CLI_OK && (fflush(stdout) != 0 || ferror(stdout)))
-		return cli_fail(CLI_USAGE, "cannot write the output: %s", strerror(errno));
+		return cli_fail(CLI_REFUSED, "cannot write the output: %s", strerror(errno));
 	return status;
 }

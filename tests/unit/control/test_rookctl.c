@@ -74,8 +74,17 @@ test_usage_errors(void **state)
 {
 	(void)state;
 	static const char *const cases[][2] = {
-		{"", "no command given"},
-		{"--json", "no command given"},
+		{"users list --limit many", "--limit must be a number from 0 to 2147483647, not `many`"},
+		{"users list --limit -1", "--limit must be a number"},
+		{"users list --watch", "--watch is of no use here"},
+		{"stats --watch=0", "--watch takes seconds from 0.1"},
+		{"stats --watch=1x", "--watch takes seconds"},
+		{"stats --watch=", "--watch takes seconds"},
+		{"stats --count 3", "--count goes with --watch"},
+		{"stats --watch --count 0", "--count must be a number from 1"},
+		{"stats -f x", "either a command or -f FILE"},
+		{"-e", "-e goes with -f FILE"},
+		{"-f", "--file needs a value"},
 		{"statsu", "unknown command `statsu`"},
 		{"users", "`users` alone"},
 		{"users lst", "`users` has no command `lst`"},
@@ -122,6 +131,251 @@ test_help(void **state)
 		assert_non_null(strstr(text, c->name));
 	free(text);
 }
+
+/* ---- the table of commands ------------------------------------------------------------ */
+
+/* What the other tests and the generated files rely on. */
+static void
+test_table_of_commands(void **state)
+{
+	(void)state;
+	char groups[32][16];
+	size_t group_count = 0;
+	for (const struct command *c = cli_commands; c->name; c++) {
+		size_t len = strcspn(c->name, " ");
+		assert_non_null(c->help);
+		assert_non_null(c->run);
+		assert_true(c->help[0] >= 'a' && c->help[0] <= 'z');
+		assert_true(c->help[strlen(c->help) - 1] != '.');
+		if (!(c->name[len] && group_count && strlen(groups[group_count - 1]) == len &&
+		      memcmp(groups[group_count - 1], c->name, len) == 0))
+			snprintf(groups[group_count++], sizeof(groups[0]), "%.*s", (int)len, c->name);
+		int options = 0;
+		for (const struct cli_param *o = c->options; o && o->name; o++, options++) {
+			assert_non_null(o->help);
+			assert_int_equal(o->type == CLI_FLAG, o->value == NULL);
+			assert_int_equal(cli_find_param(cli_globals, o->name, strlen(o->name)), -1);
+		}
+		assert_true(options <= CLI_OPTIONS_MAX);
+		for (int i = 0; i < CLI_ARGS_MAX && c->args[i].name; i++)
+			if (i > 0 && c->args[i - 1].optional)
+				assert_true(c->args[i].optional);
+		assert_null(c->args[CLI_ARGS_MAX].name);
+	}
+	/* A group's commands stand together: help and completion show each group once. */
+	for (size_t i = 0; i < group_count; i++)
+		for (size_t j = 0; j < i; j++)
+			if (strcmp(groups[i], groups[j]) == 0)
+				fail_msg("the commands of `%s` do not stand together", groups[i]);
+}
+
+/* The examples of the table are commands of the table. */
+static void
+test_examples(void **state)
+{
+	(void)state;
+	for (const struct command *c = cli_commands; c->name; c++) {
+		const char *text = c->example ? c->example : "";
+		for (; *text; text += strcspn(text, "\n"), text += *text == '\n') {
+			char line[200], error[256];
+			struct cli cli;
+			snprintf(line, sizeof(line), "%.*s", (int)strcspn(text, "|<>\n"), text);
+			if (parse(&cli, line, error, sizeof(error)) < 0)
+				fail_msg("%s: %s", line, error);
+			if (cli.command != c)
+				fail_msg("the example `%s` is one of `%s`", line, c->name);
+		}
+	}
+}
+
+static void
+test_other_names(void **state)
+{
+	(void)state;
+	struct cli cli;
+	char error[256];
+	assert_int_equal(parse(&cli, "users create alice", error, sizeof(error)), 0);
+	assert_string_equal(cli.command->name, "users add");
+	assert_int_equal(parse(&cli, "stats --watch=0.5 --count 3", error, sizeof(error)), 0);
+	assert_string_equal(cli.watch, "0.5");
+	assert_string_equal(cli.count, "3");
+	assert_int_equal(parse(&cli, "stats --watch", error, sizeof(error)), 0);
+	assert_string_equal(cli.watch, "");
+	assert_int_equal(parse(&cli, "-f - -e --json", error, sizeof(error)), 0);
+	assert_string_equal(cli.file, "-");
+	assert_true(cli.stop_on_error);
+	assert_null(cli.command);
+}
+
+/* ---- generated files ------------------------------------------------------------------- */
+
+static char *
+generated(const char *what)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	assert_int_equal(cli_generate(out, what), 0);
+	fclose(out);
+	return text;
+}
+
+static void
+test_man(void **state)
+{
+	(void)state;
+	char *text = generated("man");
+	for (const struct command *c = cli_commands; c->name; c++) {
+		char heading[80];
+		snprintf(heading, sizeof(heading), ".SS \"%s", c->name);
+		assert_int_equal(strstr(text, heading) == NULL, (c->flags & CLI_HIDDEN) != 0);
+	}
+	assert_non_null(strstr(text, "\\-\\-password\\-file"));
+	/* No text became a roff request by beginning with a dot. */
+	for (const char *p = text; (p = strstr(p, "\n.")); p++)
+		if (!memchr("SPTBIRnbf\\", p[2], 10))
+			fail_msg("a line begins with %.20s", p + 1);
+	free(text);
+	assert_int_equal(cli_generate(stdout, "fish"), -EINVAL);
+}
+
+/* docs/operations.md holds the table of commands as it is. */
+static void
+test_documented(void **state)
+{
+	(void)state;
+	static char page[1 << 18];
+	FILE *in = fopen(SOURCE_ROOT "/docs/operations.md", "r");
+	assert_non_null(in);
+	page[fread(page, 1, sizeof(page) - 1, in)] = '\0';
+	fclose(in);
+	char *text = generated("markdown");
+	if (!strstr(page, text))
+		fail_msg("docs/operations.md does not hold what `rookctl --generate markdown` prints:\n%s", text);
+	free(text);
+}
+
+/* ---- completion ------------------------------------------------------------------------- */
+
+static char found[4096];
+
+static void
+add(void *arg, const char *text, const char *help)
+{
+	(void)arg;
+	(void)help;
+	snprintf(found + strlen(found), sizeof(found) - strlen(found), "%s ", text);
+}
+
+static void
+dynamic(void *arg, enum cli_type type, const char *prefix)
+{
+	(void)arg;
+	snprintf(found + strlen(found), sizeof(found) - strlen(found), "<%d:%s> ", type, prefix);
+}
+
+static bool
+complete(const char *line, const char *partial)
+{
+	const struct cli_completion c = {add, dynamic, NULL};
+	static char text[256];
+	const char *words[32];
+	int count = 0;
+	found[0] = '\0';
+	snprintf(text, sizeof(text), "%s", line);
+	for (char *word = strtok(text, " "); word; word = strtok(NULL, " "))
+		words[count++] = word;
+	return cli_complete(words, count, partial, &c);
+}
+
+static void
+test_completion(void **state)
+{
+	(void)state;
+	char expected[32];
+	assert_false(complete("", "stat"));
+	assert_string_equal(found, "status stats ");
+	complete("", "user");
+	assert_string_equal(found, "users ");
+	complete("--json --state /x users", "a");
+	assert_string_equal(found, "add ");
+	complete("--state /x", "he");
+	assert_string_equal(found, "help ");
+	complete("stats", "--d");
+	assert_string_equal(found, "--drops ");
+	complete("stats", "--wa");
+	assert_string_equal(found, "--watch ");
+	complete("users list", "--wa");
+	assert_string_equal(found, "");
+	complete("users del", "al");
+	snprintf(expected, sizeof(expected), "<%d:al> ", CLI_USER);
+	assert_string_equal(found, expected);
+	complete("users del alice", "");
+	assert_string_equal(found, "");
+	complete("sessions list --user", "b");
+	snprintf(expected, sizeof(expected), "<%d:b> ", CLI_USER);
+	assert_string_equal(found, expected);
+	complete("sessions list --user bob", "--u");
+	assert_string_equal(found, "--user ");
+	complete("sessions kick", "user");
+	snprintf(expected, sizeof(expected), "user: <%d:user> ", CLI_SESSION_OR_USER);
+	assert_string_equal(found, expected);
+	assert_true(complete("--config", "/et"));
+	assert_true(complete("users add alice --password-file", ""));
+	complete("nonsense", "");
+	assert_true(strstr(found, "status ") != NULL);
+	complete("users nonsense", "");
+	assert_true(strstr(found, "add ") != NULL);
+}
+
+/* ---- batches ---------------------------------------------------------------------------- */
+
+static int
+batch(const char *content, bool stop_on_error, char **out)
+{
+	char path[] = "/tmp/test_rookctl.XXXXXX";
+	struct cli cli = {.socket = "/nonexistent/control.sock"};
+	size_t len;
+	int fd = mkstemp(path), status;
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, content, strlen(content)), strlen(content));
+	close(fd);
+	cli.out = open_memstream(out, &len);
+	status = cli_batch(&cli, path, stop_on_error);
+	fclose(cli.out);
+	unlink(path);
+	return status;
+}
+
+static void
+test_batch(void **state)
+{
+	(void)state;
+	char *out;
+	assert_int_equal(batch("# nothing\n\n   # to do\n", false, &out), CLI_OK);
+	assert_string_equal(out, "");
+	free(out);
+	/* The first failure tells, and only -e stops there. */
+	assert_int_equal(batch("users lst\nusers del --help\n", false, &out), CLI_USAGE);
+	assert_non_null(strstr(out, "Usage: rookctl users del"));
+	free(out);
+	assert_int_equal(batch("users lst\nusers del --help\n", true, &out), CLI_USAGE);
+	assert_string_equal(out, "");
+	free(out);
+	assert_int_equal(batch("users add 'al ice\n", false, &out), CLI_USAGE);
+	free(out);
+	/* Within a batch nobody changes the server. */
+	assert_int_equal(batch("--state /x status\n", false, &out), CLI_USAGE);
+	free(out);
+	assert_int_equal(batch("-f other\n", false, &out), CLI_USAGE);
+	free(out);
+	assert_int_equal(batch("help\n", false, &out), CLI_OK);
+	assert_non_null(strstr(out, "Exit status:"));
+	free(out);
+	assert_int_equal(cli_batch(&(struct cli){.out = stdout}, "/nonexistent/batch", false), CLI_USAGE);
+}
+
+/* ---- tables and passwords --------------------------------------------------------------- */
 
 static char *
 print(const struct table *t)
@@ -207,7 +461,10 @@ main(void)
 		cmocka_unit_test(test_commands),      cmocka_unit_test(test_options_anywhere),
 		cmocka_unit_test(test_usage_errors),  cmocka_unit_test(test_help),
 		cmocka_unit_test(test_table),	      cmocka_unit_test(test_table_is_clean),
-		cmocka_unit_test(test_password_file),
+		cmocka_unit_test(test_password_file), cmocka_unit_test(test_table_of_commands),
+		cmocka_unit_test(test_examples),      cmocka_unit_test(test_other_names),
+		cmocka_unit_test(test_man),	      cmocka_unit_test(test_documented),
+		cmocka_unit_test(test_completion),    cmocka_unit_test(test_batch),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

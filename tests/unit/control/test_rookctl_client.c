@@ -86,7 +86,7 @@ test_other_servers(void **state)
 		int result;
 		const char *text;
 	} cases[] = {
-		{"{\"api\":2,\"program\":\"rookery-control\",\"version\":\"9.0\"}\n", -EPROTO,
+		{"{\"api\":2,\"program\":\"rookery-control\",\"version\":\"9.0\"}\n", -EPROTONOSUPPORT,
 		 "version 9.0) speaks admin API 2"},
 		{"{\"api\":1,\"program\":\"other\",\"version\":\"1\"}\n", -EPROTO, "is not rookery-control"},
 		{"{}\n", -EPROTO, "is not rookery-control"},

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the commands of rookctl share. Each run_ function is one command of the table in commands.c. */
+#ifndef ROOKERY_CONTROL_CLI_COMMANDS_H
+#define ROOKERY_CONTROL_CLI_COMMANDS_H
+
+#include "control/cli/cli.h"
+#include "control/cli/table.h"
+
+#define PAGE 1000 /* rows per request; the server's limit */
+
+/* ---- values.c: missing ones are "" and 0 ----------------------------------------------- */
+
+struct shown {
+	char text[24];
+};
+
+const char *text_of(const json_t *object, const char *key);
+long long number_of(const json_t *object, const char *key);
+struct shown show_number(const json_t *object, const char *key);
+/* "2024-05-01T10:00:00.123Z" as "2024-05-01 10:00:00"; null as "never". */
+struct shown show_time(const json_t *object, const char *key);
+void show_duration(FILE *out, long long s);
+/* Frees result; CLI_OK. */
+int print_json(struct cli *cli, json_t *result);
+
+/* ---- the commands ---------------------------------------------------------------------- */
+
+int run_status(struct cli *cli);
+int run_stats(struct cli *cli);
+int run_users_list(struct cli *cli);
+int run_users_add(struct cli *cli);
+int run_users_passwd(struct cli *cli);
+int run_users_del(struct cli *cli);
+int run_sessions_list(struct cli *cli);
+int run_sessions_kick(struct cli *cli);
+
+#endif
