@@ -155,7 +155,7 @@ worker_make(struct world *w, uint32_t active)
 static void
 sessions_provision(struct world *w)
 {
-	struct rte_ring *inject = ipc_ring(&w->ipc, IPC_INJECT, 0);
+	const struct cell_ring *inject = ipc_ring(&w->ipc, IPC_INJECT, 0);
 
 	for (uint32_t i = 0; i < w->sessions;) {
 		struct cell *c = ring_reserve(inject);
@@ -374,7 +374,7 @@ void
 world_control(struct world *w)
 {
 	for (int kind = IPC_EVENT; kind <= IPC_LOGIN; kind++) {
-		struct rte_ring *r = ipc_ring(&w->ipc, kind, 0);
+		const struct cell_ring *r = ipc_ring(&w->ipc, kind, 0);
 
 		ring_release_n(r, ring_used(r));
 	}

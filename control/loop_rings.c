@@ -30,7 +30,8 @@ rings_init(struct rings *r, const char *path, const uint8_t public_key[32])
 	memcpy(r->public_key, public_key, sizeof(r->public_key));
 	r->path = strdup(path);
 	r->cells = calloc(RINGS_BATCH_MAX, sizeof(*r->cells));
-	return r->path == NULL || r->cells == NULL ? -ENOMEM : 0;
+	r->copies = calloc(RINGS_BATCH_MAX, sizeof(*r->copies));
+	return r->path == NULL || r->cells == NULL || r->copies == NULL ? -ENOMEM : 0;
 }
 
 static void
@@ -49,13 +50,14 @@ rings_free(struct rings *r)
 	rings_leave(r);
 	free(r->path);
 	free(r->cells);
+	free(r->copies);
 }
 
 bool
 rings_send(void *arg, uint32_t ring, const struct cell *c)
 {
 	struct rings *r = arg;
-	struct rte_ring *to;
+	const struct cell_ring *to;
 	struct cell *slot;
 
 	if (!r->joined)
@@ -73,7 +75,7 @@ rings_send(void *arg, uint32_t ring, const struct cell *c)
 /* ---- cells in ------------------------------------------------------------------------ */
 
 struct take {
-	struct rte_ring *ring;
+	const struct cell_ring *ring;
 	uint32_t count;
 };
 
@@ -83,7 +85,10 @@ ring_take(struct rings *r, struct take *t, uint32_t have, uint32_t max)
 	const struct cell *c;
 
 	while (t->count < max && (c = ring_peek(t->ring, t->count)) != NULL) {
-		r->cells[have++] = c;
+		/* An invalid one goes along: the server counts it. */
+		cell_copy(&r->copies[have], c);
+		r->cells[have] = &r->copies[have];
+		have++;
 		t->count++;
 	}
 	return have;
@@ -93,7 +98,7 @@ ring_take(struct rings *r, struct take *t, uint32_t have, uint32_t max)
 static uint32_t
 class_take(struct rings *r, enum ipc_ring kind, uint32_t have, uint32_t max, struct take *takes)
 {
-	uint32_t workers = r->ipc.header->workers;
+	uint32_t workers = r->ipc.workers;
 	uint32_t share = max / workers == 0 ? 1 : max / workers;
 	uint32_t end = have + max;
 
@@ -116,7 +121,7 @@ rings_drain(struct rings *r)
 
 	if (!r->joined || !r->attached)
 		return 0;
-	workers = r->ipc.header->workers;
+	workers = r->ipc.workers;
 	events = server_accepts(r->server, true);
 	requests = server_accepts(r->server, false);
 	memset(takes, 0, sizeof(takes));
@@ -130,6 +135,9 @@ rings_drain(struct rings *r)
 	if (have == 0)
 		return 0;
 	server_batch(r->server, r->cells, have);
+	/* There may be passwords in them. */
+	for (uint32_t i = 0; i < have; i++)
+		explicit_bzero(&r->copies[i], cell_used(&r->copies[i]));
 	for (unsigned k = 0; k < 3; k++) {
 		for (uint32_t w = 0; w < workers; w++) {
 			if (takes[k][w].count != 0)
@@ -142,7 +150,7 @@ rings_drain(struct rings *r)
 static bool
 rings_waiting(struct rings *r)
 {
-	for (uint32_t w = 0; w < r->ipc.header->workers; w++) {
+	for (uint32_t w = 0; w < r->ipc.workers; w++) {
 		if (server_accepts(r->server, true) && ring_used(ipc_ring(&r->ipc, IPC_EVENT, w)) != 0)
 			return true;
 		if (server_accepts(r->server, false) && (ring_used(ipc_ring(&r->ipc, IPC_REQUEST, w)) != 0 ||
@@ -223,9 +231,15 @@ rings_replaced(const struct rings *r)
 static void
 rings_abandon(struct rings *r)
 {
+	uint64_t most = 0; /* of a dataplane that is gone; one that goes on writing must not keep us here */
+
+	for (uint32_t w = 0; w < r->ipc.workers; w++) {
+		for (enum ipc_ring kind = IPC_EVENT; kind <= IPC_LOGIN; kind++)
+			most += ring_capacity(ipc_ring(&r->ipc, kind, w));
+	}
 	log_warning("control", "the dataplane is gone; waiting for another", "boot=%016llx",
-		    (unsigned long long)r->ipc.header->boot);
-	while (rings_drain(r) != 0)
+		    (unsigned long long)r->ipc.boot);
+	for (uint64_t taken = 0, n; taken < most && (n = rings_drain(r)) != 0; taken += n)
 		;
 	server_detach(r->server);
 	rings_leave(r);
@@ -244,7 +258,7 @@ rings_alive(struct rings *r, uint64_t now_ms)
 	alive = r->seen != 0 && now_ms - r->seen_ms < SILENT_MS;
 	if (r->alive && !alive)
 		log_warning("control", "the dataplane does not answer", "pid=%u",
-			    r->ipc.header->dataplane_pid);
+			    r->ipc.dataplane_pid);
 	r->alive = alive;
 }
 
@@ -272,12 +286,12 @@ rings_ready(struct rings *r)
 		rings_key(r);
 		if (atomic_load_explicit(&r->ipc.header->barrier, memory_order_acquire) >= barrier) {
 			r->ready = true;
-			log_info("control", "ready", "workers=%u sessions=%u", r->ipc.header->workers,
-				 r->ipc.header->sessions_per_worker * r->ipc.header->workers);
+			log_info("control", "ready", "workers=%u sessions=%u", r->ipc.workers,
+				 r->ipc.sessions_per_worker * r->ipc.workers);
 		}
 	}
 	ready = r->ready && r->alive;
-	server_set_ready(r->server, ready, r->alive ? &r->ipc : NULL, r->ipc.header->dataplane_pid);
+	server_set_ready(r->server, ready, r->alive ? &r->ipc : NULL, r->ipc.dataplane_pid);
 }
 
 void
@@ -296,8 +310,8 @@ rings_watch(struct rings *r, uint64_t now_ms)
 	atomic_store_explicit(&r->ipc.header->control_alive, now_ms, memory_order_release);
 	/* A region that a killed dataplane left behind is not provisioned, only read. */
 	if (!r->attached && r->alive)
-		r->attached = server_attach(r->server, r->ipc.header->boot, r->ipc.header->workers,
-					    r->ipc.header->sessions_per_worker) == 0;
+		r->attached = server_attach(r->server, r->ipc.boot, r->ipc.workers,
+					    r->ipc.sessions_per_worker) == 0;
 	if (r->attached)
 		rings_ready(r);
 }

@@ -30,7 +30,8 @@ struct rings {
 	struct server *server;
 	uint8_t public_key[32];
 	uint32_t batch_max;
-	const struct cell **cells; /* [RINGS_BATCH_MAX] */
+	const struct cell **cells; /* [RINGS_BATCH_MAX]: into copies */
+	struct cell *copies;       /* of a batch: what the dataplane still can write to is not acted upon */
 };
 
 int rings_init(struct rings *r, const char *path, const uint8_t public_key[32]);

@@ -26,7 +26,7 @@ static void
 ring_fill(struct server_ring_fill *f, const struct ipc *ipc, enum ipc_ring kind, uint32_t worker,
 	  uint64_t backlog)
 {
-	const struct rte_ring *r = ipc_ring(ipc, kind, worker);
+	const struct cell_ring *r = ipc_ring(ipc, kind, worker);
 
 	f->used = ring_used(r);
 	f->capacity = ring_capacity(r);

@@ -15,7 +15,7 @@ struct housekeeping {
 	struct tables *tables;
 	struct worker **workers;
 	uint32_t count;
-	struct rte_ring *table_ring;
+	const struct cell_ring *table_ring;
 	struct guard_shared guard_shared;
 	uint64_t cookie_us;
 	uint64_t published_us;
@@ -78,13 +78,14 @@ static unsigned
 tables_poll(struct housekeeping *h)
 {
 	const struct cell *c;
+	struct cell copy;
 	unsigned n = 0;
 
 	while (n < TABLE_BURST && (c = ring_front(h->table_ring)) != NULL) {
-		if (cell_valid(c)) {
-			if (c->type == TABLE_BARRIER)
-				atomic_store_explicit(&h->ipc->header->barrier, c->barrier.value, memory_order_release);
-			else if (tables_apply(h->tables, c) == -ENOSPC)
+		if (cell_copy(&copy, c)) {
+			if (copy.type == TABLE_BARRIER)
+				atomic_store_explicit(&h->ipc->header->barrier, copy.barrier.value, memory_order_release);
+			else if (tables_apply(h->tables, &copy) == -ENOSPC)
 				table_full(h);
 		}
 		ring_release(h->table_ring);

@@ -183,9 +183,10 @@ inject_poll(struct worker *w)
 {
 	unsigned n = 0;
 	const struct cell *c;
+	struct cell copy;
 
 	while (n < INJECT_BURST && (c = ring_front(w->inject_ring)) != NULL) {
-		if (cell_valid(c) && !cell_act(w, c))
+		if (cell_copy(&copy, c) && !cell_act(w, &copy))
 			break;
 		ring_release(w->inject_ring);
 		n++;

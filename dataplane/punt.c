@@ -5,7 +5,7 @@
 #include <string.h>
 
 static struct cell *
-cell_open(struct worker *w, struct rte_ring *ring, enum cell_type type, const void *data, size_t length)
+cell_open(struct worker *w, const struct cell_ring *ring, enum cell_type type, const void *data, size_t length)
 {
 	struct cell *c = ring_reserve(ring);
 

@@ -79,10 +79,10 @@ struct worker {
 	struct handoff_ring handoff;       /* what others hand to this worker */
 	struct handoff_batch *handoff_out; /* per worker: what this one hands to others */
 
-	struct rte_ring *event_ring;
-	struct rte_ring *request_ring;
-	struct rte_ring *login_ring;
-	struct rte_ring *inject_ring;
+	const struct cell_ring *event_ring;
+	const struct cell_ring *request_ring;
+	const struct cell_ring *login_ring;
+	const struct cell_ring *inject_ring;
 	uint64_t fence_us; /* since when the inject ring waits at a fence; 0: it does not */
 	bool provisioned;  /* every session of control is here: an unknown one is gone */
 

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <rte_ring_elem.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,8 +16,9 @@
 #include <unistd.h>
 
 #define RING_CELLS_MAX (1u << 20)
+#define SESSIONS_PER_WORKER_MAX 200000000u /* dataplane.sessions */
 
-_Static_assert(sizeof(struct rte_ring) % 64 == 0, "cells behind the ring's header start on a cache line");
+_Static_assert(sizeof(struct cell_ring_shared) == 192, "cells behind the ring's header start on a cache line");
 _Static_assert(offsetof(struct ipc_header, dataplane_alive) % 64 == 0, "each writer has its own cache line");
 _Static_assert(offsetof(struct ipc_header, control_alive) % 64 == 0, "each writer has its own cache line");
 _Static_assert(offsetof(struct ipc_header, version) == 8, "an old build finds the version to refuse it");
@@ -29,7 +29,7 @@ _Static_assert(offsetof(struct ipc_header, cell_size) == 12, "an old build finds
 static size_t
 ring_bytes(uint32_t cells)
 {
-	return sizeof(struct rte_ring) + (size_t)cells * CELL_SIZE;
+	return sizeof(struct cell_ring_shared) + (size_t)cells * CELL_SIZE;
 }
 
 static size_t
@@ -100,27 +100,9 @@ ipc_footprint(const struct ipc_options *o)
 	return size;
 }
 
-/* What rte_ring_init() does for an ST/ST ring; written out because that function lives in a library that brings
- * EAL along, and the region is made and joined by code that control links, too. */
-static void
-ring_init(struct rte_ring *r, const char *kind, uint32_t cells)
-{
-	snprintf(r->name, sizeof(r->name), "%s", kind);
-	r->flags = RING_F_SP_ENQ | RING_F_SC_DEQ;
-	r->memzone = NULL;
-	r->size = cells;
-	r->mask = cells - 1;
-	r->capacity = cells - 1;
-	r->prod.sync_type = RTE_RING_SYNC_ST;
-	r->cons.sync_type = RTE_RING_SYNC_ST;
-	r->prod.head = r->prod.tail = 0;
-	r->cons.head = r->cons.tail = 0;
-}
-
 static void
 region_fill(struct ipc_header *h, const struct ipc_options *o, size_t size, uint64_t boot)
 {
-	static const char *const kind_name[] = {"event", "request", "login", "inject", "table"};
 	size_t offset = rings_begin(o->workers);
 
 	h->version = IPC_VERSION;
@@ -133,14 +115,70 @@ region_fill(struct ipc_header *h, const struct ipc_options *o, size_t size, uint
 	h->dataplane_pid = (uint32_t)getpid();
 	h->stats_offset = stats_begin();
 	for (uint32_t i = 0; i < ring_count(o->workers); i++) {
-		enum ipc_ring kind = ring_kind(i, o->workers);
-		uint32_t cells = ring_cells(o, kind);
+		uint32_t cells = ring_cells(o, ring_kind(i, o->workers));
 
 		h->ring_offset[i] = offset;
-		ring_init((struct rte_ring *)((uint8_t *)h + offset), kind_name[kind], cells);
+		((struct cell_ring_shared *)((uint8_t *)h + offset))->cells = cells; /* indexes: 0, as the file is new */
 		offset += ring_bytes(cells);
 	}
 	atomic_store_explicit(&h->magic, IPC_MAGIC, memory_order_release);
+}
+
+/* ---- check ---------------------------------------------------------------------------- */
+
+static const char *
+ring_join(struct cell_ring *ring, struct cell_ring_shared *r, size_t room)
+{
+	uint32_t cells = __atomic_load_n(&r->cells, __ATOMIC_RELAXED); /* once: it could change between two looks */
+
+	if (!cells_valid(cells) || ring_bytes(cells) > room)
+		return "a ring's size is out of range";
+	*ring = (struct cell_ring){.shared = r, .mask = cells - 1};
+	if (atomic_load_explicit(&r->published, memory_order_relaxed) -
+		    atomic_load_explicit(&r->released, memory_order_relaxed) >
+	    ring->mask)
+		return "a ring's indexes are torn";
+	return NULL;
+}
+
+/* Fills what ipc keeps of the header. Returns what is wrong with the region, or NULL. Every offset must be the one that
+ * this build computes itself. */
+static const char *
+region_join(struct ipc *ipc, struct ipc_header *h, size_t size)
+{
+	size_t offset;
+
+	ipc->workers = __atomic_load_n(&h->workers, __ATOMIC_RELAXED);
+	ipc->sessions_per_worker = __atomic_load_n(&h->sessions_per_worker, __ATOMIC_RELAXED);
+	ipc->dataplane_pid = __atomic_load_n(&h->dataplane_pid, __ATOMIC_RELAXED);
+	ipc->boot = __atomic_load_n(&h->boot, __ATOMIC_RELAXED);
+	ipc->stats_offset = stats_begin();
+	if (h->version != IPC_VERSION)
+		return "the version differs";
+	if (h->cell_size != CELL_SIZE)
+		return "the cell size differs";
+	if (h->size != size)
+		return "the size differs from the file's";
+	if (ipc->workers < 1 || ipc->workers > SESSION_WORKERS_MAX)
+		return "the number of workers is out of range";
+	if (ipc->sessions_per_worker < 1 || ipc->sessions_per_worker > SESSIONS_PER_WORKER_MAX)
+		return "the number of sessions is out of range";
+	if (h->counters != COUNTER_COUNT)
+		return "the counters differ";
+	if (h->stats_offset != stats_begin())
+		return "the statistics are not where they belong";
+	offset = rings_begin(ipc->workers);
+	for (uint32_t i = 0; i < ring_count(ipc->workers); i++) {
+		const char *wrong;
+
+		if (h->ring_offset[i] != offset || offset + sizeof(struct cell_ring_shared) > size)
+			return "a ring is not where it belongs";
+		wrong = ring_join(&ipc->rings[i], (struct cell_ring_shared *)((uint8_t *)h + offset), size - offset);
+		if (wrong != NULL)
+			return wrong;
+		offset += ring_bytes(ipc->rings[i].mask + 1);
+	}
+	return offset == size ? NULL : "the size differs from its contents";
 }
 
 /* ---- new ---------------------------------------------------------------------------- */
@@ -195,7 +233,9 @@ ipc_new(struct ipc *ipc, const char *path, const struct ipc_options *o)
 		rc = boot_random(&boot);
 	if (rc == 0) {
 		region_fill(h, o, size, boot);
-		if (rename(temporary, path) < 0)
+		if (region_join(ipc, h, size) != NULL)
+			rc = -EINVAL;
+		else if (rename(temporary, path) < 0)
 			rc = -errno;
 	}
 	if (rc < 0) {
@@ -203,6 +243,8 @@ ipc_new(struct ipc *ipc, const char *path, const struct ipc_options *o)
 			munmap(h, size);
 		close(fd);
 		unlink(temporary);
+		memset(ipc, 0, sizeof(*ipc));
+		ipc->fd = -1;
 		return rc;
 	}
 	ipc->header = h;
@@ -212,70 +254,6 @@ ipc_new(struct ipc *ipc, const char *path, const struct ipc_options *o)
 }
 
 /* ---- join --------------------------------------------------------------------------- */
-
-static const char *
-ring_check(const struct rte_ring *r, size_t room)
-{
-	if (!cells_valid(r->size) || ring_bytes(r->size) > room)
-		return "a ring's size is out of range";
-	if (r->mask != r->size - 1 || r->capacity != r->size - 1)
-		return "a ring's mask does not fit its size";
-	if (r->prod.sync_type != RTE_RING_SYNC_ST || r->cons.sync_type != RTE_RING_SYNC_ST)
-		return "a ring is not single-producer, single-consumer";
-	if (r->prod.tail - r->cons.tail > r->capacity)
-		return "a ring's indexes are torn";
-	return NULL;
-}
-
-/* Returns what is wrong with the region, or NULL. Every offset must be the one that this build computes itself. */
-static const char *
-region_check(const struct ipc_header *h, size_t size)
-{
-	uint32_t workers = h->workers;
-	size_t offset;
-
-	if (h->version != IPC_VERSION)
-		return "the version differs";
-	if (h->cell_size != CELL_SIZE)
-		return "the cell size differs";
-	if (h->size != size)
-		return "the size differs from the file's";
-	if (workers < 1 || workers > SESSION_WORKERS_MAX)
-		return "the number of workers is out of range";
-	if (h->counters != COUNTER_COUNT)
-		return "the counters differ";
-	if (h->stats_offset != stats_begin())
-		return "the statistics are not where they belong";
-	offset = rings_begin(workers);
-	for (uint32_t i = 0; i < ring_count(workers); i++) {
-		const struct rte_ring *r = (const struct rte_ring *)((const uint8_t *)h + offset);
-		const char *wrong;
-
-		if (h->ring_offset[i] != offset || offset + sizeof(*r) > size)
-			return "a ring is not where it belongs";
-		wrong = ring_check(r, size - offset);
-		if (wrong != NULL)
-			return wrong;
-		offset += ring_bytes(r->size);
-	}
-	return offset == size ? NULL : "the size differs from its contents";
-}
-
-/* A control that was killed between start and finish of a ring operation left its head ahead of its tail: what lies
- * between was neither published nor released. */
-static void
-rings_repair(const struct ipc *ipc)
-{
-	for (uint32_t w = 0; w < ipc->header->workers; w++) {
-		for (enum ipc_ring kind = IPC_EVENT; kind <= IPC_LOGIN; kind++) {
-			struct rte_ring *r = ipc_ring(ipc, kind, w);
-
-			r->cons.head = r->cons.tail;
-		}
-		ipc_ring(ipc, IPC_INJECT, w)->prod.head = ipc_ring(ipc, IPC_INJECT, w)->prod.tail;
-	}
-	ipc_ring(ipc, IPC_TABLE, 0)->prod.head = ipc_ring(ipc, IPC_TABLE, 0)->prod.tail;
-}
 
 /* Two controls on the same rings would lose each other's cells. The lock belongs to the process and ends with it. */
 static int
@@ -342,13 +320,16 @@ ipc_join(struct ipc *ipc, const char *path)
 	default:
 		return region_refuse(h, size, fd, path, "the magic number is not Rookery's");
 	}
-	wrong = region_check(h, size);
-	if (wrong != NULL)
-		return region_refuse(h, size, fd, path, wrong);
+	wrong = region_join(ipc, h, size);
+	if (wrong != NULL) {
+		rc = region_refuse(h, size, fd, path, wrong);
+		memset(ipc, 0, sizeof(*ipc));
+		ipc->fd = -1;
+		return rc;
+	}
 	ipc->header = h;
 	ipc->size = size;
 	ipc->fd = fd;
-	rings_repair(ipc);
 	return 0;
 }
 
@@ -375,98 +356,114 @@ ipc_delete(struct ipc *ipc, const char *path)
 	ipc_leave(ipc);
 }
 
-struct rte_ring *
+const struct cell_ring *
 ipc_ring(const struct ipc *ipc, enum ipc_ring kind, uint32_t worker)
 {
-	uint32_t index = worker * IPC_WORKER_RINGS + kind;
-
-	if (kind == IPC_TABLE)
-		index = ipc->header->workers * IPC_WORKER_RINGS;
-	return (struct rte_ring *)((uint8_t *)ipc->header + ipc->header->ring_offset[index]);
+	return &ipc->rings[kind == IPC_TABLE ? ipc->workers * IPC_WORKER_RINGS : worker * IPC_WORKER_RINGS + kind];
 }
 
 struct ipc_worker_stats *
 ipc_stats(const struct ipc *ipc, uint32_t worker)
 {
-	return (struct ipc_worker_stats *)((uint8_t *)ipc->header + ipc->header->stats_offset) + worker;
+	return (struct ipc_worker_stats *)((uint8_t *)ipc->header + ipc->stats_offset) + worker;
 }
 
 /* ---- cells -------------------------------------------------------------------------- */
 
 /*
- * Between two calls of these functions head equals tail: start reserves, finish(0) takes the reservation back and
- * keeps only the address. So a process killed between two calls leaves nothing half done, and asking again gives
- * the same cell.
+ * One store publishes a cell, one store releases it. So a process killed at any step leaves nothing half done, and
+ * asking again gives the same cell. Each side is the only writer of its index; the release store of one pairs with the
+ * acquire load of the other: a cell is seen whole, and not written again before its reader has done with it.
  */
 
-struct cell *
-ring_reserve(struct rte_ring *r)
+static struct cell *
+cell_at(const struct cell_ring *r, uint32_t index)
 {
-	struct rte_ring_zc_data zc;
+	return (struct cell *)(r->shared + 1) + (index & r->mask);
+}
+
+struct cell *
+ring_reserve(const struct cell_ring *r)
+{
+	uint32_t published = atomic_load_explicit(&r->shared->published, memory_order_relaxed);
 	struct cell *c;
 
-	if (rte_ring_enqueue_zc_bulk_elem_start(r, CELL_SIZE, 1, &zc, NULL) == 0)
+	if (published - atomic_load_explicit(&r->shared->released, memory_order_acquire) >= r->mask)
 		return NULL;
-	rte_ring_enqueue_zc_elem_finish(r, 0);
-	c = zc.ptr1;
+	c = cell_at(r, published);
 	/* Most types carry no data; the length of the cell's last use must not survive. */
 	c->length = 0;
 	return c;
 }
 
 void
-ring_publish(struct rte_ring *r)
+ring_publish(const struct cell_ring *r)
 {
-	struct rte_ring_zc_data zc;
+	uint32_t published = atomic_load_explicit(&r->shared->published, memory_order_relaxed);
 
-	rte_ring_enqueue_zc_elem_finish(r, rte_ring_enqueue_zc_bulk_elem_start(r, CELL_SIZE, 1, &zc, NULL));
+	atomic_store_explicit(&r->shared->published, published + 1, memory_order_release);
 }
 
 uint32_t
-ring_used(const struct rte_ring *r)
+ring_used(const struct cell_ring *r)
 {
-	uint32_t used = r->prod.tail - r->cons.tail;
+	/* The released index first: then what a third party sees is at most what was there, not less than nothing. */
+	uint32_t released = atomic_load_explicit(&r->shared->released, memory_order_acquire);
+	uint32_t used = atomic_load_explicit(&r->shared->published, memory_order_acquire) - released;
 
 	/* The other side's index is not ours to trust: out of range reads as empty, never as cells that are not there. */
-	return used <= r->capacity ? used : 0;
+	return used <= r->mask ? used : 0;
 }
 
 uint32_t
-ring_capacity(const struct rte_ring *r)
+ring_capacity(const struct cell_ring *r)
 {
-	return r->capacity;
+	return r->mask;
 }
 
 const struct cell *
-ring_front(struct rte_ring *r)
+ring_front(const struct cell_ring *r)
 {
 	return ring_peek(r, 0);
 }
 
 const struct cell *
-ring_peek(struct rte_ring *r, uint32_t ahead)
+ring_peek(const struct cell_ring *r, uint32_t ahead)
 {
-	struct rte_ring_zc_data zc;
-
-	if (ahead >= ring_used(r) || rte_ring_dequeue_zc_bulk_elem_start(r, CELL_SIZE, ahead + 1, &zc, NULL) == 0)
+	if (ahead >= ring_used(r))
 		return NULL;
-	rte_ring_dequeue_zc_elem_finish(r, 0);
-	return ahead < zc.n1 ? (struct cell *)zc.ptr1 + ahead : (struct cell *)zc.ptr2 + (ahead - zc.n1);
+	return cell_at(r, atomic_load_explicit(&r->shared->released, memory_order_relaxed) + ahead);
 }
 
 void
-ring_release(struct rte_ring *r)
+ring_release(const struct cell_ring *r)
 {
 	ring_release_n(r, 1);
 }
 
 void
-ring_release_n(struct rte_ring *r, uint32_t n)
+ring_release_n(const struct cell_ring *r, uint32_t n)
 {
-	struct rte_ring_zc_data zc;
+	uint32_t released = atomic_load_explicit(&r->shared->released, memory_order_relaxed);
 
-	if (n > 0)
-		rte_ring_dequeue_zc_elem_finish(r, rte_ring_dequeue_zc_bulk_elem_start(r, CELL_SIZE, n, &zc, NULL));
+	if (n <= ring_used(r))
+		atomic_store_explicit(&r->shared->released, released + n, memory_order_release);
+}
+
+bool
+cell_copy(struct cell *to, const struct cell *from)
+{
+	uint16_t length = __atomic_load_n(&from->length, __ATOMIC_RELAXED);
+
+	if (length <= CELL_DATA_MAX) {
+		memcpy(to, from, offsetof(struct cell, data) + length);
+		to->length = length;
+		if (cell_valid(to))
+			return true;
+	}
+	to->type = 0;
+	to->length = 0;
+	return false;
 }
 
 /* ---- doorbell ----------------------------------------------------------------------- */

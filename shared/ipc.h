@@ -2,7 +2,7 @@
 /*
  * The shared-memory region between rookery-dataplane and rookery-control: a plain file that the dataplane
  * makes anew at each start (temporary name, then rename) and control maps. It holds single-producer,
- * single-consumer rte_rings of struct cell.
+ * single-consumer rings of struct cell.
  *
  * Thread-safety: each ring has one producer thread and one consumer thread, named below. The header's
  * fields say who writes them.
@@ -16,6 +16,11 @@
  *
  * A consumer reads a cell in place (ring_front), acts, and only then releases it (ring_release): a
  * consumer that is killed in between finds the cell again. Every cell is therefore safe to act on twice.
+ *
+ * Neither process trusts the other with its own memory: whatever decides where memory is accessed (offsets, sizes,
+ * number of workers) is checked once, in ipc_join, and then taken from struct ipc, never from the region again; an
+ * index out of range reads as an empty or a full ring; and the content of a cell is copied (cell_copy) before it is
+ * checked, because the other side can still write to it. docs/concurrency.md has the orders of loads and stores.
  */
 #ifndef ROOKERY_SHARED_IPC_H
 #define ROOKERY_SHARED_IPC_H
@@ -26,7 +31,7 @@
 #include <stddef.h>
 
 #define IPC_MAGIC UINT64_C(0x524f4f4b45525931) /* "ROOKERY1" */
-#define IPC_VERSION 1
+#define IPC_VERSION 2
 
 enum ipc_ring {
 	IPC_EVENT,
@@ -64,7 +69,7 @@ struct ipc_header {
 	uint32_t counters;       /* number of counters in counters.h when the dataplane was built */
 	uint32_t dataplane_pid;
 	uint64_t stats_offset;   /* struct ipc_worker_stats[workers + 1]; the last is housekeeping's */
-	uint64_t ring_offset[SESSION_WORKERS_MAX * IPC_WORKER_RINGS + 1];
+	uint64_t ring_offset[SESSION_WORKERS_MAX * IPC_WORKER_RINGS + 1]; /* as version: constant, read by ipc_join alone */
 
 	_Alignas(64) _Atomic uint64_t dataplane_alive; /* housekeeping: monotonic ms, about 10 a second; 0: stopped */
 	_Atomic uint64_t barrier;          /* housekeeping: value of the last TABLE_BARRIER */
@@ -75,13 +80,36 @@ struct ipc_header {
 	uint32_t control_pid;              /* control */
 };
 
-struct rte_ring;
+#define IPC_RINGS_MAX (SESSION_WORKERS_MAX * IPC_WORKER_RINGS + 1)
 
-/* A process's view of the region. */
+/*
+ * A ring, followed by its cells. Not rte_ring, because that takes size, mask and kind of synchronisation from the very
+ * memory that the other process may write to: one store there would turn any index into an address of its choice.
+ * The indexes count cells since the ring was made; each is written by one side, after the cells that it covers.
+ */
+struct cell_ring_shared {
+	_Alignas(64) _Atomic uint32_t published; /* producer */
+	_Alignas(64) _Atomic uint32_t released;  /* consumer */
+	_Alignas(64) uint32_t cells;             /* dataplane, before the region has its magic; read by ipc_join alone */
+};
+
+/* A process's view of a ring. Constant once the region is joined. */
+struct cell_ring {
+	struct cell_ring_shared *shared;
+	uint32_t mask; /* cells - 1, which is also how many it holds */
+};
+
+/* A process's view of the region. What is copied from the header was checked; the header may have changed since. */
 struct ipc {
 	struct ipc_header *header;
 	size_t size;
 	int fd;
+	uint32_t workers;
+	uint32_t sessions_per_worker;
+	uint32_t dataplane_pid;
+	uint64_t boot;
+	uint64_t stats_offset;
+	struct cell_ring rings[IPC_RINGS_MAX];
 };
 
 /* Bytes that a region with these options takes; 0 when the options are out of range. */
@@ -91,8 +119,7 @@ size_t ipc_footprint(const struct ipc_options *o);
  * open, ftruncate, mmap or rename. */
 int ipc_new(struct ipc *ipc, const char *path, const struct ipc_options *o);
 
-/* Control: maps the region at path and checks magic, version, sizes and every offset. Repairs its own ring ends
- * after an earlier control was killed. Returns 0, -ENOENT, -EAGAIN (being made), -EPROTO (wrong version or torn:
+/* Control: maps the region at path and checks magic, version, sizes and every offset. Returns 0, -ENOENT, -EAGAIN (being made), -EPROTO (wrong version or torn:
  * a line is logged that says what and how to mend it). */
 int ipc_join(struct ipc *ipc, const char *path);
 
@@ -100,29 +127,33 @@ int ipc_join(struct ipc *ipc, const char *path);
 void ipc_leave(struct ipc *ipc);
 void ipc_delete(struct ipc *ipc, const char *path);
 
-/* The ring of a worker; for IPC_TABLE worker is ignored. */
-struct rte_ring *ipc_ring(const struct ipc *ipc, enum ipc_ring kind, uint32_t worker);
+/* The ring of a worker; for IPC_TABLE worker is ignored. Part of *ipc, which therefore must not move. */
+const struct cell_ring *ipc_ring(const struct ipc *ipc, enum ipc_ring kind, uint32_t worker);
 struct ipc_worker_stats *ipc_stats(const struct ipc *ipc, uint32_t worker);
 
 /* ---- one cell at a time, in place --------------------------------------------------- */
 
 /* Producer: the next free cell, or NULL when the ring is full; write it, then ring_publish. At most one
  * cell is open per ring. */
-struct cell *ring_reserve(struct rte_ring *r);
-void ring_publish(struct rte_ring *r);
+struct cell *ring_reserve(const struct cell_ring *r);
+void ring_publish(const struct cell_ring *r);
 
 /* Consumer: the oldest cell, or NULL; it stays valid, and stays in the ring, until ring_release. Calling
  * ring_front again without release returns the same cell. */
-const struct cell *ring_front(struct rte_ring *r);
-void ring_release(struct rte_ring *r);
+const struct cell *ring_front(const struct cell_ring *r);
+void ring_release(const struct cell_ring *r);
 
 /* Consumer that reads ahead (group commit): the cell `ahead` places behind the oldest, NULL past the end;
  * ring_release_n releases the n oldest. */
-const struct cell *ring_peek(struct rte_ring *r, uint32_t ahead);
-void ring_release_n(struct rte_ring *r, uint32_t n);
+const struct cell *ring_peek(const struct cell_ring *r, uint32_t ahead);
+void ring_release_n(const struct cell_ring *r, uint32_t n);
 
-uint32_t ring_used(const struct rte_ring *r);
-uint32_t ring_capacity(const struct rte_ring *r);
+/* A private copy of a cell, for the side that reads it: the other process can write to the cell at any time, so it is
+ * copied first and checked afterwards. Returns cell_valid of the copy; one that is not gets type 0. */
+bool cell_copy(struct cell *to, const struct cell *from);
+
+uint32_t ring_used(const struct cell_ring *r);
+uint32_t ring_capacity(const struct cell_ring *r);
 
 /* ---- doorbell: wakes control's event loop ------------------------------------------- */
 

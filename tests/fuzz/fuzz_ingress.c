@@ -46,6 +46,7 @@ start(void)
 	char error[256];
 
 	FUZZ_CHECK(eal_fixture_start() == 0);
+	atexit(eal_fixture_end);
 	FUZZ_CHECK(iface_init(&iface[0], &c, &mac, error, sizeof(error)) == 0);
 	c.gateway = "10.0.0.254";
 	c.gateway6 = "fd00::fe";

@@ -6,7 +6,6 @@
 #include "shared/log.h"
 #include "sim.h"
 
-#include <rte_ring.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,9 +72,9 @@ FAULTY_STORE(FAULTY)
 int faulty_store_begin(struct store *st);
 int faulty_store_commit(struct store *st);
 void faulty_store_rollback(struct store *st);
-void control_ring_publish(struct rte_ring *r);
-void control_ring_release_n(struct rte_ring *r, uint32_t n);
-const struct cell *control_ring_peek(struct rte_ring *r, uint32_t ahead);
+void control_ring_publish(const struct cell_ring *r);
+void control_ring_release_n(const struct cell_ring *r, uint32_t n);
+const struct cell *control_ring_peek(const struct cell_ring *r, uint32_t ahead);
 
 int
 faulty_store_begin(struct store *st)
@@ -110,7 +109,7 @@ faulty_store_rollback(struct store *st)
 }
 
 void
-control_ring_publish(struct rte_ring *r)
+control_ring_publish(const struct cell_ring *r)
 {
 	if (step())
 		return;
@@ -119,7 +118,7 @@ control_ring_publish(struct rte_ring *r)
 }
 
 void
-control_ring_release_n(struct rte_ring *r, uint32_t n)
+control_ring_release_n(const struct cell_ring *r, uint32_t n)
 {
 	if (!step())
 		ring_release_n(r, n);
@@ -127,7 +126,7 @@ control_ring_release_n(struct rte_ring *r, uint32_t n)
 
 /* A dead process takes nothing more; otherwise a loop until the rings are empty would not end. */
 const struct cell *
-control_ring_peek(struct rte_ring *r, uint32_t ahead)
+control_ring_peek(const struct cell_ring *r, uint32_t ahead)
 {
 	return the->dead ? NULL : ring_peek(r, ahead);
 }

@@ -68,18 +68,18 @@ step(void)
 }
 
 /* What the dataplane calls instead of ring_publish and ring_release (see renames_dataplane). */
-void dataplane_ring_publish(struct rte_ring *r);
-void dataplane_ring_release(struct rte_ring *r);
+void dataplane_ring_publish(const struct cell_ring *r);
+void dataplane_ring_release(const struct cell_ring *r);
 
 void
-dataplane_ring_publish(struct rte_ring *r)
+dataplane_ring_publish(const struct cell_ring *r)
 {
 	if (!step())
 		ring_publish(r);
 }
 
 void
-dataplane_ring_release(struct rte_ring *r)
+dataplane_ring_release(const struct cell_ring *r)
 {
 	if (!step())
 		ring_release(r);

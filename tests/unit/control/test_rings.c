@@ -56,7 +56,7 @@ watch(struct fixture *f, uint64_t ms)
 static uint32_t
 ring_eat(struct fixture *f, enum ipc_ring kind, uint32_t worker, uint16_t type, struct cell *last)
 {
-	struct rte_ring *r = ipc_ring(&f->dataplane, kind, worker);
+	const struct cell_ring *r = ipc_ring(&f->dataplane, kind, worker);
 	const struct cell *c;
 	uint32_t n = 0;
 
@@ -152,7 +152,7 @@ make_ready(struct fixture *f)
 static void
 punt_login(struct fixture *f, struct client *c, uint32_t worker)
 {
-	struct rte_ring *r = ipc_ring(&f->dataplane, IPC_LOGIN, worker);
+	const struct cell_ring *r = ipc_ring(&f->dataplane, IPC_LOGIN, worker);
 	uint8_t payload[HANDSHAKE_PAYLOAD_MAX], zeros[256] = {0};
 	Rookery__LoginHello hello = ROOKERY__LOGIN_HELLO__INIT;
 	struct cell *cell = ring_reserve(r);

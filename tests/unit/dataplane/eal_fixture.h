@@ -53,20 +53,34 @@ eal_fixture_setup(void **state)
 	return eal_fixture_start();
 }
 
-static inline int
-eal_fixture_teardown(void **state)
+static inline void
+eal_fixture_rmdir(const char *dir)
 {
-	const char *dir = getenv("RUNTIME_DIRECTORY");
-	int rc = rte_eal_cleanup();
 	char path[128];
 
-	(void)state;
 	snprintf(path, sizeof(path), "%s/dpdk/rte", dir);
 	rmdir(path);
 	snprintf(path, sizeof(path), "%s/dpdk", dir);
 	rmdir(path);
 	rmdir(dir);
+}
+
+static inline int
+eal_fixture_teardown(void **state)
+{
+	const char *dir = getenv("RUNTIME_DIRECTORY");
+	int rc = rte_eal_cleanup();
+
+	(void)state;
+	eal_fixture_rmdir(dir);
 	return rc;
+}
+
+/* For atexit: a fuzz target has no other end. */
+static inline void
+eal_fixture_end(void)
+{
+	eal_fixture_teardown(NULL);
 }
 
 #endif

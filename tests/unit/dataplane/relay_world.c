@@ -348,7 +348,7 @@ const struct cell *
 control_take(struct world *w, enum ipc_ring ring, uint32_t worker, enum cell_type type)
 {
 	static struct cell copy;
-	struct rte_ring *r = ipc_ring(&w->ipc, ring, worker);
+	const struct cell_ring *r = ipc_ring(&w->ipc, ring, worker);
 	const struct cell *c;
 
 	while ((c = ring_front(r)) != NULL) {

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <rte_ring_elem.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -61,7 +60,7 @@ tag_of(const struct cell *c)
 }
 
 static void
-put(struct rte_ring *r, uint64_t tag)
+put(const struct cell_ring *r, uint64_t tag)
 {
 	struct cell *c = ring_reserve(r);
 
@@ -118,15 +117,15 @@ test_parts_do_not_overlap(void **state)
 	}
 	for (uint32_t w = 0; w < 3; w++) {
 		for (enum ipc_ring kind = IPC_EVENT; kind < IPC_WORKER_RINGS; kind++) {
-			struct rte_ring *r = ipc_ring(&ipc, kind, w);
+			const struct cell_ring *r = ipc_ring(&ipc, kind, w);
 
-			assert_true((uint8_t *)r >= end);
-			assert_int_equal((uintptr_t)r % 64, 0);
-			end = (uint8_t *)(r + 1) + (size_t)r->size * CELL_SIZE;
+			assert_true((uint8_t *)r->shared >= end);
+			assert_int_equal((uintptr_t)r->shared % 64, 0);
+			end = (uint8_t *)(r->shared + 1) + (r->mask + 1) * (size_t)CELL_SIZE;
 		}
 	}
-	assert_true((uint8_t *)ipc_ring(&ipc, IPC_TABLE, 0) >= end);
-	end = (uint8_t *)(ipc_ring(&ipc, IPC_TABLE, 0) + 1) + 32 * CELL_SIZE;
+	assert_true((uint8_t *)ipc_ring(&ipc, IPC_TABLE, 0)->shared >= end);
+	end = (uint8_t *)(ipc_ring(&ipc, IPC_TABLE, 0)->shared + 1) + 32 * CELL_SIZE;
 	assert_ptr_equal(end, (uint8_t *)ipc.header + ipc.size);
 	ipc_delete(&ipc, path);
 }
@@ -216,9 +215,8 @@ enum damage {
 	DAMAGE_LAST_OFFSET,
 	DAMAGE_RING_SIZE,
 	DAMAGE_RING_ODD,
-	DAMAGE_RING_MASK,
-	DAMAGE_RING_CAPACITY,
-	DAMAGE_RING_SYNC,
+	DAMAGE_RING_OTHER,
+	DAMAGE_SESSIONS,
 	DAMAGE_RING_INDEX,
 	DAMAGE_COUNT,
 };
@@ -226,7 +224,7 @@ enum damage {
 static void
 inflict(struct ipc *ipc, enum damage damage)
 {
-	struct rte_ring *r = ipc_ring(ipc, IPC_LOGIN, 1);
+	const struct cell_ring *r = ipc_ring(ipc, IPC_LOGIN, 1);
 	struct ipc_header *h = ipc->header;
 
 	switch (damage) {
@@ -261,22 +259,19 @@ inflict(struct ipc *ipc, enum damage damage)
 		h->ring_offset[3 * IPC_WORKER_RINGS] += 4;
 		break;
 	case DAMAGE_RING_SIZE:
-		r->size = 1u << 31;
+		r->shared->cells = 1u << 31;
 		break;
 	case DAMAGE_RING_ODD:
-		r->size = 3;
+		r->shared->cells = 3;
 		break;
-	case DAMAGE_RING_MASK:
-		r->mask = 0xffff;
+	case DAMAGE_RING_OTHER:
+		r->shared->cells *= 2;
 		break;
-	case DAMAGE_RING_CAPACITY:
-		r->capacity = 4;
-		break;
-	case DAMAGE_RING_SYNC:
-		r->prod.sync_type = RTE_RING_SYNC_MT;
+	case DAMAGE_SESSIONS:
+		h->sessions_per_worker = UINT32_MAX;
 		break;
 	default:
-		r->prod.tail = r->cons.tail + 100;
+		atomic_store(&r->shared->published, 100);
 		break;
 	}
 }
@@ -339,7 +334,7 @@ test_symbolic_link_is_not_followed(void **state)
 static void
 test_ring_fills_and_empties(void **state)
 {
-	struct rte_ring *r;
+	const struct cell_ring *r;
 	struct ipc ipc;
 
 	(void)state;
@@ -369,7 +364,7 @@ test_front_and_reserve_repeat(void **state)
 {
 	const struct cell *front;
 	struct cell *reserved;
-	struct rte_ring *r;
+	const struct cell_ring *r;
 	struct ipc ipc;
 
 	(void)state;
@@ -393,7 +388,7 @@ test_front_and_reserve_repeat(void **state)
 static void
 test_peek_ahead_across_the_wrap(void **state)
 {
-	struct rte_ring *r;
+	const struct cell_ring *r;
 	struct ipc ipc;
 
 	(void)state;
@@ -422,13 +417,14 @@ test_peek_ahead_across_the_wrap(void **state)
 static void
 test_indexes_wrap(void **state)
 {
-	struct rte_ring *r;
+	const struct cell_ring *r;
 	struct ipc ipc;
 
 	(void)state;
 	assert_int_equal(ipc_new(&ipc, path, &options), 0);
 	r = ipc_ring(&ipc, IPC_EVENT, 0);
-	r->prod.head = r->prod.tail = r->cons.head = r->cons.tail = UINT32_MAX - 3;
+	atomic_store(&r->shared->published, UINT32_MAX - 3);
+	atomic_store(&r->shared->released, UINT32_MAX - 3);
 	for (uint64_t i = 0; i < 15; i++)
 		put(r, i);
 	assert_null(ring_reserve(r));
@@ -443,7 +439,7 @@ test_indexes_wrap(void **state)
 static void
 test_reserved_cell_has_no_stale_length(void **state)
 {
-	struct rte_ring *r;
+	const struct cell_ring *r;
 	struct ipc ipc;
 
 	(void)state;
@@ -464,14 +460,14 @@ test_reserved_cell_has_no_stale_length(void **state)
 static void
 test_torn_index_reads_as_empty(void **state)
 {
-	struct rte_ring *r;
+	const struct cell_ring *r;
 	struct ipc ipc;
 
 	(void)state;
 	assert_int_equal(ipc_new(&ipc, path, &options), 0);
 	r = ipc_ring(&ipc, IPC_EVENT, 0);
 	put(r, 1);
-	r->prod.tail += 1000;
+	atomic_store(&r->shared->published, 1000);
 	assert_int_equal(ring_used(r), 0);
 	assert_null(ring_front(r));
 	assert_null(ring_peek(r, 3));
@@ -486,7 +482,7 @@ test_torn_index_reads_as_empty(void **state)
 static int
 stream_peer(void)
 {
-	struct rte_ring *in, *out;
+	const struct cell_ring *in, *out;
 	struct ipc ipc;
 
 	if (ipc_join(&ipc, path) < 0)
@@ -516,7 +512,7 @@ static void
 test_stream_between_processes(void **state)
 {
 	uint64_t sent = 0, answered = 0;
-	struct rte_ring *in, *out;
+	const struct cell_ring *in, *out;
 	struct ipc ipc;
 	int status;
 	pid_t child;
@@ -555,25 +551,84 @@ test_stream_between_processes(void **state)
 	ipc_delete(&ipc, path);
 }
 
+/* What the other process writes into the region after the join moves no access of ours. */
+static void
+test_a_joined_region_is_not_believed(void **state)
+{
+	struct ipc made, joined;
+	const struct cell_ring *r;
+
+	(void)state;
+	assert_int_equal(ipc_new(&made, path, &options), 0);
+	assert_int_equal(ipc_join(&joined, path), 0);
+	r = ipc_ring(&joined, IPC_EVENT, 2);
+	put(ipc_ring(&made, IPC_EVENT, 2), 42);
+	made.header->workers = UINT32_MAX;
+	made.header->stats_offset = UINT64_MAX / 2;
+	made.header->ring_offset[2 * IPC_WORKER_RINGS] = UINT64_MAX / 2;
+	ipc_ring(&made, IPC_EVENT, 2)->shared->cells = 1u << 31;
+	assert_int_equal(joined.workers, 3);
+	assert_ptr_equal(ipc_ring(&joined, IPC_EVENT, 2), r);
+	assert_int_equal(tag_of(ring_front(r)), 42);
+	assert_true((uint8_t *)ipc_stats(&joined, 3) < (uint8_t *)joined.header + joined.size);
+	/* Indexes, its own and ours, at any value: cells stay inside of the ring. */
+	for (uint64_t i = 0; i < 64; i++) {
+		atomic_store(&r->shared->published, (uint32_t)(i * 0x9e3779b9u));
+		atomic_store(&r->shared->released, (uint32_t)(i * 0x9e3779b9u - i % 17));
+		assert_true(ring_used(r) <= ring_capacity(r));
+		for (uint32_t ahead = 0; ahead < 20; ahead++) {
+			const struct cell *c = ring_peek(r, ahead);
+
+			assert_true(c == NULL || ((uint8_t *)c >= (uint8_t *)(r->shared + 1) &&
+						  (uint8_t *)(c + 1) <= (uint8_t *)(r->shared + 1) + 16 * CELL_SIZE));
+		}
+	}
+	ipc_leave(&joined);
+	ipc_delete(&made, path);
+}
+
+/* A cell is judged by the copy that is used, not by the bytes that the other process may change in between. */
+static void
+test_a_cell_is_copied_before_it_is_checked(void **state)
+{
+	static struct cell shared, copy;
+
+	(void)state;
+	shared.type = PUNT_LOGIN;
+	shared.length = CELL_DATA_MAX + 1;
+	assert_false(cell_copy(&copy, &shared));
+	shared.length = WIRE_DATAGRAM_MAX + 1;
+	assert_false(cell_copy(&copy, &shared));
+	shared.length = 100;
+	memset(shared.data, 7, sizeof(shared.data));
+	assert_true(cell_copy(&copy, &shared));
+	shared.length = UINT16_MAX;
+	assert_int_equal(copy.length, 100);
+	assert_memory_equal(copy.data, shared.data, 100);
+	assert_int_equal(copy.data[100], 0);
+}
+
 /* A child that is control: joins, has one cell open in each direction, and is killed there. */
 static void
 killed_in_the_middle(void)
 {
-	struct rte_ring_zc_data zc;
+	struct cell *open;
 	struct ipc ipc;
 
 	if (ipc_join(&ipc, path) < 0)
 		_exit(2);
 	ring_front(ipc_ring(&ipc, IPC_EVENT, 0));
-	rte_ring_dequeue_zc_bulk_elem_start(ipc_ring(&ipc, IPC_EVENT, 0), CELL_SIZE, 2, &zc, NULL);
-	rte_ring_dequeue_zc_bulk_elem_start(ipc_ring(&ipc, IPC_REQUEST, 2), CELL_SIZE, 1, &zc, NULL);
-	rte_ring_enqueue_zc_bulk_elem_start(ipc_ring(&ipc, IPC_INJECT, 1), CELL_SIZE, 3, &zc, NULL);
-	rte_ring_enqueue_zc_bulk_elem_start(ipc_ring(&ipc, IPC_TABLE, 0), CELL_SIZE, 1, &zc, NULL);
+	ring_peek(ipc_ring(&ipc, IPC_EVENT, 0), 1);
+	ring_front(ipc_ring(&ipc, IPC_REQUEST, 2));
+	open = ring_reserve(ipc_ring(&ipc, IPC_INJECT, 1));
+	memset(open, 0xee, sizeof(*open));
+	open = ring_reserve(ipc_ring(&ipc, IPC_TABLE, 0));
+	memset(open, 0xee, sizeof(*open));
 	raise(SIGKILL);
 }
 
 static void
-test_join_repairs_after_a_kill(void **state)
+test_join_after_a_kill(void **state)
 {
 	struct ipc made, joined;
 	int status;
@@ -706,7 +761,9 @@ main(void)
 		WITH_DIR(test_reserved_cell_has_no_stale_length),
 		WITH_DIR(test_torn_index_reads_as_empty),
 		WITH_DIR(test_stream_between_processes),
-		WITH_DIR(test_join_repairs_after_a_kill),
+		WITH_DIR(test_join_after_a_kill),
+		WITH_DIR(test_a_joined_region_is_not_believed),
+		WITH_DIR(test_a_cell_is_copied_before_it_is_checked),
 		WITH_DIR(test_second_control_is_refused),
 		WITH_DIR(test_doorbell),
 		WITH_DIR(test_doorbell_path_too_long),
