@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "control/admin.h"
 
-#include "control/admin_commands.h"
 #include "shared/log.h"
 
 #include <errno.h>
@@ -177,12 +176,13 @@ run_request(struct client *c, const struct admin_request *request)
 	}
 	struct admin_call call = {
 		.server = a->options.server,
+		.supervisor = a->options.supervisor,
 		.config = a->options.config,
 		.args = request->args,
 		.done = operation_done,
 		.done_arg = o,
 	};
-	enum admin_outcome outcome = admin_command_run(request->command, &call);
+	enum admin_outcome outcome = a->options.run(request->command, &call);
 	if (a->options.wake)
 		a->options.wake(a->options.wake_arg);
 	if (outcome == ADMIN_LATER)
@@ -283,7 +283,7 @@ on_connection(uv_stream_t *listener, int status)
 	else if (a->client_count > ADMIN_CLIENTS_MAX)
 		send_last_error(c, "busy", "too many admin connections: try again when some have ended");
 	else
-		send_line(c, admin_greeting());
+		send_line(c, admin_greeting(a->options.program));
 }
 
 static void
@@ -326,15 +326,15 @@ admin_open(struct admin **out, const struct admin_options *o, char *error, size_
 {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	*out = NULL;
-	if (!config_runtime_path(o->config, "control.sock", path, sizeof(path))) {
+	if (!config_runtime_path(o->config, o->socket, path, sizeof(path))) {
 		snprintf(error, error_cap,
 			 "runtime_dir %s is too long for a Unix socket: at most %zu characters",
-			 o->config->runtime_dir, sizeof(path) - sizeof("/control.sock"));
+			 o->config->runtime_dir, sizeof(path) - strlen(o->socket) - 2);
 		return -ENAMETOOLONG;
 	}
 	if (is_answered(path)) {
 		snprintf(error, error_cap,
-			 "another rookery-control answers at %s: stop it, or choose another --state", path);
+			 "another %s answers at %s: stop it, or choose another --state", o->program, path);
 		return -EADDRINUSE;
 	}
 	struct admin *a = calloc(1, sizeof(*a));

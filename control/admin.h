@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The admin API: what `rookctl` and the launcher ask of a running control process, over a Unix stream socket
- * (0600). admin_protocol.h defines the lines, admin_commands.c what each command does; this module holds the
- * connections.
+ * The admin API: what `rookctl` and the launcher ask of a running control process, and `rookctl restart` of the launcher, over a
+ * Unix stream socket (0600). admin_protocol.h defines the lines, admin_commands.c and launcher/restart.c what each command does; this
+ * module holds the connections.
  *
  * Several clients at once; each has one request in work at a time and is not read from meanwhile, so a client
  * that sends without reading costs one line and one reply of memory.
@@ -12,7 +12,7 @@
 #ifndef ROOKERY_CONTROL_ADMIN_H
 #define ROOKERY_CONTROL_ADMIN_H
 
-#include "control/server.h"
+#include "control/admin_commands.h"
 
 #include <uv.h>
 
@@ -22,16 +22,20 @@ struct admin;
 
 struct admin_options {
 	uv_loop_t *loop;
-	struct server *server;
 	const struct config *config;
+	const char *program; /* ADMIN_CONTROL or ADMIN_LAUNCHER */
+	const char *socket;  /* its name in runtime_dir */
+	enum admin_outcome (*run)(const char *command, struct admin_call *call);
+	struct server *server; /* for run; each program sets what it has */
+	struct supervisor *supervisor;
 	/* Called after a command that may have left work for server_batch; may be NULL. */
 	void (*wake)(void *arg);
 	void *wake_arg;
 };
 
 /*
- * Listens on runtime_dir/control.sock, replacing a socket that nobody answers. Returns 0, or -errno with one
- * line in error: -EADDRINUSE (another control process answers there), -ENAMETOOLONG, -EACCES, -ENOMEM, ...
+ * Listens on the socket in runtime_dir, replacing one that nobody answers. Returns 0, or -errno with one
+ * line in error: -EADDRINUSE (another process answers there), -ENAMETOOLONG, -EACCES, -ENOMEM, ...
  * After an error *out may be set (already closed): pass it to admin_free, as after a success, when the loop
  * has ended.
  */

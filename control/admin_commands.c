@@ -10,27 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-const char *
-admin_code(int result)
-{
-	switch (-result) {
-	case EINVAL:
-		return "invalid";
-	case EEXIST:
-		return "exists";
-	case ENOENT:
-		return "not_found";
-	case EBUSY:
-		return "busy";
-	case EIO:
-		return "store";
-	case ENOTCONN:
-		return "no_dataplane";
-	default:
-		return "internal";
-	}
-}
-
 __attribute__((format(printf, 3, 4))) static enum admin_outcome
 refuse(struct admin_call *call, const char *code, const char *format, ...)
 {

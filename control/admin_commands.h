@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The commands of the admin API: arguments in, JSON out, on top of server.h. No I/O. */
+/* The commands of the admin API: arguments in, JSON out. Those of rookery-control are on top of server.h. No I/O. */
 #ifndef ROOKERY_CONTROL_ADMIN_COMMANDS_H
 #define ROOKERY_CONTROL_ADMIN_COMMANDS_H
 
@@ -15,8 +15,11 @@ enum admin_outcome {
 	ADMIN_LATER, /* done will be called with done_arg; the reply is made from its result */
 };
 
+struct supervisor;
+
 struct admin_call {
-	struct server *server;
+	struct server *server;         /* in rookery-control */
+	struct supervisor *supervisor; /* in the launcher */
 	const struct config *config;
 	const json_t *args;
 	server_done_fn done;
@@ -27,10 +30,7 @@ struct admin_call {
 	char text[512];
 };
 
-/* Runs command. Everything in call up to done_arg is set by the caller. */
+/* Runs a command of rookery-control. Everything in call up to done_arg is set by the caller. */
 enum admin_outcome admin_command_run(const char *command, struct admin_call *call);
-
-/* The "code" of an error reply for a result of server.h. */
-const char *admin_code(int result);
 
 #endif

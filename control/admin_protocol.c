@@ -5,6 +5,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *
+admin_code(int result)
+{
+	switch (-result) {
+	case EINVAL:
+		return "invalid";
+	case EEXIST:
+		return "exists";
+	case ENOENT:
+		return "not_found";
+	case EBUSY:
+		return "busy";
+	case EIO:
+		return "store";
+	case ENOTCONN:
+		return "no_dataplane";
+	case ECHILD:
+		return "failed";
+	default:
+		return "internal";
+	}
+}
+
 static int
 refuse(struct admin_request *out, json_t *line, const char **error, const char *text)
 {
@@ -79,9 +102,9 @@ to_line(json_t *object)
 }
 
 char *
-admin_greeting(void)
+admin_greeting(const char *program)
 {
-	return to_line(json_pack("{s:i, s:s, s:s}", "api", ADMIN_API, "program", ADMIN_PROGRAM, "version",
+	return to_line(json_pack("{s:i, s:s, s:s}", "api", ADMIN_API, "program", program, "version",
 				 ROOKERY_VERSION));
 }
 

@@ -7,6 +7,8 @@
  *   server   {"id":7,"ok":true,"result":{...}}
  *        or  {"id":7,"ok":false,"error":{"code":"exists","text":"..."}}
  *
+ * The launcher speaks the same over its own socket, as program "rookery".
+ *
  * `api` grows when an existing command changes incompatibly; a client that does not know it must not go on.
  * New commands and new fields in results do not change it. A line that is no request is answered with
  * "id":null and the code "malformed". Replies come in the order of the requests. No I/O here.
@@ -18,7 +20,8 @@
 #include <stddef.h>
 
 #define ADMIN_API 1
-#define ADMIN_PROGRAM "rookery-control"
+#define ADMIN_CONTROL "rookery-control"
+#define ADMIN_LAUNCHER "rookery"
 #define ADMIN_LINE_MAX \
 	8192 /* of a request, without the newline: far more than the longest name and password */
 #define ADMIN_COMMAND_MAX 32
@@ -37,8 +40,10 @@ void admin_request_clear(struct admin_request *r);
 
 /* Lines with their newline, to be freed by the caller; NULL without memory. result is stolen (also on
  * failure). */
-char *admin_greeting(void);
+char *admin_greeting(const char *program);
 char *admin_reply_ok(json_int_t id, json_t *result);
+/* The "code" of an error reply for a negative errno. */
+const char *admin_code(int result);
 /* id NULL: the request had none that could be read. */
 char *admin_reply_error(const json_int_t *id, const char *code, const char *text);
 

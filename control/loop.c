@@ -125,7 +125,8 @@ on_doorbell(uv_poll_t *poll, int status, int events)
 
 	(void)status;
 	(void)events;
-	doorbell_drain(l->doorbell_fd);
+	if (doorbell_drain(l->doorbell_fd))
+		rings_watch_now(&l->rings);
 }
 
 static void
@@ -246,7 +247,13 @@ parts_start(struct loop *l, const struct loop_options *o, char *error, size_t ca
 		.now_ms = clock_ms(CLOCK_MONOTONIC),
 		.wall_ms = clock_ms(CLOCK_REALTIME),
 	};
-	struct admin_options ao = {.loop = &l->uv, .config = o->config};
+	struct admin_options ao = {
+		.loop = &l->uv,
+		.config = o->config,
+		.program = ADMIN_CONTROL,
+		.socket = "control.sock",
+		.run = admin_command_run,
+	};
 	char path[PATH_SIZE];
 	int rc;
 

@@ -295,6 +295,12 @@ rings_ready(struct rings *r)
 }
 
 void
+rings_watch_now(struct rings *r)
+{
+	r->watch_ms = 0;
+}
+
+void
 rings_watch(struct rings *r, uint64_t now_ms)
 {
 	if (now_ms < r->watch_ms)

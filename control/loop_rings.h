@@ -43,6 +43,9 @@ bool rings_send(void *arg, uint32_t ring, const struct cell *c);
 /* Looks after the file, about every 100 ms: joins, notices another dataplane, publishes the key. */
 void rings_watch(struct rings *r, uint64_t now_ms);
 
+/* The next rings_watch looks, whenever the last one did. */
+void rings_watch_now(struct rings *r);
+
 /* Takes one fair batch of cells through the server. Returns how many. */
 uint32_t rings_drain(struct rings *r);
 

@@ -63,6 +63,8 @@ control_run(const struct config *config, char *error, size_t cap)
 		return -ENAMETOOLONG;
 	rc = key_load(&key, path, error, cap);
 	if (rc == 0)
+		rc = program_standby();
+	if (rc == 0)
 		rc = database_open(&o.store, config, error, cap);
 	if (rc == 0) {
 		/* libuv's pool serves the passwords alone. */

@@ -203,6 +203,16 @@ is_pci_address(const char *device)
 	return end > 0 && (device[end] == '\0' || device[end] == ',');
 }
 
+bool
+boot_can_share(const struct config *c)
+{
+	for (unsigned i = 0; i < c->dataplane.ports_count; i++)
+		for (unsigned k = 0; c->dataplane.ports[i].type == PORT_ETHDEV && k < c->dataplane.ports[i].devices_count; k++)
+			if (is_pci_address(c->dataplane.ports[i].devices[k]))
+				return false;
+	return !c->dataplane.hugepages;
+}
+
 struct arguments {
 	int count;
 	bool failed;

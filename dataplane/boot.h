@@ -10,8 +10,12 @@
 #include "shared/config.h"
 
 #include <rte_mempool.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Can EAL start beside another dataplane with this configuration? A PCI device and hugepages are there only once. */
+bool boot_can_share(const struct config *c);
 
 /* Starts EAL: housekeeping on lcore 0 (the caller), worker w on lcore w + 1. Returns 0 or -errno with a line
  * in error. */

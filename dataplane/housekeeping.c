@@ -83,10 +83,12 @@ tables_poll(struct housekeeping *h)
 
 	while (n < TABLE_BURST && (c = ring_front(h->table_ring)) != NULL) {
 		if (cell_copy(&copy, c)) {
-			if (copy.type == TABLE_BARRIER)
+			if (copy.type == TABLE_BARRIER) {
 				atomic_store_explicit(&h->ipc->header->barrier, copy.barrier.value, memory_order_release);
-			else if (tables_apply(h->tables, &copy) == -ENOSPC)
+				doorbell_ring(h->doorbell, h->doorbell_path, DOORBELL_STATE);
+			} else if (tables_apply(h->tables, &copy) == -ENOSPC) {
 				table_full(h);
+			}
 		}
 		ring_release(h->table_ring);
 		n++;
@@ -128,14 +130,18 @@ housekeeping_poll(struct housekeeping *h, uint64_t now_us)
 	unsigned n = tables_poll(h);
 
 	if (now_us - h->published_us >= PUBLISH_GAP_US) {
+		bool first = h->published_us == 0;
+
 		h->published_us = now_us;
 		counters_publish(h);
 		guard_shared_rotate(&h->guard_shared, now_us, &h->cookie_us);
 		atomic_store_explicit(&header->dataplane_alive, now_us / 1000, memory_order_release);
+		if (first)
+			doorbell_ring(h->doorbell, h->doorbell_path, DOORBELL_STATE);
 	}
 	if (atomic_load_explicit(&header->control_sleeping, memory_order_acquire) != 0 && punt_waiting(h)) {
 		atomic_store_explicit(&header->control_sleeping, 0, memory_order_relaxed);
-		doorbell_ring(h->doorbell, h->doorbell_path);
+		doorbell_ring(h->doorbell, h->doorbell_path, DOORBELL_CELLS);
 	}
 	return n;
 }

@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 #define PATH_SIZE 4096
+#define RINGS_NAME "rings.shm"
+#define RINGS_NEXT "rings.next"
 #define PAUSE_MIN_US 100
 #define PAUSE_MAX_US 1000
 
@@ -32,7 +34,7 @@ struct dataplane {
 	struct port port[PORT_MAX];
 	unsigned port_count;                 /* open ones */
 	struct ipc ipc;
-	bool ipc_made;
+	const char *ipc_name;                /* NULL: not made; "rings.next" until our predecessor has ended */
 	struct tables *tables;
 	struct worker *worker[SESSION_WORKERS_MAX];
 	struct worker_run run[SESSION_WORKERS_MAX];
@@ -71,9 +73,10 @@ runtime_path(const struct dataplane *d, const char *name)
 
 /* ---- start ----------------------------------------------------------------------------------- */
 
-/* One dataplane per runtime_dir: a second one would replace the rings of the first. Returns 0 or -errno. */
+/* One dataplane per runtime_dir: a second one would replace the rings of the first. wait: the holder was told to stop, and releases it
+ * before anything that takes time. Returns 0 or -errno. */
 static int
-lock_take(struct dataplane *d, char *error, size_t cap)
+lock_take(struct dataplane *d, bool wait, char *error, size_t cap)
 {
 	const char *path = runtime_path(d, "dataplane.lock");
 	struct stat held, named;
@@ -86,6 +89,9 @@ lock_take(struct dataplane *d, char *error, size_t cap)
 			snprintf(error, cap, "%s: %s", path, strerror(errno));
 			return -errno;
 		}
+		while (wait && flock(d->lock, LOCK_EX) != 0)
+			if (errno != EINTR || atomic_load_explicit(&stop, memory_order_relaxed))
+				break;
 		if (flock(d->lock, LOCK_EX | LOCK_NB) != 0) {
 			snprintf(error, cap,
 				 "another rookery-dataplane runs in %s; stop it or choose another --state or "
@@ -134,51 +140,37 @@ ring_sizes(const struct config *c)
 }
 
 static int
-ipc_start(struct dataplane *d, char *error, size_t cap)
+ipc_start(struct dataplane *d, const char *name, char *error, size_t cap)
 {
 	struct ipc_options options = ring_sizes(d->config);
-	const char *path = runtime_path(d, "rings.shm");
+	const char *path = runtime_path(d, name);
 	int rc = path == NULL ? -ENAMETOOLONG : ipc_new(&d->ipc, path, &options);
 
 	if (rc != 0) {
 		snprintf(error, cap,
-			 "the rings to rookery-control cannot be made at %s/rings.shm (%zu MiB): %s",
-			 d->config->runtime_dir, ipc_footprint(&options) >> 20, strerror(-rc));
+			 "the rings to rookery-control cannot be made at %s/%s (%zu MiB): %s",
+			 d->config->runtime_dir, name, ipc_footprint(&options) >> 20, strerror(-rc));
 		return rc;
 	}
-	d->ipc_made = true;
+	d->ipc_name = name;
 	return 0;
 }
 
+/* From here on control finds them. */
 static int
-ports_start(struct dataplane *d, char *error, size_t cap)
+ipc_publish(struct dataplane *d, char *error, size_t cap)
 {
-	const struct config *c = d->config;
-	char text[512];
-	uint32_t i;
-	int rc;
+	char path[PATH_SIZE];
 
-	if (c->dataplane.ports_count > PORT_MAX) {
-		snprintf(error, cap, "dataplane.ports: %u are too many; at most %u", c->dataplane.ports_count,
-			 PORT_MAX);
-		return -EINVAL;
-	}
-	for (i = 0; i < d->workers; i++) {
-		rc = boot_pool(&d->pool[i], c, i, error, cap);
-		if (rc != 0)
-			return rc;
-	}
-	for (i = 0; i < c->dataplane.ports_count; i++) {
-		struct port *p = &d->port[i];
+	if (config_runtime_path(d->config, RINGS_NAME, path, sizeof(path)) == NULL)
+		return -ENAMETOOLONG;
+	if (rename(runtime_path(d, d->ipc_name), path) < 0) {
+		int rc = -errno;
 
-		rc = port_open(p, &c->dataplane.ports[i], (uint8_t)i, (uint16_t)d->workers, d->pool, error,
-			       cap);
-		if (rc != 0)
-			return rc;
-		d->port_count = i + 1;
-		p->ops->describe(p, text, sizeof(text));
-		log_info("port", "port is open", "port=%u is=\"%s\"", i, text);
+		snprintf(error, cap, "%s/" RINGS_NAME ": %s", d->config->runtime_dir, strerror(-rc));
+		return rc;
 	}
+	d->ipc_name = RINGS_NAME;
 	return 0;
 }
 
@@ -189,12 +181,6 @@ workers_start(struct dataplane *d, char *error, size_t cap)
 	uint32_t i;
 	int rc;
 
-	d->tables = tables_new(d->config, d->workers, boot_numa_node(d->config, 0));
-	if (d->tables == NULL) {
-		snprintf(error, cap, "no memory for %u users and %u conversations; raise dataplane.memory_mb",
-			 d->config->dataplane.users, d->config->dataplane.conversations);
-		return -ENOMEM;
-	}
 	for (i = 0; i < d->workers; i++) {
 		struct worker_options options = {
 			.config = d->config,
@@ -205,7 +191,7 @@ workers_start(struct dataplane *d, char *error, size_t cap)
 			.numa_node = boot_numa_node(d->config, i),
 			.pool = d->pool[i],
 			.ports = d->port,
-			.port_count = d->port_count,
+			.port_count = d->config->dataplane.ports_count,
 		};
 
 		rc = worker_new(&d->worker[i], &options, error, cap);
@@ -222,22 +208,73 @@ workers_start(struct dataplane *d, char *error, size_t cap)
 	return rc;
 }
 
+/* Nothing here keeps a predecessor from working. */
+static int
+memory_start(struct dataplane *d, const char *rings, char *error, size_t cap)
+{
+	const struct config *c = d->config;
+	int rc;
+
+	if (c->dataplane.ports_count > PORT_MAX) {
+		snprintf(error, cap, "dataplane.ports: %u are too many; at most %u", c->dataplane.ports_count,
+			 PORT_MAX);
+		return -EINVAL;
+	}
+	rc = boot_eal(c, error, cap);
+	d->eal = rc == 0;
+	for (uint32_t i = 0; i < d->workers && rc == 0; i++)
+		rc = boot_pool(&d->pool[i], c, i, error, cap);
+	if (rc != 0)
+		return rc;
+	d->tables = tables_new(c, d->workers, boot_numa_node(c, 0));
+	if (d->tables == NULL) {
+		snprintf(error, cap, "no memory for %u users and %u conversations; raise dataplane.memory_mb",
+			 c->dataplane.users, c->dataplane.conversations);
+		return -ENOMEM;
+	}
+	rc = ipc_start(d, rings, error, cap);
+	return rc == 0 ? workers_start(d, error, cap) : rc;
+}
+
+static int
+ports_start(struct dataplane *d, char *error, size_t cap)
+{
+	const struct config *c = d->config;
+	char text[512];
+	uint32_t i;
+	int rc;
+
+	for (i = 0; i < c->dataplane.ports_count; i++) {
+		struct port *p = &d->port[i];
+
+		rc = port_open(p, &c->dataplane.ports[i], (uint8_t)i, (uint16_t)d->workers, d->pool, error,
+			       cap);
+		if (rc != 0)
+			return rc;
+		d->port_count = i + 1;
+		p->ops->describe(p, text, sizeof(text));
+		log_info("port", "port is open", "port=%u is=\"%s\"", i, text);
+	}
+	return 0;
+}
+
 static int
 dataplane_start(struct dataplane *d, char *error, size_t cap)
 {
-	int rc = lock_take(d, error, cap);
+	/* In an upgrade, while the old dataplane still works: what takes long, unless there is only one of what it takes. */
+	bool upgrade = program_on_standby();
+	bool beside = upgrade && boot_can_share(d->config);
+	int rc = beside ? memory_start(d, RINGS_NEXT, error, cap) : 0;
 
-	if (rc == 0) {
-		rc = boot_eal(d->config, error, cap);
-		d->eal = rc == 0;
-	}
+	if (rc == 0)
+		rc = program_standby();
+	if (rc == 0)
+		rc = lock_take(d, upgrade, error, cap);
+	if (rc == 0 && !beside)
+		rc = memory_start(d, RINGS_NEXT, error, cap);
 	if (rc == 0)
 		rc = ports_start(d, error, cap);
-	if (rc == 0)
-		rc = ipc_start(d, error, cap);
-	if (rc == 0)
-		rc = workers_start(d, error, cap);
-	return rc;
+	return rc == 0 ? ipc_publish(d, error, cap) : rc;
 }
 
 /* ---- run ------------------------------------------------------------------------------------- */
@@ -289,23 +326,27 @@ dataplane_stop(struct dataplane *d)
 	atomic_store_explicit(&stop, true, memory_order_relaxed);
 	if (d->eal)
 		rte_eal_mp_wait_lcore();
+	/* First what a successor waits for. */
+	for (i = 0; i < d->port_count; i++)
+		port_close(&d->port[i]);
+	if (d->ipc_name != NULL) {
+		atomic_store_explicit(&d->ipc.header->dataplane_alive, 0, memory_order_release);
+		path = runtime_path(d, d->ipc_name);
+		if (path != NULL)
+			unlink(path);
+	}
+	lock_release(d);
 	housekeeping_free(d->housekeeping);
 	for (i = 0; i < d->workers; i++)
 		worker_free(d->worker[i]);
 	if (d->tables != NULL)
 		tables_free(d->tables);
-	for (i = 0; i < d->port_count; i++)
-		port_close(&d->port[i]);
-	if (d->ipc_made) {
-		atomic_store_explicit(&d->ipc.header->dataplane_alive, 0, memory_order_release);
-		path = runtime_path(d, "rings.shm");
-		ipc_delete(&d->ipc, path);
-	}
+	if (d->ipc_name != NULL)
+		ipc_leave(&d->ipc);
 	for (i = 0; i < d->workers; i++)
 		rte_mempool_free(d->pool[i]);
 	if (d->eal)
 		boot_stop();
-	lock_release(d);
 	config_free(d->config);
 }
 

@@ -511,23 +511,26 @@ doorbell_bind(const char *path)
 }
 
 void
-doorbell_ring(int fd, const char *path)
+doorbell_ring(int fd, const char *path, enum doorbell_reason reason)
 {
 	struct sockaddr_un address;
+	uint8_t byte = (uint8_t)reason;
 	ssize_t sent;
 
 	if (doorbell_address(&address, path) < 0)
 		return;
 	/* Nobody there, or enough bytes waiting already: both are fine. */
-	sent = sendto(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&address, sizeof(address));
+	sent = sendto(fd, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&address, sizeof(address));
 	(void)sent;
 }
 
-void
+bool
 doorbell_drain(int fd)
 {
-	char byte[64];
+	uint8_t byte = DOORBELL_CELLS;
+	bool state = false;
 
-	while (recv(fd, byte, sizeof(byte), MSG_DONTWAIT) >= 0)
-		;
+	while (recv(fd, &byte, 1, MSG_DONTWAIT) >= 0)
+		state |= byte == DOORBELL_STATE;
+	return state;
 }

@@ -158,10 +158,14 @@ uint32_t ring_capacity(const struct cell_ring *r);
 /* ---- doorbell: wakes control's event loop ------------------------------------------- */
 
 /* Control binds a Unix datagram socket at path and polls it; housekeeping sends one byte when control sleeps and a
- * punt ring holds something. Both return a descriptor or a negative errno; ring is best effort, never blocks. */
+ * punt ring holds something, and when the state in the header changed (a new dataplane runs, a barrier was passed), for which control would
+ * otherwise look now and then. Both return a descriptor or a negative errno; ring is best effort, never blocks. drain returns true if the
+ * state was among the reasons. */
+enum doorbell_reason { DOORBELL_CELLS = 0, DOORBELL_STATE = 1 };
+
 int doorbell_bind(const char *path);
 int doorbell_open(void);
-void doorbell_ring(int fd, const char *path);
-void doorbell_drain(int fd);
+void doorbell_ring(int fd, const char *path, enum doorbell_reason reason);
+bool doorbell_drain(int fd);
 
 #endif

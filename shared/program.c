@@ -2,10 +2,13 @@
 #include "shared/program.h"
 #include "shared/log.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define WITH_ADDRESS_SANITIZER 1
@@ -14,6 +17,8 @@
 #define WITH_ADDRESS_SANITIZER 1
 #endif
 #endif
+
+static int standby = -1; /* socket to the launcher */
 
 static void
 usage(FILE *out, const char *name, const char *about)
@@ -35,6 +40,7 @@ program_arguments(int argc, char **argv, const char *name, const char *about, co
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},
 		{"state", required_argument, NULL, 's'},
+		{"standby", required_argument, NULL, 'b'}, /* the launcher's, so not in the help */
 		{"version", no_argument, NULL, 'v'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
@@ -48,6 +54,9 @@ program_arguments(int argc, char **argv, const char *name, const char *about, co
 			break;
 		case 's':
 			*state = optarg;
+			break;
+		case 'b':
+			standby = atoi(optarg);
 			break;
 		case 'v':
 			printf("%s %s\n", name, ROOKERY_VERSION);
@@ -66,6 +75,33 @@ program_arguments(int argc, char **argv, const char *name, const char *about, co
 		return 1 + PROGRAM_EXIT_USAGE;
 	}
 	return 0;
+}
+
+bool
+program_on_standby(void)
+{
+	return standby >= 0;
+}
+
+int
+program_standby(void)
+{
+	char byte = PROGRAM_PREPARED;
+	ssize_t n;
+
+	if (standby < 0)
+		return 0;
+	do
+		n = send(standby, &byte, 1, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n == 1) {
+		do
+			n = recv(standby, &byte, 1, 0);
+		while (n < 0 && errno == EINTR);
+	}
+	close(standby);
+	standby = -1;
+	return n == 1 && byte == PROGRAM_GO ? 0 : -ECANCELED;
 }
 
 void

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The way from a command to the server and back, with the errors that people see on it. */
+#include "control/admin_protocol.h"
 #include "control/cli/cli.h"
 #include "control/cli/client.h"
 #include "shared/config.h"
@@ -7,6 +8,10 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <string.h>
+
+#define CONTROL_SOCKET "control.sock"
+#define LAUNCHER_SOCKET "launcher.sock"
 
 static const char *fail_prefix = "";
 
@@ -28,20 +33,23 @@ cli_fail(int status, const char *format, ...)
 	return status;
 }
 
-/* --socket as it is; otherwise where the server's own configuration puts it. */
+/* Control's: --socket as it is, otherwise where the server's own configuration puts it. The launcher's is beside it. */
 static int
-find_socket(const struct cli *cli, char *path, size_t cap, char *error, size_t error_cap)
+find_socket(const struct cli *cli, const char *name, char *path, size_t cap, char *error, size_t error_cap)
 {
 	struct config *config;
 	if (cli->socket) {
-		if ((size_t)snprintf(path, cap, "%s", cli->socket) < cap)
+		const char *slash = strrchr(cli->socket, '/');
+		bool as_it_is = strcmp(name, CONTROL_SOCKET) == 0;
+		int directory = slash && !as_it_is ? (int)(slash + 1 - cli->socket) : 0;
+		if (snprintf(path, cap, "%.*s%s", directory, cli->socket, as_it_is ? cli->socket : name) < (int)cap)
 			return CLI_OK;
 		snprintf(error, error_cap, "the path of --socket is too long");
 		return CLI_USAGE;
 	}
 	if (config_load(&config, cli->config, cli->state, error, error_cap) < 0)
 		return CLI_USAGE;
-	const char *found = config_runtime_path(config, "control.sock", path, cap);
+	const char *found = config_runtime_path(config, name, path, cap);
 	config_free(config);
 	if (found)
 		return CLI_OK;
@@ -62,10 +70,10 @@ ensure_client(struct cli *cli, char *error, size_t cap)
 	char path[PATH_MAX];
 	if (cli->client->fd >= 0)
 		return CLI_OK;
-	int r = find_socket(cli, path, sizeof(path), error, cap);
+	int r = find_socket(cli, CONTROL_SOCKET, path, sizeof(path), error, cap);
 	if (r != CLI_OK)
 		return r;
-	r = client_open(cli->client, path, error, cap);
+	r = client_open(cli->client, path, ADMIN_CONTROL, error, cap);
 	if (r == 0)
 		return CLI_OK;
 	client_close(cli->client);
@@ -89,14 +97,11 @@ exchange(struct cli *cli, const char *command, json_t *args, json_t **reply, cha
 	return status_of(r);
 }
 
-int
-cli_call(struct cli *cli, const char *command, json_t *args, json_t **result)
+/* Takes the reply. */
+static int
+unpack(json_t *reply, json_t **result)
 {
-	char error[PATH_MAX + 256];
-	json_t *reply;
-	int r = exchange(cli, command, args, &reply, error, sizeof(error));
-	if (r != CLI_OK)
-		return cli_fail(r, "%s", error);
+	int r = CLI_OK;
 	if (json_is_true(json_object_get(reply, "ok"))) {
 		json_t *value = json_object_get(reply, "result");
 		*result = value ? json_incref(value) : json_object();
@@ -107,6 +112,36 @@ cli_call(struct cli *cli, const char *command, json_t *args, json_t **result)
 	}
 	json_decref(reply);
 	return r;
+}
+
+int
+cli_call(struct cli *cli, const char *command, json_t *args, json_t **result)
+{
+	char error[PATH_MAX + 256];
+	json_t *reply;
+	int r = exchange(cli, command, args, &reply, error, sizeof(error));
+	return r == CLI_OK ? unpack(reply, result) : cli_fail(r, "%s", error);
+}
+
+int
+cli_call_launcher(struct cli *cli, const char *command, json_t *args, unsigned seconds, json_t **result)
+{
+	char path[PATH_MAX], error[PATH_MAX + 256];
+	struct client client = {.fd = -1};
+	json_t *reply = NULL;
+	int r = find_socket(cli, LAUNCHER_SOCKET, path, sizeof(path), error, sizeof(error));
+	if (r == CLI_OK) {
+		r = client_open(&client, path, ADMIN_LAUNCHER, error, sizeof(error));
+		if (r == 0) {
+			client_patience(&client, seconds);
+			r = client_call(&client, command, args, &reply, error, sizeof(error));
+			args = NULL;
+		}
+		client_close(&client);
+		r = r == 0 ? CLI_OK : status_of(r);
+	}
+	json_decref(args);
+	return r == CLI_OK ? unpack(reply, result) : cli_fail(r, "%s", error);
 }
 
 json_t *

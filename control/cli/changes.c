@@ -4,6 +4,9 @@
 #include "control/cli/password.h"
 
 #include <string.h>
+#include <time.h>
+
+#define RESTART_PATIENCE_S 180 /* the launcher gives up before */
 
 /* Sends a change and says what was done, "NAME done". */
 static int
@@ -70,5 +73,27 @@ run_sessions_kick(struct cli *cli)
 	long long ended = number_of(result, "ended");
 	fprintf(cli->out, "%lld session%s ended\n", ended, ended == 1 ? "" : "s");
 	json_decref(result);
+	return CLI_OK;
+}
+
+int
+run_restart(struct cli *cli)
+{
+	struct timespec began, ended;
+	json_t *result;
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	int r = cli_call_launcher(cli, "restart", json_pack("{s:s}", "process", cli->args[0]), RESTART_PATIENCE_S,
+				  &result);
+	if (r != CLI_OK)
+		return r;
+	clock_gettime(CLOCK_MONOTONIC, &ended);
+	long long ms = (ended.tv_sec - began.tv_sec) * 1000LL + (ended.tv_nsec - began.tv_nsec) / 1000000;
+	if (cli->json) {
+		json_object_set_new(result, "process", json_string(cli->args[0]));
+		json_object_set_new(result, "ms", json_integer(ms));
+		return print_json(cli, result);
+	}
+	json_decref(result);
+	fprintf(cli->out, "%s restarted; ready after %lld.%03lld s\n", cli->args[0], ms / 1000, ms % 1000);
 	return CLI_OK;
 }

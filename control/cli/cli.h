@@ -162,6 +162,9 @@ int cli_call(struct cli *cli, const char *command, json_t *args, json_t **result
 /* The same without printing: for what is only nice to have. NULL: not to be had. */
 json_t *cli_call_quietly(struct cli *cli, const char *command, json_t *args);
 
+/* The same to the launcher, with seconds to wait for its reply. */
+int cli_call_launcher(struct cli *cli, const char *command, json_t *args, unsigned seconds, json_t **result);
+
 /* Prints "rookctl: ..." to standard error and returns status. */
 int cli_fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* What is put in front of errors: "FILE:LINE: " of a batch; "" otherwise. */

@@ -34,10 +34,10 @@ fail_connect(const char *path, int error, char *text, size_t cap)
 }
 
 static int
-fail_talk(int error, char *text, size_t cap)
+fail_talk(const struct client *c, int error, char *text, size_t cap)
 {
 	if (error == EAGAIN) {
-		snprintf(text, cap, "the server did not answer within %d seconds", CLIENT_TIMEOUT_S);
+		snprintf(text, cap, "the server did not answer within %u seconds", c->timeout_s);
 		return -ETIMEDOUT;
 	}
 	snprintf(text, cap, "the connection to the server broke: %s",
@@ -78,7 +78,7 @@ read_object(struct client *c, json_t **out, char *error, size_t cap)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return fail_talk(n < 0 ? errno : 0, error, cap);
+			return fail_talk(c, n < 0 ? errno : 0, error, cap);
 		c->used += (size_t)n;
 	}
 	size_t len = (size_t)(end - c->buffer);
@@ -93,7 +93,7 @@ read_object(struct client *c, json_t **out, char *error, size_t cap)
 }
 
 static int
-check_greeting(struct client *c, const char *path, char *error, size_t cap)
+check_greeting(struct client *c, const char *path, const char *expected, char *error, size_t cap)
 {
 	json_t *greeting;
 	int r = read_object(c, &greeting, error, cap);
@@ -106,8 +106,8 @@ check_greeting(struct client *c, const char *path, char *error, size_t cap)
 	if (refusal) {
 		snprintf(error, cap, "the server refuses the connection: %s", refusal);
 		r = -EBUSY;
-	} else if (!program || strcmp(program, ADMIN_PROGRAM) != 0 || !json_is_integer(api)) {
-		snprintf(error, cap, "what answers at %s is not " ADMIN_PROGRAM, path);
+	} else if (!program || strcmp(program, expected) != 0 || !json_is_integer(api)) {
+		snprintf(error, cap, "what answers at %s is not %s", path, expected);
 		r = -EPROTO;
 	} else if (json_integer_value(api) != ADMIN_API) {
 		const char *version = json_string_value(json_object_get(greeting, "version"));
@@ -121,8 +121,17 @@ check_greeting(struct client *c, const char *path, char *error, size_t cap)
 	return r;
 }
 
+void
+client_patience(struct client *c, unsigned seconds)
+{
+	struct timeval timeout = {.tv_sec = (time_t)seconds};
+	c->timeout_s = seconds;
+	setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+}
+
 int
-client_open(struct client *c, const char *path, char *error, size_t cap)
+client_open(struct client *c, const char *path, const char *program, char *error, size_t cap)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	memset(c, 0, sizeof(*c));
@@ -136,10 +145,8 @@ client_open(struct client *c, const char *path, char *error, size_t cap)
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return fail_connect(path, errno, error, cap);
-	struct timeval timeout = {.tv_sec = CLIENT_TIMEOUT_S};
-	setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-	setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-	return check_greeting(c, path, error, cap);
+	client_patience(c, CLIENT_TIMEOUT_S);
+	return check_greeting(c, path, program, error, cap);
 }
 
 static int
@@ -150,7 +157,7 @@ send_all(struct client *c, const char *data, size_t len, char *error, size_t cap
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return fail_talk(errno, error, cap);
+			return fail_talk(c, errno, error, cap);
 		data += n;
 		len -= (size_t)n;
 	}

@@ -10,16 +10,20 @@
 
 struct client {
 	int fd;
+	unsigned timeout_s;
 	json_int_t next_id;
 	char *buffer; /* bytes received after the last line */
 	size_t used, capacity;
 };
 
-/* Connects and checks the greeting. Returns 0, or -errno with one line in error that says the mend:
+/* Connects and checks the greeting, which must be of this program (ADMIN_CONTROL, ADMIN_LAUNCHER). Returns 0, or -errno with one line in error that says the mend:
  * -ENAMETOOLONG, -ENOENT, -ECONNREFUSED, -EACCES, -EPROTO (no Rookery server), -EPROTONOSUPPORT (another
  * version of the API), -ETIMEDOUT, ...
  */
-int client_open(struct client *c, const char *path, char *error, size_t error_cap);
+int client_open(struct client *c, const char *path, const char *program, char *error, size_t error_cap);
+
+/* How long the replies after this may take, instead of CLIENT_TIMEOUT_S. */
+void client_patience(struct client *c, unsigned seconds);
 
 /* Sends one request (args stolen; NULL: none) and reads its reply, a JSON object with "ok". Returns 0 or as
  * above. */

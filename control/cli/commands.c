@@ -73,5 +73,10 @@ const struct command cli_commands[] = {
 	COMMAND("sessions kick", "end one session, or all of a user", run_sessions_kick, "sessions.kick", 0,
 	 .args = {ARG("SID|user:NAME", CLI_SESSION_OR_USER, "a session as `sessions list` shows it, or a user")},
 	 .details = "The device may log in again.", .example = "sessions kick user:alice"),
+	COMMAND("restart", "replace a process by a new one, as after an upgrade", run_restart, NULL, 0,
+	 .args = {ARG("dataplane|control", CLI_WORD, "which process", .words = "dataplane|control")},
+	 .details = "The new process starts beside the old one; if it cannot, the old one goes on. Sessions live on, nobody logs in\n"
+		    "again. Waits until clients can log in. Needs a server that was started with `rookery run`.",
+	 .example = "restart dataplane"),
 	{0},
 };

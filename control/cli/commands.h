@@ -33,5 +33,6 @@ int run_users_passwd(struct cli *cli);
 int run_users_del(struct cli *cli);
 int run_sessions_list(struct cli *cli);
 int run_sessions_kick(struct cli *cli);
+int run_restart(struct cli *cli);
 
 #endif

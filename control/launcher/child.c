@@ -9,15 +9,19 @@
 #include <unistd.h>
 
 uint32_t
-restart_delay(uint32_t *last, uint64_t lived_ms)
+restart_delay(struct restart_pace *pace, uint64_t lived_ms)
 {
-	if (lived_ms >= RESTART_SHORT_LIFE_MS)
-		*last = 0;
-	else if (*last == 0)
-		*last = RESTART_DELAY_MIN_MS;
-	else
-		*last = *last * 2 < RESTART_DELAY_MAX_MS ? *last * 2 : RESTART_DELAY_MAX_MS;
-	return *last;
+	uint64_t made_up = lived_ms / RESTART_LIFE_MS;
+	pace->deaths -= made_up < pace->deaths ? (uint32_t)made_up : pace->deaths;
+	if (pace->deaths < RESTART_AT_ONCE_MAX) {
+		pace->deaths++;
+		pace->delay_ms = 0;
+	} else if (pace->delay_ms == 0) {
+		pace->delay_ms = RESTART_DELAY_MIN_MS;
+	} else {
+		pace->delay_ms = pace->delay_ms * 2 < RESTART_DELAY_MAX_MS ? pace->delay_ms * 2 : RESTART_DELAY_MAX_MS;
+	}
+	return pace->delay_ms;
 }
 
 /* Handlers of the launcher must not run in the child before it is executed: libuv's would write into the pipe
@@ -38,7 +42,7 @@ reset_signals(void)
 
 /* Only async-signal-safe calls. Returns an errno, or does not return. */
 static int
-become(char *const argv[], pid_t parent)
+become(char *const argv[], int keep, pid_t parent)
 {
 	setpgid(0, 0);
 	/* SIGKILL rather than SIGTERM: a child that hangs must not outlive us either, and each process is
@@ -52,13 +56,15 @@ become(char *const argv[], pid_t parent)
 		return errno;
 	if (null > STDERR_FILENO)
 		close(null);
+	if (keep >= 0 && fcntl(keep, F_SETFD, 0) < 0)
+		return errno;
 	reset_signals();
 	execv(argv[0], argv);
 	return errno;
 }
 
 pid_t
-child_start(char *const argv[])
+child_start(char *const argv[], int keep)
 {
 	int report[2]; /* closed by a successful exec; otherwise carries errno */
 	if (pipe2(report, O_CLOEXEC) < 0)
@@ -70,7 +76,7 @@ child_start(char *const argv[])
 	pid_t pid = fork();
 	int error = errno;
 	if (pid == 0) {
-		error = become(argv, parent);
+		error = become(argv, keep, parent);
 		ssize_t ignored = write(report[1], &error, sizeof(error));
 		(void)ignored;
 		_exit(127);

@@ -91,7 +91,7 @@ take_locks(struct launcher *l)
 static void
 leave_nothing(struct launcher *l)
 {
-	static const char *const names[] = {"control.sock", "doorbell.sock", "rings.shm", "dataplane.lock"};
+	static const char *const names[] = {"control.sock", "launcher.sock", "doorbell.sock", "rings.shm", "rings.next", "rings.next.new", "dataplane.lock"};
 	char path[PATH_MAX];
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (config_runtime_path(l->config, names[i], path, sizeof(path)))
@@ -125,7 +125,7 @@ supervise(struct launcher *l)
 {
 	char program[SUPERVISED_COUNT][PATH_MAX];
 	char *argv[SUPERVISED_COUNT][6];
-	struct supervisor_options o = {.control_socket = l->control_socket, .ready = announce, .arg = l};
+	struct supervisor_options o = {.config = l->config, .control_socket = l->control_socket, .ready = announce, .arg = l};
 	for (int i = 0; i < SUPERVISED_COUNT; i++) {
 		if (snprintf(program[i], PATH_MAX, "%s/%s", l->bin_dir, supervised_name[i]) >= PATH_MAX) {
 			fprintf(stderr, "rookery: the path of its own folder is too long: %s\n", l->bin_dir);

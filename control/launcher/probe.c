@@ -95,6 +95,13 @@ try_again(uv_timer_t *timer)
 	uv_pipe_connect(&p->connect, &p->pipe, p->path, on_connect);
 }
 
+static void
+timer_closed(uv_handle_t *handle)
+{
+	struct probe *p = handle->data;
+	p->timer_open = false;
+}
+
 int
 probe_start(struct probe *p, uv_loop_t *loop, const char *path, probe_answer_fn answer, void *arg)
 {
@@ -108,6 +115,7 @@ probe_start(struct probe *p, uv_loop_t *loop, const char *path, probe_answer_fn 
 	if (r < 0)
 		return r;
 	p->timer.data = p;
+	p->timer_open = true;
 	return uv_timer_start(&p->timer, try_again, 0, 0);
 }
 
@@ -117,6 +125,12 @@ probe_stop(struct probe *p)
 	if (p->stopped)
 		return;
 	p->stopped = true;
-	uv_close((uv_handle_t *)&p->timer, NULL);
+	uv_close((uv_handle_t *)&p->timer, timer_closed);
 	give_up(p);
+}
+
+bool
+probe_ended(const struct probe *p)
+{
+	return p->stopped && !p->open && !p->timer_open;
 }

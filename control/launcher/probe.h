@@ -22,6 +22,7 @@ struct probe {
 	probe_answer_fn answer;
 	void *arg;
 	bool stopped;
+	bool timer_open;
 	bool open; /* pipe is in use */
 	uv_timer_t timer;
 	uv_pipe_t pipe;
@@ -36,5 +37,8 @@ int probe_start(struct probe *p, uv_loop_t *loop, const char *path, probe_answer
 
 /* Idempotent; the handles are closed by the loop's next iteration. */
 void probe_stop(struct probe *p);
+
+/* Stopped, and the handles are closed: it may be started again. */
+bool probe_ended(const struct probe *p);
 
 #endif

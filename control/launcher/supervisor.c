@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "control/launcher/supervisor.h"
 
-#include "control/launcher/child.h"
-#include "control/launcher/probe.h"
+#include "control/admin.h"
+#include "control/launcher/supervisor_state.h"
 #include "shared/log.h"
 
 #include <errno.h>
@@ -17,31 +17,6 @@ const char *const supervised_name[SUPERVISED_COUNT] = {
 	[SUPERVISED_CONTROL] = "rookery-control",
 };
 
-struct supervisor;
-
-struct child {
-	struct supervisor *supervisor;
-	enum supervised which;
-	pid_t pid; /* 0: not running */
-	uint64_t started_ms;
-	uint32_t delay_ms; /* before the present start */
-	unsigned deaths;   /* by signals, before the first time ready */
-	uv_timer_t restart;
-};
-
-struct supervisor {
-	const struct supervisor_options *options;
-	uv_loop_t loop;
-	struct child children[SUPERVISED_COUNT];
-	struct probe probe;
-	uv_signal_t on_child, on_int, on_term, on_hup;
-	uv_timer_t patience; /* until ready */
-	uv_timer_t kill;     /* while stopping */
-	bool ready;
-	bool stopping;
-	int result;
-};
-
 static void start(struct child *c);
 static void stop_next(struct supervisor *s);
 
@@ -53,6 +28,9 @@ begin_stop(struct supervisor *s, int result)
 	s->stopping = true;
 	s->result = result;
 	probe_stop(&s->probe);
+	restart_end(s);
+	if (s->admin != NULL)
+		admin_close(s->admin);
 	uv_timer_stop(&s->patience);
 	for (int i = 0; i < SUPERVISED_COUNT; i++)
 		uv_timer_stop(&s->children[i].restart);
@@ -67,13 +45,13 @@ kill_all(struct supervisor *s)
 			kill(s->children[i].pid, SIGKILL);
 }
 
-static void
-on_kill_timer(uv_timer_t *timer)
+void
+supervisor_kill_late(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
 	for (int i = SUPERVISED_COUNT - 1; i >= 0; i--) {
 		struct child *c = &s->children[i];
-		if (!c->pid)
+		if (!c->pid || (!s->stopping && c->which != s->restart.which))
 			continue;
 		log_warning("launcher", "process did not stop in time: killed",
 			    "process=%s pid=%ld after_ms=%d", supervised_name[i], (long)c->pid,
@@ -91,7 +69,7 @@ stop_next(struct supervisor *s)
 		if (!s->children[i].pid)
 			continue;
 		kill(s->children[i].pid, SIGTERM);
-		uv_timer_start(&s->kill, on_kill_timer, SUPERVISOR_STOP_MS, 0);
+		uv_timer_start(&s->kill, supervisor_kill_late, SUPERVISOR_STOP_MS, 0);
 		return;
 	}
 	uv_close((uv_handle_t *)&s->kill, NULL);
@@ -115,7 +93,7 @@ start(struct child *c)
 {
 	struct supervisor *s = c->supervisor;
 	c->started_ms = uv_now(&s->loop);
-	pid_t pid = child_start(s->options->argv[c->which]);
+	pid_t pid = child_start(s->options->argv[c->which], -1);
 	if (pid > 0) {
 		c->pid = pid;
 		return;
@@ -128,8 +106,7 @@ start(struct child *c)
 	}
 	/* Out of memory or processes, or the binary is being replaced: the other process goes on meanwhile.
 	 */
-	restart_delay(&c->delay_ms, 0);
-	uv_timer_start(&c->restart, on_restart_timer, c->delay_ms, 0);
+	uv_timer_start(&c->restart, on_restart_timer, restart_delay(&c->pace, 0), 0);
 }
 
 /* Should the launcher end rather than start this child again? */
@@ -172,18 +149,18 @@ handle_death(struct child *c, int status)
 		stop_next(s);
 		return;
 	}
-	if (is_final(c, status))
+	if (is_final(c, status) || restart_old_died(s, c->which))
 		return;
-	restart_delay(&c->delay_ms, lived);
+	uint32_t delay_ms = restart_delay(&c->pace, lived);
 	log_warning("launcher", "process died: starting it again",
 		    "process=%s %s=%d lived_ms=%llu delay_ms=%u", supervised_name[c->which],
 		    WIFEXITED(status) ? "exit" : "signal",
 		    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status), (unsigned long long)lived,
-		    c->delay_ms);
-	if (c->delay_ms == 0)
+		    delay_ms);
+	if (delay_ms == 0)
 		start(c);
 	else
-		uv_timer_start(&c->restart, on_restart_timer, c->delay_ms, 0);
+		uv_timer_start(&c->restart, on_restart_timer, delay_ms, 0);
 }
 
 static void
@@ -191,7 +168,11 @@ on_sigchld(uv_signal_t *handle, int signum)
 {
 	(void)signum;
 	struct supervisor *s = handle->data;
-	/* One signal may stand for both. */
+	pid_t standby = s->restart.standby;
+	int last;
+	if (standby && waitpid(standby, &last, WNOHANG) == standby)
+		restart_standby_died(s, last);
+	/* One signal may stand for several. */
 	for (int i = 0; i < SUPERVISED_COUNT; i++) {
 		struct child *c = &s->children[i];
 		int status;
@@ -221,21 +202,27 @@ on_impatience(uv_timer_t *timer)
 		    SUPERVISOR_PATIENCE_MS / 1000, s->options->control_socket);
 }
 
+bool
+supervisor_is_ready(const struct supervisor *s, const json_t *status)
+{
+	pid_t control = s->children[SUPERVISED_CONTROL].pid, dataplane = s->children[SUPERVISED_DATAPLANE].pid;
+	const json_t *of_dataplane = json_object_get(status, "dataplane");
+	/* Processes that an earlier launcher left (killed this moment), or that died since, must not be taken
+	 * for ours. */
+	return json_is_true(json_object_get(status, "ready")) && control != 0 && dataplane != 0 &&
+	       json_integer_value(json_object_get(status, "pid")) == control &&
+	       json_integer_value(json_object_get(of_dataplane, "pid")) == dataplane;
+}
+
 static bool
 on_status(void *arg, const json_t *status)
 {
 	struct supervisor *s = arg;
 	pid_t pids[SUPERVISED_COUNT];
+	if (!supervisor_is_ready(s, status))
+		return false;
 	for (int i = 0; i < SUPERVISED_COUNT; i++)
 		pids[i] = s->children[i].pid;
-	const json_t *dataplane = json_object_get(status, "dataplane");
-	/* Processes that an earlier launcher left (killed this moment), or that died since, must not be taken
-	 * for ours. */
-	if (!json_is_true(json_object_get(status, "ready")) || pids[SUPERVISED_CONTROL] == 0 ||
-	    json_integer_value(json_object_get(status, "pid")) != pids[SUPERVISED_CONTROL] ||
-	    pids[SUPERVISED_DATAPLANE] == 0 ||
-	    json_integer_value(json_object_get(dataplane, "pid")) != pids[SUPERVISED_DATAPLANE])
-		return false;
 	s->ready = true;
 	uv_timer_stop(&s->patience);
 	s->options->ready(s->options->arg, status, pids);
@@ -266,6 +253,7 @@ set_up(struct supervisor *s)
 	uv_timer_init(&s->loop, &s->patience);
 	uv_timer_init(&s->loop, &s->kill);
 	s->patience.data = s->kill.data = s;
+	restart_init(s);
 	for (int i = 0; i < SUPERVISED_COUNT; i++) {
 		struct child *c = &s->children[i];
 		c->supervisor = s;
@@ -283,6 +271,23 @@ set_up(struct supervisor *s)
 	return probe_start(&s->probe, &s->loop, s->options->control_socket, on_status, s);
 }
 
+/* A server without `rookctl restart` is better than none. */
+static void
+open_admin(struct supervisor *s)
+{
+	struct admin_options o = {
+		.loop = &s->loop,
+		.config = s->options->config,
+		.program = ADMIN_LAUNCHER,
+		.socket = "launcher.sock",
+		.run = restart_command,
+		.supervisor = s,
+	};
+	char error[512];
+	if (admin_open(&s->admin, &o, error, sizeof(error)) < 0)
+		log_warning("launcher", "`rookctl restart` will not work", "reason=\"%s\"", error);
+}
+
 int
 supervisor_run(const struct supervisor_options *o)
 {
@@ -295,9 +300,11 @@ supervisor_run(const struct supervisor_options *o)
 		log_error("launcher", "cannot set up the event loop", "error=\"%s\"", uv_strerror(r));
 		return 1; /* the process ends: the loop's handles go with it */
 	}
+	open_admin(s);
 	for (int i = 0; i < SUPERVISED_COUNT && !s->stopping; i++)
 		start(&s->children[i]);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
+	admin_free(s->admin);
 	uv_loop_close(&s->loop);
 	return s->result;
 }

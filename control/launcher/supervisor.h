@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 #include <sys/types.h>
+#include <uv.h>
 
 /* In the order of starting; they are stopped in the opposite order, so that control can still send through
  * the dataplane while it closes. */
@@ -17,8 +18,11 @@ extern const char *const supervised_name[SUPERVISED_COUNT];
 #define SUPERVISOR_PATIENCE_MS 15000  /* not ready for so long: say what we wait for */
 #define SUPERVISOR_EARLY_DEATHS_MAX 5 /* killed so often before it was ever ready: give up */
 
+struct config;
+
 struct supervisor_options {
 	char *const *argv[SUPERVISED_COUNT];
+	const struct config *config;
 	const char *control_socket;
 	/* Called once, when clients can log in, with control's status. */
 	void (*ready)(void *arg, const json_t *status, const pid_t pids[SUPERVISED_COUNT]);
@@ -30,5 +34,8 @@ struct supervisor_options {
  * configuration wrong (it has said so itself); 1 when one could not start. Errors are logged.
  */
 int supervisor_run(const struct supervisor_options *o);
+
+/* Timer callback: a process that was told to stop did not. */
+void supervisor_kill_late(uv_timer_t *timer);
 
 #endif

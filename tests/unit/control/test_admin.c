@@ -117,7 +117,8 @@ set_up(void **state)
 	f->batch.data = f;
 	uv_check_start(&f->batch, run_batch);
 	struct admin_options o = {
-		.loop = &f->loop, .server = f->server, .config = f->config, .wake = wake, .wake_arg = f};
+		.loop = &f->loop, .server = f->server, .config = f->config, .program = ADMIN_CONTROL,
+		.socket = "control.sock", .run = admin_command_run, .wake = wake, .wake_arg = f};
 	assert_int_equal(admin_open(&f->admin, &o, error, sizeof(error)), 0);
 	assert_non_null(config_runtime_path(f->config, "control.sock", f->socket, sizeof(f->socket)));
 	*state = f;
@@ -525,7 +526,8 @@ test_socket_file(void **state)
 	assert_int_equal(st.st_mode & 0777, 0600);
 
 	struct admin *second;
-	struct admin_options o = {.loop = &f->loop, .server = f->server, .config = f->config};
+	struct admin_options o = {.loop = &f->loop, .server = f->server, .config = f->config, .program = ADMIN_CONTROL,
+		.socket = "control.sock", .run = admin_command_run};
 	char error[256];
 	assert_int_equal(admin_open(&second, &o, error, sizeof(error)), -EADDRINUSE);
 	assert_null(second);
@@ -548,7 +550,8 @@ test_stale_socket(void **state)
 	strcpy(address.sun_path, f->socket);
 	assert_int_equal(bind(dead, (struct sockaddr *)&address, sizeof(address)), 0);
 	close(dead);
-	struct admin_options o = {.loop = &f->loop, .server = f->server, .config = f->config};
+	struct admin_options o = {.loop = &f->loop, .server = f->server, .config = f->config, .program = ADMIN_CONTROL,
+		.socket = "control.sock", .run = admin_command_run};
 	assert_int_equal(admin_open(&f->admin, &o, error, sizeof(error)), 0);
 	int fd = dial_and_greet(f);
 	close(fd);
@@ -559,7 +562,8 @@ test_cannot_listen(void **state)
 {
 	struct fixture *f = *state;
 	struct admin *second;
-	struct admin_options o = {.loop = &f->loop, .server = f->server, .config = f->config};
+	struct admin_options o = {.loop = &f->loop, .server = f->server, .config = f->config, .program = ADMIN_CONTROL,
+		.socket = "control.sock", .run = admin_command_run};
 	char error[256], *runtime_dir = f->config->runtime_dir;
 	char nowhere[] = "/nonexistent/run", longer[200];
 	f->config->runtime_dir = nowhere;

@@ -128,7 +128,7 @@ static void
 test_greeting(void **state)
 {
 	(void)state;
-	char *line = admin_greeting();
+	char *line = admin_greeting(ADMIN_CONTROL);
 	json_t *greeting = json_loads(line, 0, NULL);
 	assert_int_equal(json_integer_value(json_object_get(greeting, "api")), ADMIN_API);
 	assert_string_equal(json_string_value(json_object_get(greeting, "program")), "rookery-control");

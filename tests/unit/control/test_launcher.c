@@ -21,13 +21,17 @@ static void
 test_restart_delay(void **state)
 {
 	(void)state;
-	static const uint32_t expected[] = {100, 200, 400, 800, 1600, 3200, 5000, 5000};
-	uint32_t last = 0;
+	static const uint32_t expected[] = {0, 0, 0, 0, 0, 100, 200, 400, 800, 1600, 3200, 5000, 5000};
+	struct restart_pace pace = {0};
 	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
-		assert_int_equal(restart_delay(&last, 10), expected[i]);
-	/* A long life is forgiven at once, and begins the count anew. */
-	assert_int_equal(restart_delay(&last, RESTART_SHORT_LIFE_MS), 0);
-	assert_int_equal(restart_delay(&last, RESTART_SHORT_LIFE_MS - 1), 100);
+		assert_int_equal(restart_delay(&pace, 10), expected[i]);
+	/* Each piece of life makes up for one death, and the delays begin anew. */
+	assert_int_equal(restart_delay(&pace, RESTART_LIFE_MS), 0);
+	assert_int_equal(restart_delay(&pace, RESTART_LIFE_MS - 1), 100);
+	assert_int_equal(restart_delay(&pace, 100 * RESTART_LIFE_MS), 0);
+	for (int i = 0; i < RESTART_AT_ONCE_MAX - 1; i++)
+		assert_int_equal(restart_delay(&pace, 0), 0);
+	assert_int_equal(restart_delay(&pace, 0), 100);
 }
 
 static void
@@ -69,7 +73,7 @@ test_child(void **state)
 	sigaddset(&term, SIGTERM);
 	sigprocmask(SIG_BLOCK, &term, NULL);
 	signal(SIGTERM, SIG_IGN);
-	pid_t pid = child_start(argv);
+	pid_t pid = child_start(argv, -1);
 	signal(SIGTERM, SIG_DFL);
 	sigprocmask(SIG_UNBLOCK, &term, NULL);
 	int status;
@@ -84,7 +88,7 @@ test_child_missing(void **state)
 {
 	(void)state;
 	char *argv[] = {(char *)"/nonexistent/program", NULL};
-	assert_int_equal(child_start(argv), -ENOENT);
+	assert_int_equal(child_start(argv, -1), -ENOENT);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* reaped */
 	assert_int_equal(errno, ECHILD);
 }

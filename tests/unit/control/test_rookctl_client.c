@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* rookctl's connection, against servers that are missing or speak something else. */
+#include "control/admin_protocol.h"
 #include "control/cli/client.h"
 
 #include <errno.h>
@@ -66,7 +67,7 @@ test_call(void **state)
 	char error[256];
 	json_t *reply;
 	serve(&s, GREETING, "{\"id\":1,\"ok\":true,\"result\":{\"n\":5}}\n");
-	assert_int_equal(client_open(&c, s.path, error, sizeof(error)), 0);
+	assert_int_equal(client_open(&c, s.path, ADMIN_CONTROL, error, sizeof(error)), 0);
 	assert_int_equal(client_call(&c, "status", NULL, &reply, error, sizeof(error)), 0);
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(reply, "result"), "n")), 5);
 	json_decref(reply);
@@ -100,7 +101,7 @@ test_other_servers(void **state)
 		struct client c;
 		char error[256] = "";
 		serve(&s, cases[i].greeting, NULL);
-		int r = client_open(&c, s.path, error, sizeof(error));
+		int r = client_open(&c, s.path, ADMIN_CONTROL, error, sizeof(error));
 		client_close(&c);
 		end(&s);
 		if (r != cases[i].result || !strstr(error, cases[i].text))
@@ -120,7 +121,7 @@ test_wrong_replies(void **state)
 		char error[256];
 		json_t *reply;
 		serve(&s, GREETING, replies[i]);
-		assert_int_equal(client_open(&c, s.path, error, sizeof(error)), 0);
+		assert_int_equal(client_open(&c, s.path, ADMIN_CONTROL, error, sizeof(error)), 0);
 		assert_int_equal(client_call(&c, "status", json_object(), &reply, error, sizeof(error)),
 				 -EPROTO);
 		client_close(&c);
@@ -136,21 +137,21 @@ test_no_server(void **state)
 	struct client c;
 	char error[512], longer[256];
 	serve(&s, GREETING, NULL);
-	assert_int_equal(client_open(&c, s.path, error, sizeof(error)), 0);
+	assert_int_equal(client_open(&c, s.path, ADMIN_CONTROL, error, sizeof(error)), 0);
 	client_close(&c);
 	waitpid(s.pid, NULL, 0);
 	/* the socket is left, nobody listens */
-	assert_int_equal(client_open(&c, s.path, error, sizeof(error)), -ECONNREFUSED);
+	assert_int_equal(client_open(&c, s.path, ADMIN_CONTROL, error, sizeof(error)), -ECONNREFUSED);
 	assert_non_null(strstr(error, "is `rookery run` running with this --state?"));
 	client_close(&c);
 	unlink(s.path);
-	assert_int_equal(client_open(&c, s.path, error, sizeof(error)), -ENOENT);
+	assert_int_equal(client_open(&c, s.path, ADMIN_CONTROL, error, sizeof(error)), -ENOENT);
 	assert_non_null(strstr(error, s.path));
 	client_close(&c);
 	rmdir(s.dir);
 	memset(longer, 'x', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
-	assert_int_equal(client_open(&c, longer, error, sizeof(error)), -ENAMETOOLONG);
+	assert_int_equal(client_open(&c, longer, ADMIN_CONTROL, error, sizeof(error)), -ENAMETOOLONG);
 	client_close(&c);
 }
 

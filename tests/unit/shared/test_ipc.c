@@ -705,22 +705,22 @@ test_doorbell(void **state)
 	(void)state;
 	bell = doorbell_open();
 	assert_true(bell >= 0);
-	doorbell_ring(bell, path); /* nobody there */
+	doorbell_ring(bell, path, DOORBELL_CELLS); /* nobody there */
 	p.fd = doorbell_bind(path);
 	assert_true(p.fd >= 0);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 	assert_int_equal(poll(&p, 1, 0), 0);
 	for (unsigned i = 0; i < 5000; i++) /* never blocks, however many wait */
-		doorbell_ring(bell, path);
+		doorbell_ring(bell, path, DOORBELL_CELLS);
 	assert_int_equal(poll(&p, 1, 0), 1);
 	doorbell_drain(p.fd);
 	assert_int_equal(poll(&p, 1, 0), 0);
 	close(p.fd);
-	doorbell_ring(bell, path); /* control was killed, its socket file is still there */
+	doorbell_ring(bell, path, DOORBELL_CELLS); /* control was killed, its socket file is still there */
 	p.fd = doorbell_bind(path);
 	assert_true(p.fd >= 0);
-	doorbell_ring(bell, path);
+	doorbell_ring(bell, path, DOORBELL_CELLS);
 	assert_int_equal(poll(&p, 1, 0), 1);
 	close(p.fd);
 	close(bell);
