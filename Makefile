@@ -6,6 +6,8 @@
 #                (ARGS="--config FILE --state DIR" is passed on)
 #   make test    every test, with gcc and with clang and sanitizers; last line: N passed, N failed
 #   make fuzz    each fuzz target for FUZZ_SECONDS (60)
+#   make swarm   200 clients, 100,000 messages, 30% loss, and everything that can be killed is: 15 minutes (ARGS="CLIENTS MESSAGES
+#                ROUNDS SEED" for another size); docs/reliability.md has the figures
 #   make bench   the goals table, build/bench/latest.json, and plots if gnuplot is there; under 10 minutes
 #                (ARGS="--huge" with reserved hugepages, "--sessions 1000000" with little memory)
 #   make clean   removes what the above built
@@ -28,6 +30,10 @@ test:
 fuzz:
 	@exec tests/fuzz/run.sh $(FUZZ_SECONDS)
 
+swarm: build
+	@ninja -C $(BUILD) tests/e2e/test_e2e_swarm
+	@ROOKERY_BUILD=$(abspath $(BUILD)) $(BUILD)/tests/e2e/test_e2e_swarm full $(ARGS)
+
 bench: build
 	@ninja -C $(BUILD) rookbench
 	@$(BUILD)/rookbench --dir $(BUILD)/bench $(ARGS)
@@ -36,4 +42,4 @@ bench: build
 clean:
 	rm -rf $(BUILD) build-sanitize build-fuzz
 
-.PHONY: build run test fuzz bench clean
+.PHONY: build run test fuzz swarm bench clean

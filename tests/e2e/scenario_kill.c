@@ -5,13 +5,10 @@
 #include "client.h"
 #include "server.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define MANY 1000
 #define ROUNDS 3
@@ -90,30 +87,6 @@ dataplane_is_killed(void **state)
 	kill_in_traffic(*state, "rookery-dataplane");
 }
 
-/* kill -9 of the server's processes, or of the launcher alone, which takes the others with it; returns when all have ended. A pidfd
- * tells the end of a process when its files are closed, the process list may forget it before. */
-static void
-kill_server(struct world *w, bool launcher_only)
-{
-	uint64_t deadline = deadline_in(WAIT_EVENT);
-	pid_t pids[16];
-	struct pollfd fds[16];
-	unsigned n = processes_marked(w->server->marker, pids, 16);
-
-	world_check(w, n >= 3 && n <= 16);
-	for (unsigned i = 0; i < n; i++)
-		fds[i] = (struct pollfd){.fd = (int)syscall(SYS_pidfd_open, pids[i], 0), .events = POLLIN};
-	for (unsigned i = 0; i < n; i++)
-		if (!launcher_only || pids[i] == w->server->process->pid)
-			kill(pids[i], SIGKILL);
-	for (unsigned i = 0; i < n; i++) {
-		while (poll(&fds[i], 1, 0) == 0)
-			if (!world_poll(w, deadline))
-				world_fail(w, "process %d does not end", (int)pids[i]);
-		close(fds[i].fd);
-	}
-}
-
 /* What was confirmed as stored survives the death of the launcher, which takes its processes with it, and of all three at
  * once. */
 static void
@@ -130,13 +103,13 @@ all_is_killed(void **state)
 	client_expect(alice, "presence", "user", "bob", "status", "offline", NULL);
 	client_send_series(alice, "bob", "safe", 50);
 	client_expect_levels(alice, 50, "stored");
-	kill_server(w, false);
+	server_kill(w, false);
 	server_start(w);
 	bob = client_login(w, "bob");
 	client_expect_series(bob, "alice", "safe", 50);
 	client_say(bob, "msg alice all there");
 	client_expect(alice, "message", "text", "all there", NULL);
-	kill_server(w, true);
+	server_kill(w, true);
 	server_start(w);
 	client_say(bob, "msg alice once more");
 	client_expect(alice, "message", "text", "once more", NULL);

@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* ---- configuration ------------------------------------------------------------------ */
@@ -285,8 +287,8 @@ server_child(struct world *w, const char *program, pid_t except)
 	world_fail(w, "no %s is running", program);
 }
 
-static bool
-is_ready(struct world *w)
+bool
+server_is_ready(struct world *w)
 {
 	static const char *const args[] = {"status", NULL};
 	char *out;
@@ -308,7 +310,29 @@ server_replaced(struct world *w, const char *program, pid_t killed)
 	uint64_t deadline = deadline_in(WAIT_EVENT);
 
 	server_child(w, program, killed);
-	while (!is_ready(w))
+	while (!server_is_ready(w))
 		if (!world_poll(w, deadline))
 			world_fail(w, "the server is not ready again after kill -9 of %s", program);
+}
+
+void
+server_kill(struct world *w, bool launcher_only)
+{
+	uint64_t deadline = deadline_in(WAIT_EVENT);
+	pid_t pids[16];
+	struct pollfd fds[16];
+	unsigned n = processes_marked(w->server->marker, pids, 16);
+
+	world_check(w, n >= 3 && n <= 16);
+	for (unsigned i = 0; i < n; i++)
+		fds[i] = (struct pollfd){.fd = (int)syscall(SYS_pidfd_open, pids[i], 0), .events = POLLIN};
+	for (unsigned i = 0; i < n; i++)
+		if (!launcher_only || pids[i] == w->server->process->pid)
+			kill(pids[i], SIGKILL);
+	for (unsigned i = 0; i < n; i++) {
+		while (poll(&fds[i], 1, 0) == 0)
+			if (!world_poll(w, deadline))
+				world_fail(w, "process %d does not end", (int)pids[i]);
+		close(fds[i].fd);
+	}
 }

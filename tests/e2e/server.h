@@ -50,6 +50,12 @@ pid_t server_child(struct world *w, const char *program, pid_t except);
 /* After that one was killed: waits until another has taken its place and clients can log in again. */
 void server_replaced(struct world *w, const char *program, pid_t killed);
 
+/* What its control process says of itself, at this moment. */
+bool server_is_ready(struct world *w);
+/* kill -9 of the server's processes, or of the launcher alone, which takes the others with it; returns when all have ended. A pidfd
+ * tells the end of a process when its files are closed, the process list may forget it before. */
+void server_kill(struct world *w, bool launcher_only);
+
 void server_free(struct world *w);
 
 /* ---- rookctl ------------------------------------------------------------------------ */
