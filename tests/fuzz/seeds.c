@@ -332,6 +332,134 @@ handshake(void)
 	save("login", "with-cookie", login, (size_t)n);
 }
 
+/* ---- conversations (fuzz_server.c, fuzz_worker.c): the first byte of each line is a step ------------------ */
+
+#define STEPS(target, name, steps) save(target, name, steps, sizeof(steps) - 1)
+
+static void
+server_admin(const char *name, const char *line)
+{
+	char step[512];
+	int n = snprintf(step + 2, sizeof(step) - 2, "%s", line);
+
+	step[0] = 15;
+	step[1] = (char)n;
+	save("server", name, step, (size_t)n + 2);
+}
+
+static void
+server(void)
+{
+	STEPS("server", "requests", "\0\0\2\1\2\2bo"
+				    "\0\2\3\0\0\2hi"
+				    "\0\0\4\2\1\0"
+				    "\0\0\7\1\0\0"
+				    "\0\0\10\1\0\3pal"
+				    "\0\1\11\0\3\5lunch"
+				    "\0\0\6\1\1\0"
+				    "\0\0\6\1\0\0"
+				    "\0\0\5\1\0\0"
+				    "\0\0\14\1\0\0"
+				    "\0\1\13\0\112\0"
+				    "\0\2\12\0\0\0");
+	STEPS("server", "refused", "\0\0\3\0\0\0"
+				   "\0\0\3\3\0\0"
+				   "\0\0\4\1\0\0"
+				   "\0\0\12\0\1\6wrong!"
+				   "\0\0\12\0\3\1x"
+				   "\0\0\14\6\0\0"
+				   "\0\0\3\6\0\1\377");
+	STEPS("server", "enrol", "\2\3\0\0\0\0"
+				 "\0\3\7\0\0\0"
+				 "\0\3\1\0\1\5wrong"
+				 "\0\3\1\0\0\0"
+				 "\2\3\0\0\2\4desk");
+	STEPS("server", "register", "\2\3\0\4\0\0"
+				    "\0\3\0\0\0\0"
+				    "\0\3\0\6\0\0"
+				    "\0\3\0\3\1\3abc"
+				    "\0\3\0\3\0\2pc");
+	STEPS("server", "fragments", "\1\0\3\0\2\2\x22\5"
+				     "\1\0\3\1\2\5\xa\3"
+				     "bob"
+				     "\1\0\3\1\2\5\xa\3"
+				     "bob"
+				     "\1\0\5\0\1\3\xff\xff\xff"
+				     "\0\1\10\0\7\20" "abcdefghijklmnop");
+	STEPS("server", "stored", "\6\1\1"
+				  "\4\0\1\1\0\0\0\0\4"
+				  "\4\0\1\2\1\1\0\0\4"
+				  "\4\0\1\2\1\1\0\0\4"
+				  "\10\0\1"
+				  "\2\1\0\1\2\0"
+				  "\5\0\0\5\1\0\5\2\0\5\3\1\5\4\0"
+				  "\11\62\0\1\13\0\6\0\11\311");
+	STEPS("server", "deaths", "\4\0\1\1\0\0\0\0\4"
+				  "\15"
+				  "\6\0\4\6\1\4"
+				  "\16"
+				  "\7\0\1\1\7\1\2\0"
+				  "\6\0\3\6\2\2"
+				  "\14"
+				  "\4\0\1\3\0\0\0\0\4"
+				  "\0\0\11\0\2\1x"
+				  "\2\2\0\2\2\0"
+				  "\14\11\12");
+	STEPS("server", "full", "\13\0\0\7\0\0\0\0\0\7\0\0\0\0\0\7\0\0\0\13\12\0\2\1\0\0\0\12");
+	STEPS("server", "logins", "\2\0\1\0\0\0"
+				  "\2\0\4\0\2\0"
+				  "\2\0\0\1\2\0"
+				  "\2\0\10\77\1\0"
+				  "\2\0\2\0\0\4\x08\xff\x7f\x12"
+				  "\2\0\60\0\5\4away");
+	STEPS("server", "hostile", "\20\0\0\0\12\1\0\3\0\0\0\0\0\1\1"
+				   "\21\0\0\44\0\0\0\377"
+				   "\22\0\0\377\0\0\1"
+				   "\22\200\1\0\1\0\0");
+	server_admin("status", "{\"id\":1,\"command\":\"status\"}");
+	server_admin("users", "{\"id\":1,\"command\":\"users.list\",\"args\":{\"limit\":2,\"offset\":1}}");
+	server_admin("add", "{\"id\":1,\"command\":\"users.add\",\"args\":{\"name\":\"erin\",\"password\":\"secret7\"}}");
+	server_admin("passwd", "{\"id\":1,\"command\":\"users.passwd\",\"args\":{\"name\":\"bob\",\"password\":\"secret7\"}}");
+	server_admin("del", "{\"id\":1,\"command\":\"users.del\",\"args\":{\"name\":\"bob\"}}");
+	server_admin("sessions", "{\"id\":1,\"command\":\"sessions.list\",\"args\":{\"user\":\"alice\"}}");
+	server_admin("kick", "{\"id\":1,\"command\":\"sessions.kick\",\"args\":{\"user\":\"alice\"}}");
+	server_admin("kick-sid", "{\"id\":1,\"command\":\"sessions.kick\",\"args\":{\"sid\":\"0100000000000001\"}}");
+	server_admin("stats", "{\"id\":1,\"command\":\"stats\",\"args\":{\"drops\":true,\"worker\":1}}");
+}
+
+static void
+worker(void)
+{
+	STEPS("worker", "messages", "\3\0\2\1\0\0\0\10"
+				    "\4\1\1\1"
+				    "\3\0\2\2\1\1\1\10"
+				    "\12\62"
+				    "\4\1\1\3"
+				    "\5\0\2"
+				    "\3\1\1\1\0\0\0\377");
+	STEPS("worker", "verdicts", "\3\2\1\1\0\0\0\10\10\11"
+				    "\3\2\2\2\0\0\0\10\10\2"
+				    "\3\2\4\3\0\0\0\10\10\4"
+				    "\3\0\2\4\0\0\0\10\12\320\10\0");
+	STEPS("worker", "stored", "\3\1\1\1\0\0\0\10\10\2\5\1\1"
+				  "\3\1\1\2\0\0\0\10\12\330\12\330\10\3");
+	STEPS("worker", "requests", "\6\0\1\0\1\3abc\6\3\2\0\2\1x\11");
+	STEPS("worker", "frames", "\2\0\0\11\1\0\0\0\0\0\0\0\1"
+				  "\2\0\2\11\1\0\0\0\0\0\0\0\2"
+				  "\2\1\1\2\6\1"
+				  "\2\0\20\1\0\2\0\4\1\0\2\0\10\1\0\7\0\7\201");
+	STEPS("worker", "datagrams", "\0\0\0\3abc"
+				     "\1\0\1\0\0\40" "0123456789abcdef0123456789abcdef"
+				     "\1\0\1\1\140\0\1\0\1\2\377\12" "0123456789"
+				     "\1\0\1\377\0\0\1\1\1\4\0\0");
+	STEPS("worker", "inject", "\13\4\0\0\0\13\4\40\4\0\4\1\0\1"
+				  "\13\0\0\20\10\0\0\0\0\0\0\0\5"
+				  "\13\1\0\1\0\13\2\0\1\0\13\7\0\0\0\13\10\0\0\0\13\3\0\0\0"
+				  "\13\11\0\0\10\377\377\377\377\377\377\377\377\12\310"
+				  "\13\200\0\0\0\13\202\0\0\0");
+	STEPS("worker", "hostile", "\14\0\6\44\0\377\377\0\0\15\3\0\0\0\100\15\203\0\0\1\0\16\0\44\0\0\0\377");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -346,5 +474,7 @@ main(int argc, char **argv)
 	responses();
 	notifications();
 	handshake();
+	server();
+	worker();
 	return 0;
 }
