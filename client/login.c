@@ -14,6 +14,7 @@
 #define ATTEMPT (12 * SECOND)
 #define ATTEMPT_BESIDE_SESSION (5 * SECOND)
 #define HINT_INTERVAL SECOND
+#define COOKIE_WAIT_MAX (60 * SECOND)
 #define REPLAYED_RETRIES 3
 /* How long RK_EVENT_LOGIN waits for the PONG that tells our address. */
 #define ANNOUNCE_WAIT (3 * SECOND)
@@ -475,8 +476,13 @@ handle_cookie(struct rk_client *c, const uint8_t *in, size_t len)
 {
 	struct login *l = &c->login;
 	bool had_one = l->handshake.have_cookie;
+	int wait_ms = handshake_client_cookie(&l->handshake, in, len);
 
-	if (handshake_client_cookie(&l->handshake, in, len) < 0 || write_login(c) < 0) {
+	if (wait_ms > 0) {
+		wait_for(c, earlier((uint64_t)wait_ms * MS, COOKIE_WAIT_MAX));
+		return;
+	}
+	if (wait_ms < 0 || write_login(c) < 0) {
 		c->stats.ignored++;
 		return;
 	}

@@ -260,7 +260,8 @@ memory_estimate_mb(const struct config *c)
 	uint64_t workers = c->dataplane.workers;
 	uint64_t rows = 0;
 
-	rows += (uint64_t)c->dataplane.sessions * 320; /* a session and its activity */
+	rows += (uint64_t)c->dataplane.sessions * 192;
+	rows += workers * c->dataplane.activities * 128;
 	rows += workers * c->dataplane.messages * 1600;
 	rows += workers * (workers - 1) * 8192 * 72;   /* deliveries for other workers */
 	rows += (uint64_t)c->dataplane.users * 320;

@@ -1,23 +1,43 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The attack: LOGINs cost control a Diffie-Hellman and a database lookup, and anybody who knows the server's
- * public key can make a mac1. From forged addresses a flood gets cookies only, 68 bytes for at least 400, and
- * cannot answer them; from true addresses it is bounded by the hard limit, and by the login ring, which holds
- * nothing else.
+ * The attack: LOGINs cost control a Diffie-Hellman and a database lookup, and anybody who knows the server's public key can
+ * make a mac1. From forged addresses a flood gets cookies only, 68 bytes for at least 400, and cannot answer them. From true
+ * addresses each host and each network gets its share, all together the hard limit, and the login ring holds nothing else.
+ *
+ * Hosts and networks pay only once they have proved their address: otherwise who forges somebody's address could shut him out.
  */
 #include "guard.h"
 
 #include <sodium.h>
 #include <string.h>
 
-#define MICRO UINT64_C(1000000) /* a LOGIN's price in the buckets */
+/* Prefix lengths. An IPv6 host owns its /64, a site usually a /48 (RFC 6177); an IPv4 /24 is the smallest network in the
+ * routing tables. */
+#define HOST_BITS4 32
+#define HOST_BITS6 64
+#define NET_BITS4 24
+#define NET_BITS6 48
+
+#define LIMIT_WAIT_US UINT64_C(2000000) /* the hard limit is reached by many: they are spread, not lined up */
+
+static uint64_t
+quarter(uint64_t n)
+{
+	return n / 4 > 0 ? n / 4 : 1;
+}
 
 void
-guard_init(struct guard *g, uint32_t logins_per_second, uint64_t now_us)
+guard_init(struct guard *g, const struct guard_limits *limits, struct rate_set *sets)
 {
-	*g = (struct guard){.per_second = logins_per_second > 0 ? logins_per_second : 1, .last_us = now_us};
-	g->credit = g->per_second * MICRO;
-	g->hard_credit = g->credit * GUARD_HARD_FACTOR;
+	uint64_t per_second = limits->logins_per_second;
+
+	*g = (struct guard){0};
+	g->free = rate_make(per_second, 1000, per_second);
+	per_second = per_second > 0 ? per_second : 1;
+	g->hard = rate_make(per_second * GUARD_HARD_FACTOR, 1000, per_second * GUARD_HARD_FACTOR);
+	g->host = rate_make(limits->host_logins_per_minute, 60000, quarter(limits->host_logins_per_minute));
+	g->net = rate_make(limits->net_logins_per_minute, 60000, quarter(limits->net_logins_per_minute));
+	rate_table_init(&g->prefixes, sets, GUARD_SETS);
 	randombytes_buf(g->nonce, sizeof(g->nonce));
 }
 
@@ -28,33 +48,33 @@ guard_set_server_key(struct guard *g, const uint8_t server_public[32])
 	g->have_keys = true;
 }
 
-/* A second without LOGINs fills a bucket. */
-static void
-refill(struct guard *g, uint64_t now_us)
+/* Do LOGINs come faster than pass without a cookie? Those that are turned away count too, else a flood from forged addresses
+ * would have the free rate to itself for ever. */
+static bool
+load(struct guard *g, uint64_t now_us)
 {
-	uint64_t full = g->per_second * MICRO;
-	uint64_t passed;
+	uint64_t most = (now_us + GUARD_LOAD_US) * 1000 + g->free.tolerance_ns;
+	bool over = rate_wait(&g->free_bucket, &g->free, now_us) != 0;
 
-	if (now_us <= g->last_us)
-		return;
-	passed = now_us - g->last_us;
-	g->last_us = now_us;
-	if (passed > MICRO)
-		passed = MICRO;
-	g->credit += passed * g->per_second;
-	if (g->credit > full)
-		g->credit = full;
-	g->hard_credit += passed * g->per_second * GUARD_HARD_FACTOR;
-	if (g->hard_credit > full * GUARD_HARD_FACTOR)
-		g->hard_credit = full * GUARD_HARD_FACTOR;
+	if (g->free.interval_ns == 0)
+		return true;
+	rate_pay(&g->free_bucket, &g->free, now_us);
+	if (g->free_bucket > most)
+		g->free_bucket = most;
+	return over;
 }
 
-/* Every punted LOGIN takes from both buckets: a flood with cookies leaves no room for LOGINs without. */
-static void
-pay(struct guard *g)
+/* Microseconds to wait; 0: passes. */
+static uint64_t
+prefixes_take(struct guard *g, const struct endpoint *peer, uint64_t now_us)
 {
-	g->credit -= g->credit < MICRO ? g->credit : MICRO;
-	g->hard_credit -= MICRO;
+	struct rate_prefix host, net;
+	uint64_t wait;
+
+	rate_prefix(&host, peer, HOST_BITS4, HOST_BITS6);
+	rate_prefix(&net, peer, NET_BITS4, NET_BITS6);
+	wait = rate_table_take(&g->prefixes, &host, sizeof(host), &g->host, now_us);
+	return wait != 0 ? wait : rate_table_take(&g->prefixes, &net, sizeof(net), &g->net, now_us);
 }
 
 /* Copies the present secret, or with `before` the one before it. False: there is none to be had now. */
@@ -83,6 +103,9 @@ proven(const struct guard_shared *s, const struct endpoint *peer, const uint8_t 
 	uint8_t secret[32];
 	bool good;
 
+	/* Most have none yet. */
+	if (sodium_is_zero(in + len - HANDSHAKE_MAC, HANDSHAKE_MAC))
+		return false;
 	good = read_secret(s, false, secret) && handshake_check_mac2(secret, peer, in, len);
 	if (!good)
 		good = read_secret(s, true, secret) && handshake_check_mac2(secret, peer, in, len);
@@ -90,9 +113,10 @@ proven(const struct guard_shared *s, const struct endpoint *peer, const uint8_t 
 	return good;
 }
 
+/* why, once the cookie is written. */
 static enum guard_verdict
-ask_for_cookie(struct guard *g, const struct guard_shared *s, const struct endpoint *peer, const uint8_t *in,
-	       size_t len, uint8_t *out)
+answer(struct guard *g, const struct guard_shared *s, const struct endpoint *peer, const uint8_t *in, size_t len,
+       enum guard_verdict why, uint64_t wait_us, uint8_t *out)
 {
 	uint8_t secret[32];
 	uint8_t nonce[24];
@@ -102,28 +126,32 @@ ask_for_cookie(struct guard *g, const struct guard_shared *s, const struct endpo
 	memcpy(nonce, g->nonce, sizeof(g->nonce));
 	memcpy(nonce + sizeof(g->nonce), &g->cookies, sizeof(g->cookies));
 	g->cookies++;
-	handshake_write_cookie(&g->keys, secret, peer, nonce, in, len, out);
+	handshake_write_cookie(&g->keys, secret, peer, nonce, in, len, (wait_us + 999) / 1000, out);
 	sodium_memzero(secret, sizeof(secret));
-	return GUARD_COOKIE;
+	return why;
 }
 
 enum guard_verdict
 guard_login(struct guard *g, const struct guard_shared *s, const struct endpoint *peer, const uint8_t *in,
 	    size_t len, uint64_t now_us, bool ring_pressed, uint8_t *out)
 {
+	uint64_t wait;
+
 	if (!g->have_keys)
 		return GUARD_NOT_READY;
 	if (!handshake_check_mac1(&g->keys, in, len))
 		return GUARD_BAD_MAC;
-	refill(g, now_us);
-	if (ring_pressed || g->credit < MICRO) {
-		/* mac2 is looked at only now: most of the time nobody needs to prove anything. */
+	/* mac2 is looked at only under load: most of the time nobody needs to prove anything. */
+	if (load(g, now_us) || ring_pressed) {
 		if (!proven(s, peer, in, len))
-			return ask_for_cookie(g, s, peer, in, len, out);
-		if (g->hard_credit < MICRO)
-			return GUARD_LIMIT;
+			return answer(g, s, peer, in, len, GUARD_COOKIE, 0, out);
+		if (rate_wait(&g->hard_bucket, &g->hard, now_us) != 0)
+			return answer(g, s, peer, in, len, GUARD_LIMIT, LIMIT_WAIT_US, out);
+		wait = prefixes_take(g, peer, now_us);
+		if (wait != 0)
+			return answer(g, s, peer, in, len, GUARD_PREFIX, wait, out);
 	}
-	pay(g);
+	rate_pay(&g->hard_bucket, &g->hard, now_us);
 	return GUARD_PUNT;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a LOGIN must pass before anything is allocated or punted: mac1, then under load a cookie (mac2), then
- * the rate limit.
+ * What a LOGIN must pass before anything is allocated or punted: mac1, then under load a cookie (mac2), then the limits: of
+ * all logins of this worker, of its host, of its network.
  *
  * Thread-safety: struct guard belongs to one worker; struct guard_shared is written by housekeeping and read
  * by all workers.
@@ -10,6 +10,7 @@
 #define ROOKERY_DATAPLANE_GUARD_H
 
 #include "shared/handshake.h"
+#include "shared/rate.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -29,32 +30,44 @@ struct guard_shared {
 	_Atomic uint64_t secret[2][GUARD_SECRET_WORDS];
 };
 
+#define GUARD_HARD_FACTOR 4
+/* A flood is over when so long fewer LOGINs have come than pass without a cookie. */
+#define GUARD_LOAD_US UINT64_C(2000000)
+#define GUARD_SETS 4096 /* of RATE_WAYS: hosts and networks that are remembered; 256 KiB */
+
 struct guard {
 	struct handshake_guard keys;
 	bool have_keys;
-	uint32_t per_second;    /* punted LOGINs beyond this need a cookie */
-	uint64_t credit;        /* token bucket of per_second, in millionths of a LOGIN */
-	uint64_t hard_credit;   /* the same of GUARD_HARD_FACTOR * per_second */
-	uint64_t last_us;       /* when the buckets were filled last */
+	struct rate free;       /* LOGINs beyond this need a cookie */
+	struct rate hard;       /* those with one have this, in all */
+	uint64_t free_bucket;   /* every LOGIN with a good mac1 pays, also when it does not pass: see load() */
+	uint64_t hard_bucket;
+	struct rate host, net;  /* with a cookie: of one IPv4 address or IPv6 /64, of one /24 or /48 */
+	struct rate_table prefixes;
 	uint64_t nonce[2];      /* first 16 bytes of cookie nonces, from the kernel at start */
 	uint64_t cookies;       /* last 8 bytes: cookies made; so no nonce comes twice, in any worker */
 };
 
-#define GUARD_HARD_FACTOR 4
+struct guard_limits {
+	uint32_t logins_per_second;      /* without a cookie; 0: always a cookie */
+	uint32_t host_logins_per_minute; /* 0: no limit; a quarter of them at once */
+	uint32_t net_logins_per_minute;
+};
 
 enum guard_verdict {
 	GUARD_PUNT,
 	GUARD_COOKIE,    /* cookie datagram written: send it */
 	GUARD_BAD_MAC,
 	GUARD_NOT_READY, /* the server key is not known yet, or the first cookie secret not made */
-	GUARD_LIMIT,     /* even with a cookie: over the hard limit */
+	GUARD_LIMIT,     /* even with a cookie: over the hard limit; a cookie that says when to come again is written */
+	GUARD_PREFIX,    /* the same, over the limit of its host or network */
 };
 
-void guard_init(struct guard *g, uint32_t logins_per_second, uint64_t now_us);
+/* sets: GUARD_SETS, zeroed, alive as long as g. */
+void guard_init(struct guard *g, const struct guard_limits *limits, struct rate_set *sets);
 void guard_set_server_key(struct guard *g, const uint8_t server_public[32]);
-/* Judges LOGIN in[0..len) from peer. ring_pressed: the login ring is more than half full. For GUARD_COOKIE
- * out holds HANDSHAKE_COOKIE_SIZE bytes. Without a cookie per_second LOGINs pass (bursts of as many), with
- * a valid one up to GUARD_HARD_FACTOR times as many in all. No allocation, no system call. */
+/* Judges LOGIN in[0..len) from peer. ring_pressed: the login ring is more than half full. For GUARD_COOKIE, _LIMIT and
+ * _PREFIX out holds HANDSHAKE_COOKIE_SIZE bytes to be sent. No allocation, no system call. */
 enum guard_verdict guard_login(struct guard *g, const struct guard_shared *s, const struct endpoint *peer,
 			       const uint8_t *in, size_t len, uint64_t now_us, bool ring_pressed,
 			       uint8_t *out);

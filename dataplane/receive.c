@@ -72,20 +72,31 @@ key_reply(struct worker *w, struct rte_mbuf *m)
 }
 
 static void
+login_answer(struct worker *w, struct rte_mbuf *m, const uint8_t cookie[HANDSHAKE_COOKIE_SIZE], enum counter why)
+{
+	output_datagram(w, packet_info(m), cookie, HANDSHAKE_COOKIE_SIZE);
+	count(w, COUNTER_cookies_sent);
+	drop(w, m, why);
+}
+
+static void
 login(struct worker *w, struct rte_mbuf *m)
 {
 	bool pressed = ring_used(w->login_ring) > ring_capacity(w->login_ring) / 2;
 	uint8_t cookie[HANDSHAKE_COOKIE_SIZE];
 
+	if (w->logins_left == 0) {
+		drop(w, m, COUNTER_drop_login_busy);
+		return;
+	}
+	w->logins_left--;
 	switch (guard_login(&w->guard, w->guard_shared, &packet_info(m)->peer, rte_pktmbuf_mtod(m, const uint8_t *),
 			    rte_pktmbuf_data_len(m), w->now_us, pressed, cookie)) {
 	case GUARD_PUNT:
 		drop(w, m, punt_login(w, m) ? COUNTER_punted : COUNTER_drop_ring_login);
 		break;
 	case GUARD_COOKIE:
-		output_datagram(w, packet_info(m), cookie, sizeof(cookie));
-		count(w, COUNTER_cookies_sent);
-		drop(w, m, COUNTER_drop_login_cookie);
+		login_answer(w, m, cookie, COUNTER_drop_login_cookie);
 		break;
 	case GUARD_BAD_MAC:
 		drop(w, m, COUNTER_drop_login_mac);
@@ -94,7 +105,10 @@ login(struct worker *w, struct rte_mbuf *m)
 		drop(w, m, COUNTER_drop_login_not_ready);
 		break;
 	case GUARD_LIMIT:
-		drop(w, m, COUNTER_drop_login_limit);
+		login_answer(w, m, cookie, COUNTER_drop_login_limit);
+		break;
+	case GUARD_PREFIX:
+		login_answer(w, m, cookie, COUNTER_drop_login_prefix);
 		break;
 	}
 }

@@ -14,7 +14,8 @@
 #define IDLE_LOOPS 256
 #define IDLE_WAIT_US 1000
 #define WALL_SYNC_US UINT64_C(100000)
-#define ACTIVITIES_PER_WORKER 65536u
+#define FULL_BURSTS_IN_TIME 4
+#define LOGINS_WHEN_BEHIND 1 /* per burst */
 /* Deliveries of this worker's own records; a record has one part in most cases. */
 #define DELIVERIES_PER_MESSAGE 2u
 
@@ -22,11 +23,21 @@ static int
 worker_tables(struct worker *w, const struct worker_options *o)
 {
 	uint32_t sessions = (o->config->dataplane.sessions + o->workers - 1) / o->workers;
-	uint32_t activities = o->activities != 0 ? o->activities : ACTIVITIES_PER_WORKER;
+	uint32_t activities = o->activities != 0 ? o->activities : o->config->dataplane.activities;
 	uint32_t messages = o->config->dataplane.messages;
 	uint64_t seed;
 	int rc;
 
+	w->guard_sets = rte_zmalloc_socket("logins", GUARD_SETS * sizeof(*w->guard_sets), 64, o->numa_node);
+	if (w->guard_sets == NULL)
+		return -ENOMEM;
+	guard_init(&w->guard,
+		   &(struct guard_limits){
+			   .logins_per_second = o->config->control.logins_per_second,
+			   .host_logins_per_minute = o->config->limits.host_logins_per_minute,
+			   .net_logins_per_minute = o->config->limits.net_logins_per_minute,
+		   },
+		   w->guard_sets);
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed) || getrandom(&w->random, sizeof(w->random), 0) != sizeof(w->random))
 		return -EIO;
 	w->random |= 1;
@@ -87,7 +98,6 @@ worker_new(struct worker **out, const struct worker_options *o, char *error, siz
 			.counters = w->counters,
 		};
 	worker_rings(w);
-	guard_init(&w->guard, o->config->control.logins_per_second, w->now_us);
 	rc = aead_init();
 	if (rc == 0)
 		rc = worker_tables(w, o);
@@ -127,6 +137,7 @@ worker_free(struct worker *w)
 	delivery_table_fini(&w->deliveries);
 	message_table_fini(&w->messages);
 	session_table_fini(&w->sessions);
+	rte_free(w->guard_sets);
 	rte_free(w);
 }
 
@@ -152,6 +163,10 @@ worker_poll(struct worker *w, uint64_t now_us, uint64_t wall_ms)
 		struct port_queue *q = &w->queues[i];
 		uint16_t n = q->port->ops->rx(q, pkts, PORT_BURST, now_us / 1000);
 
+		/* Full bursts, one after the other: more is waiting. To look at a LOGIN costs as much as several other
+		 * packets, so sessions go first, and a flood is looked at in the time that they leave. */
+		w->full_bursts[i] = n < PORT_BURST ? 0 : w->full_bursts[i] + 1;
+		w->logins_left = w->full_bursts[i] <= FULL_BURSTS_IN_TIME ? PORT_BURST : LOGINS_WHEN_BEHIND;
 		receive_burst(w, pkts, n);
 		work += n;
 	}

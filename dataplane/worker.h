@@ -28,7 +28,7 @@ struct worker_options {
 	struct rte_mempool *pool; /* packets: PACKET_PRIV private bytes */
 	struct port *ports;
 	unsigned port_count;
-	uint32_t activities; /* sessions that may exchange messages within a minute; 0: as many as usual */
+	uint32_t activities; /* sessions that may exchange messages within a minute; 0: dataplane.activities */
 };
 
 /* Returns 0 or -ENOMEM, -EINVAL with a line in error. */

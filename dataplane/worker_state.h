@@ -62,12 +62,15 @@ struct worker {
 	struct delivery_table deliveries;
 	struct keycache *keycache;
 	struct guard guard;
+	struct rate_set *guard_sets;
 	const struct guard_shared *guard_shared; /* set by housekeeping_new before the workers run */
 	uint64_t timeout_us;
 	uint64_t restricted_us;
 	uint64_t random;
 	uint32_t reset_tokens; /* RESETs that may still be sent in the present second */
 	uint64_t reset_second;
+	uint32_t full_bursts[PORT_MAX]; /* received without a smaller one between them */
+	uint32_t logins_left; /* LOGINs that may still be looked at in this burst */
 
 	struct output_packet output;                  /* open */
 	struct output_packet sealing[OUTPUT_SEALING]; /* closed, in the order in which they go out */

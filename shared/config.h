@@ -47,6 +47,7 @@ struct config {
 		unsigned messages;     /* message records per worker */
 		unsigned users;        /* rows of the user table */
 		unsigned conversations; /* rows of the verdict table */
+		unsigned activities;   /* sessions that may have something under way at once, per worker */
 		char **eal;            /* further EAL arguments, for experts */
 		unsigned eal_count;
 		struct config_port *ports;
@@ -71,6 +72,30 @@ struct config {
 		unsigned password_memory_kib; /* Argon2id */
 		unsigned password_passes;
 	} control;
+
+	/* What one peer may do. Rates are token buckets; a rate of 0 is no limit. */
+	struct {
+		unsigned messages_per_second;      /* per session; bursts of messages_burst */
+		unsigned messages_burst;
+		unsigned conversations_per_second; /* per session: pairs that the dataplane does not know */
+		unsigned conversations_burst;
+		unsigned requests_per_second;      /* per session */
+		unsigned requests_burst;
+		unsigned host_logins_per_minute;   /* under load: per IPv4 address or IPv6 /64, per worker */
+		unsigned net_logins_per_minute;    /* under load: per IPv4 /24 or IPv6 /48, per worker */
+		unsigned restricted_sessions;      /* sessions that are not enrolled yet */
+		unsigned account_guesses;          /* wrong passwords of an account before delays begin */
+		unsigned prefix_guesses;           /* wrong passwords from an IPv4 address or IPv6 /64 before delays begin */
+		unsigned guess_delay_ms;           /* the first delay; each further wrong password doubles it */
+		unsigned guess_delay_max_ms;
+		unsigned buddy_requests_per_day;   /* per user */
+		unsigned buddy_requests_open;      /* of a user, not answered yet */
+		unsigned buddy_requests_waiting;   /* for a user, not answered yet */
+		unsigned presence_changes_per_minute; /* per user */
+		unsigned searches_per_minute;      /* per user */
+		unsigned search_rows;              /* users in one answer */
+		unsigned list_rows;                /* buddies in one answer */
+	} limits;
 
 	struct {
 		enum config_log_level level;

@@ -41,6 +41,9 @@
 	NUMBER(S, messages, 64, 16777216, "", "messages in flight at once, per worker")                                           \
 	NUMBER(S, users, 64, 1000000000, "", "users that the dataplane knows at once")                                            \
 	NUMBER(S, conversations, 64, 1000000000, "", "verdicts (may this user write to that one?) remembered at once")            \
+	NUMBER(S, activities, 64, 200000000, "",                                                                                 \
+	       "sessions with messages, deliveries or requests under way (or within the last minute) at once, per worker; 128"   \
+	       " bytes each")                                                                                                    \
 	LIST(S, eal, &text_entry, LIST_MAX, "", "further arguments for DPDK's EAL, one per entry")                                \
 	LIST(S, ports, &port_entry, PORTS_MAX, "1 to 8 entries", "see below")
 
@@ -83,6 +86,51 @@
 	       "memory of one Argon2id hash; each password thread uses that much")                                                \
 	NUMBER(S, password_passes, 1, 100, "", "passes of one Argon2id hash")
 
+/* What one peer may do. */
+#define CONFIG_LIMITS_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                               \
+	NUMBER(S, messages_per_second, 0, 1000000, "1/s",                                                                        \
+	       "new messages of one session; 0: no limit")                                                                       \
+	NUMBER(S, messages_burst, 1, 1000000, "",                                                                                \
+	       "so many of them at once")                                                                                        \
+	NUMBER(S, conversations_per_second, 0, 1000000, "1/s",                                                                   \
+	       "conversations of one session that the dataplane has to ask control about; 0: no limit")                          \
+	NUMBER(S, conversations_burst, 1, 1000000, "",                                                                           \
+	       "so many of them at once")                                                                                        \
+	NUMBER(S, requests_per_second, 0, 1000000, "1/s",                                                                        \
+	       "request frames of one session; 0: no limit")                                                                     \
+	NUMBER(S, requests_burst, 1, 1000000, "",                                                                                \
+	       "so many of them at once")                                                                                        \
+	NUMBER(S, host_logins_per_minute, 0, 10000000, "1/min",                                                                  \
+	       "logins from one IPv4 address or IPv6 /64 while `control.logins_per_second` is exceeded, per worker;"             \
+	       " a quarter of them at once; 0: no limit")                                                                        \
+	NUMBER(S, net_logins_per_minute, 0, 10000000, "1/min",                                                                   \
+	       "the same for an IPv4 /24 or IPv6 /48")                                                                           \
+	NUMBER(S, restricted_sessions, 1, 1000000, "",                                                                           \
+	       "sessions that are not enrolled yet (and at most an eighth of `dataplane.sessions`); one IPv4"                    \
+	       " address or IPv6 /64 gets at most half of what is left")                                                         \
+	NUMBER(S, account_guesses, 1, 1000, "",                                                                                  \
+	       "wrong passwords for one account before it has to be waited; enrolled devices need no password")                  \
+	NUMBER(S, prefix_guesses, 1, 100000, "",                                                                                 \
+	       "wrong passwords from one IPv4 address or IPv6 /64 before it has to be waited")                                   \
+	NUMBER(S, guess_delay_ms, 0, 86400000, "ms",                                                                             \
+	       "the first wait; each further wrong password doubles it; 0: never any")                                           \
+	NUMBER(S, guess_delay_max_ms, 0, 86400000, "ms",                                                                         \
+	       "the longest wait; after as long without a wrong password one failure is forgotten")                              \
+	NUMBER(S, buddy_requests_per_day, 0, 1000000, "1/day",                                                                   \
+	       "buddy requests of one user, all of them at once if he likes; 0: no limit")                                       \
+	NUMBER(S, buddy_requests_open, 1, 100000, "",                                                                            \
+	       "buddy requests of one user that nobody has answered yet")                                                        \
+	NUMBER(S, buddy_requests_waiting, 1, 100000, "",                                                                         \
+	       "buddy requests to one user that he has not answered yet")                                                        \
+	NUMBER(S, presence_changes_per_minute, 0, 1000000, "1/min",                                                              \
+	       "changes of status or text of one user; 0: no limit")                                                             \
+	NUMBER(S, searches_per_minute, 0, 1000000, "1/min",                                                                      \
+	       "searches of one user; 0: no limit")                                                                              \
+	NUMBER(S, search_rows, 1, 200, "",                                                                                       \
+	       "users in the answer to one search")                                                                              \
+	NUMBER(S, list_rows, 1, 200, "",                                                                                         \
+	       "buddies in one answer; the client asks for the next page")
+
 #define CONFIG_LOG_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                                   \
 	CHOICE(S, level, log_levels, "least important lines that are written to standard error")
 
@@ -91,6 +139,7 @@
 	SECTION(dataplane, CONFIG_DATAPLANE_KEYS)                                                                                 \
 	SECTION(session, CONFIG_SESSION_KEYS)                                                                                     \
 	SECTION(control, CONFIG_CONTROL_KEYS)                                                                                     \
+	SECTION(limits, CONFIG_LIMITS_KEYS)                                                                                      \
 	SECTION(log, CONFIG_LOG_KEYS)
 
 #endif

@@ -145,22 +145,34 @@ handshake_check_mac2(const uint8_t cookie_secret[32], const struct endpoint *pee
 	return sodium_memcmp(mac, in + len - HANDSHAKE_MAC, HANDSHAKE_MAC) == 0;
 }
 
+/* What a COOKIE is bound to: its own prefix, and mac1, so that only who saw the LOGIN can make one that its client accepts. */
+static void
+cookie_bind(uint8_t out[WIRE_PREFIX + HANDSHAKE_MAC], const uint8_t *cookie, const uint8_t *mac1)
+{
+	memcpy(out, cookie, WIRE_PREFIX);
+	memcpy(out + WIRE_PREFIX, mac1, HANDSHAKE_MAC);
+}
+
 int
 handshake_write_cookie(const struct handshake_guard *g, const uint8_t cookie_secret[32],
 		       const struct endpoint *peer, const uint8_t nonce[24], const uint8_t *in, size_t len,
-		       uint8_t *out)
+		       uint64_t wait_ms, uint8_t *out)
 {
-	uint8_t cookie[HANDSHAKE_MAC];
-	struct wire_prefix p;
+	struct wire_prefix p = {.type = WIRE_COOKIE, .version = WIRE_VERSION};
+	uint64_t wait = (wait_ms + HANDSHAKE_WAIT_UNIT_MS - 1) / HANDSHAKE_WAIT_UNIT_MS;
+	uint8_t cookie[HANDSHAKE_MAC], bound[WIRE_PREFIX + HANDSHAKE_MAC];
+	struct wire_prefix login;
 
-	wire_prefix_read(&p, in);
-	prefix_write(out, WIRE_COOKIE, p.id);
+	wire_prefix_read(&login, in);
+	p.id = login.id;
+	p.flags = (uint16_t)(wait < UINT16_MAX ? wait : UINT16_MAX);
+	wire_prefix_write(&p, out);
 	memcpy(out + WIRE_PREFIX, nonce, COOKIE_NONCE);
 	cookie_make(cookie, cookie_secret, peer);
-	/* Bound to mac1, so that only who saw the LOGIN can make a COOKIE that its client accepts. */
+	cookie_bind(bound, out, in + len - LOGIN_MACS);
 	crypto_aead_xchacha20poly1305_ietf_encrypt(out + WIRE_PREFIX + COOKIE_NONCE, NULL, cookie,
-						   sizeof(cookie), in + len - LOGIN_MACS, HANDSHAKE_MAC, NULL,
-						   nonce, g->cookie_key);
+						   sizeof(cookie), bound, sizeof(bound), NULL, nonce,
+						   g->cookie_key);
 	return HANDSHAKE_COOKIE_SIZE;
 }
 
@@ -245,19 +257,24 @@ int
 handshake_client_cookie(struct handshake_client *h, const uint8_t *in, size_t len)
 {
 	const uint8_t *nonce = in + WIRE_PREFIX;
-	uint8_t cookie[HANDSHAKE_MAC];
+	uint8_t cookie[HANDSHAKE_MAC], bound[WIRE_PREFIX + HANDSHAKE_MAC];
 	struct handshake_guard guard;
+	struct wire_prefix p;
 
-	if (len != HANDSHAKE_COOKIE_SIZE || !prefix_check(in, len, WIRE_COOKIE, &h->id))
+	if (len != HANDSHAKE_COOKIE_SIZE)
+		return -EBADMSG;
+	wire_prefix_read(&p, in);
+	if (p.type != WIRE_COOKIE || p.version != WIRE_VERSION || p.id != h->id)
 		return -EBADMSG;
 	handshake_guard_init(&guard, h->server);
+	cookie_bind(bound, in, h->mac1);
 	if (crypto_aead_xchacha20poly1305_ietf_decrypt(cookie, NULL, NULL, nonce + COOKIE_NONCE,
-						       COOKIE_SEALED, h->mac1, HANDSHAKE_MAC, nonce,
+						       COOKIE_SEALED, bound, sizeof(bound), nonce,
 						       guard.cookie_key) != 0)
 		return -EBADMSG;
 	memcpy(h->cookie, cookie, sizeof(cookie));
 	h->have_cookie = true;
-	return 0;
+	return p.flags * HANDSHAKE_WAIT_UNIT_MS;
 }
 
 void

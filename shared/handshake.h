@@ -5,7 +5,7 @@
  *
  *   LOGIN        prefix(12) | e(32) | s(32+16) | payload(+16) | mac1(16) | mac2(16)
  *   LOGIN_REPLY  prefix(12) | e(32) | payload(+16)
- *   COOKIE       prefix(12) | nonce(24) | cookie(16+16)
+ *   COOKIE       prefix(12, flags: wait) | nonce(24) | cookie(16+16)
  *
  * The Noise prologue is "rookery" and the 12 prefix bytes of LOGIN. The payloads are the protobuf messages
  * LoginHello and LoginReply. A LOGIN is padded (LoginHello.padding) to at least HANDSHAKE_LOGIN_MIN
@@ -29,6 +29,7 @@
 #define HANDSHAKE_LOGIN_MIN 400
 #define HANDSHAKE_PAYLOAD_MAX 1000
 #define HANDSHAKE_COOKIE_SIZE (12 + 24 + 32)
+#define HANDSHAKE_WAIT_UNIT_MS 100 /* of COOKIE's flags */
 
 struct handshake_keypair {
 	uint8_t public[HANDSHAKE_KEY];
@@ -64,7 +65,8 @@ int handshake_client_start(struct handshake_client *h, const struct handshake_ke
 int handshake_client_finish(struct handshake_client *h, const uint8_t *in, size_t len,
 			    uint8_t *payload, size_t cap, struct session_secret *secret);
 
-/* Reads a COOKIE that answers h's LOGIN; start again afterwards with the same id. Returns 0 or -EBADMSG. */
+/* Reads a COOKIE that answers h's LOGIN; start again afterwards with the same id. Returns the milliseconds to wait before that
+ * (0: none), or -EBADMSG. */
 int handshake_client_cookie(struct handshake_client *h, const uint8_t *in, size_t len);
 void handshake_client_clear(struct handshake_client *h);
 
@@ -100,9 +102,9 @@ bool handshake_check_mac1(const struct handshake_guard *g, const uint8_t *in, si
 bool handshake_check_mac2(const uint8_t cookie_secret[32], const struct endpoint *peer,
 			  const uint8_t *in, size_t len);
 /* Writes the COOKIE that answers LOGIN in[0..len), whose mac1 was checked. nonce: 24 bytes, never used twice
- * with this guard (random). Returns HANDSHAKE_COOKIE_SIZE. */
+ * with this guard (random). wait_ms: when the client may come again, 0: at once. Returns HANDSHAKE_COOKIE_SIZE. */
 int handshake_write_cookie(const struct handshake_guard *g, const uint8_t cookie_secret[32],
 			   const struct endpoint *peer, const uint8_t nonce[24], const uint8_t *in,
-			   size_t len, uint8_t *out);
+			   size_t len, uint64_t wait_ms, uint8_t *out);
 
 #endif

@@ -20,7 +20,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (handshake_check_mac1(&keys.guard, data, size)) {
 		FUZZ_CHECK(size >= HANDSHAKE_LOGIN_MIN && size <= WIRE_DATAGRAM_MAX);
 		n = handshake_write_cookie(&keys.guard, keys.cookie_secret, &keys.peer, keys.nonce, data,
-					   size, cookie);
+					   size, 0, cookie);
 		FUZZ_CHECK(n == HANDSHAKE_COOKIE_SIZE && (size_t)n <= size);
 	}
 	handshake_check_mac2(keys.cookie_secret, &keys.peer, data, size);

@@ -314,7 +314,7 @@ handshake(void)
 	n = handshake_client_start_fixed(
 		&client, &k.device, k.server.public, FUZZ_LOGIN_ID, k.client_ephemeral, payload,
 		HANDSHAKE_LOGIN_MIN - HANDSHAKE_LOGIN_OVERHEAD, login, sizeof(login));
-	handshake_write_cookie(&k.guard, k.cookie_secret, &k.peer, k.nonce, login, (size_t)n, answer);
+	handshake_write_cookie(&k.guard, k.cookie_secret, &k.peer, k.nonce, login, (size_t)n, 0, answer);
 	save_after("login_reply", "cookie", "\0", 1, answer, HANDSHAKE_COOKIE_SIZE);
 	handshake_server_read(&server, &k.server, login, (size_t)n, payload, sizeof(payload));
 	n = handshake_server_reply_fixed(&server, k.server_ephemeral, reply, reply_len, answer,
@@ -325,7 +325,7 @@ handshake(void)
 					 k.client_ephemeral, hello, hello_len, login, sizeof(login));
 	save("login", "plain", login, (size_t)n);
 	save("login", "truncated", login, HANDSHAKE_LOGIN_OVERHEAD - 1);
-	handshake_write_cookie(&k.guard, k.cookie_secret, &k.peer, k.nonce, login, (size_t)n, answer);
+	handshake_write_cookie(&k.guard, k.cookie_secret, &k.peer, k.nonce, login, (size_t)n, 0, answer);
 	handshake_client_cookie(&client, answer, HANDSHAKE_COOKIE_SIZE);
 	n = handshake_client_start_fixed(&client, &k.device, k.server.public, FUZZ_LOGIN_ID,
 					 k.client_ephemeral, hello, hello_len, login, sizeof(login));

@@ -405,6 +405,12 @@ server_demand_cookie(struct server *s, bool on)
 }
 
 void
+server_cookie_wait(struct server *s, uint32_t ms)
+{
+	s->cookie_wait_ms = ms;
+}
+
+void
 server_other_version(struct server *s, bool on)
 {
 	s->version = on;

@@ -29,6 +29,7 @@ uint64_t server_deadline(const struct server *s);
 /* Switches for tests. */
 void server_new_key(struct server *s);               /* another key pair, as after a lost state directory */
 void server_demand_cookie(struct server *s, bool on);
+void server_cookie_wait(struct server *s, uint32_t ms); /* every LOGIN: come again in so long; 0: no more */
 void server_other_version(struct server *s, bool on); /* answers everything with VERSION_REPLY */
 void server_silent(struct server *s, bool on);       /* nothing in, nothing out */
 void server_restart_dataplane(struct server *s);     /* records and in-flight lost, epoch + 1 */

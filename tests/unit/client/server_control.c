@@ -366,10 +366,10 @@ handle_login(struct server *s, const struct endpoint *from, const uint8_t *in, s
 
 	if (!handshake_check_mac1(&s->guard, in, len))
 		return;
-	if (s->cookie && !handshake_check_mac2(s->cookie_secret, from, in, len)) {
+	if (s->cookie_wait_ms > 0 || (s->cookie && !handshake_check_mac2(s->cookie_secret, from, in, len))) {
 		randombytes_buf(nonce, sizeof(nonce));
 		s->cookies++;
-		n = handshake_write_cookie(&s->guard, s->cookie_secret, from, nonce, in, len, out);
+		n = handshake_write_cookie(&s->guard, s->cookie_secret, from, nonce, in, len, s->cookie_wait_ms, out);
 		if (n > 0)
 			send_to(s, from, out, (size_t)n);
 		return;

@@ -131,6 +131,7 @@ struct server {
 	size_t n_rules;
 	unsigned refuse_nth, slow_every, slow_count, page, busy;
 	bool cookie, version, silent, lose_reply;
+	uint32_t cookie_wait_ms;
 	unsigned logins, cookies;
 };
 

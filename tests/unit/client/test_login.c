@@ -194,6 +194,33 @@ test_cookie(void **state)
 	world_free(w);
 }
 
+/* A COOKIE that names a time: not a LOGIN before, one soon after. */
+static void
+test_cookie_with_a_wait(void **state)
+{
+	struct world *w = world_new(9);
+	struct person *p = person_new(w, "alice", NULL);
+
+	(void)state;
+	server_cookie_wait(w->server, 20000);
+	person_start(w, p);
+	world_run(w, 19000);
+	assert_int_equal(server_cookies(w->server), 1);
+	assert_int_equal(told(p, "enrol_needed"), 0);
+	world_run(w, 2000);
+	assert_int_equal(server_cookies(w->server), 2);
+	server_cookie_wait(w->server, 0);
+	world_until(w, p, "enrol_needed", 1, 21000);
+	/* Whatever it says, not for ever. */
+	person_stop(p);
+	server_cookie_wait(w->server, 6000000);
+	person_start(w, p);
+	world_run(w, 1000);
+	server_cookie_wait(w->server, 0);
+	world_until(w, p, "enrol_needed", 2, 61000);
+	world_free(w);
+}
+
 /* Copies each LOGIN, and answers it at once with a forged LOGIN_REPLY and a forged COOKIE. */
 static bool
 forge(struct world *w, struct person *p, bool to_server, const uint8_t *data, size_t len)
@@ -646,6 +673,7 @@ main(void)
 		cmocka_unit_test(test_wrong_configured_key),
 		cmocka_unit_test(test_low_order_key),
 		cmocka_unit_test(test_cookie),
+		cmocka_unit_test(test_cookie_with_a_wait),
 		cmocka_unit_test(test_forged_answers),
 		cmocka_unit_test(test_retransmission),
 		cmocka_unit_test(test_lost_reply),

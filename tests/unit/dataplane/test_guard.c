@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,8 @@ struct fixture {
 	struct guard_shared shared;
 	uint64_t rotated;
 	struct guard guard;
+	struct guard_limits limits;
+	struct rate_set sets[GUARD_SETS];
 	uint8_t out[WIRE_DATAGRAM_MAX];
 	uint64_t now;
 };
@@ -61,7 +64,8 @@ fixture_init(struct fixture *f)
 	memset(f, 0, sizeof(*f));
 	f->now = 77 * SECOND;
 	handshake_keypair_generate(&f->server);
-	guard_init(&f->guard, RATE, f->now);
+	f->limits = (struct guard_limits){.logins_per_second = RATE};
+	guard_init(&f->guard, &f->limits, f->sets);
 	guard_set_server_key(&f->guard, f->server.public);
 	guard_shared_rotate(&f->shared, f->now, &f->rotated);
 }
@@ -85,13 +89,13 @@ take_cookie(struct fixture *f, struct client *c)
 static void
 not_ready_without_server_key(void **state)
 {
-	struct fixture f;
+	static struct fixture f;
 	struct client c;
 
 	(void)state;
 	fixture_init(&f);
 	client_init(&f, &c, 1);
-	guard_init(&f.guard, RATE, f.now);
+	guard_init(&f.guard, &f.limits, f.sets);
 	assert_int_equal(judge(&f, &c, false), GUARD_NOT_READY);
 	guard_set_server_key(&f.guard, f.server.public);
 	assert_int_equal(judge(&f, &c, false), GUARD_PUNT);
@@ -104,7 +108,7 @@ not_ready_without_server_key(void **state)
 static void
 bad_mac_is_refused_first(void **state)
 {
-	struct fixture f;
+	static struct fixture f;
 	struct client c;
 
 	(void)state;
@@ -136,7 +140,7 @@ bad_mac_is_refused_first(void **state)
 static void
 rate_then_cookie_then_refill(void **state)
 {
-	struct fixture f;
+	static struct fixture f;
 	struct client c;
 
 	(void)state;
@@ -144,10 +148,9 @@ rate_then_cookie_then_refill(void **state)
 	client_init(&f, &c, 1);
 	for (unsigned i = 0; i < RATE; i++)
 		assert_int_equal(judge(&f, &c, false), GUARD_PUNT);
+	/* That LOGIN was too much, and is owed too. */
 	assert_int_equal(judge(&f, &c, false), GUARD_COOKIE);
-	f.now += SECOND / RATE - 1;
-	assert_int_equal(judge(&f, &c, false), GUARD_COOKIE);
-	f.now += 1;
+	f.now += 2 * SECOND / RATE;
 	assert_int_equal(judge(&f, &c, false), GUARD_PUNT);
 	assert_int_equal(judge(&f, &c, false), GUARD_COOKIE);
 	/* A long pause fills the bucket, no more. */
@@ -160,10 +163,52 @@ rate_then_cookie_then_refill(void **state)
 	assert_int_equal(judge(&f, &c, false), GUARD_COOKIE);
 }
 
+/* As long as it lasts nobody passes without a cookie, also not at the free rate; soon after everybody does. */
+static void
+flood_has_no_free_rate(void **state)
+{
+	static struct fixture f;
+	struct client c;
+
+	(void)state;
+	fixture_init(&f);
+	client_init(&f, &c, 1);
+	for (unsigned i = 0; i < RATE; i++)
+		assert_int_equal(judge(&f, &c, false), GUARD_PUNT);
+	for (unsigned i = 0; i < 3000; i++) {
+		assert_int_equal(judge(&f, &c, false), GUARD_COOKIE);
+		f.now += SECOND / 100;
+	}
+	f.now += GUARD_LOAD_US;
+	assert_int_equal(judge(&f, &c, false), GUARD_PUNT);
+}
+
+static void
+zero_wants_a_cookie_always(void **state)
+{
+	static struct fixture f;
+	struct client c;
+
+	(void)state;
+	fixture_init(&f);
+	f.limits.logins_per_second = 0;
+	guard_init(&f.guard, &f.limits, f.sets);
+	guard_set_server_key(&f.guard, f.server.public);
+	client_init(&f, &c, 1);
+	for (unsigned i = 0; i < 5; i++) {
+		assert_int_equal(judge(&f, &c, false), GUARD_COOKIE);
+		f.now += 86400 * SECOND;
+	}
+	f.rotated = 0;
+	guard_shared_rotate(&f.shared, f.now, &f.rotated);
+	take_cookie(&f, &c);
+	assert_int_equal(judge(&f, &c, false), GUARD_PUNT);
+}
+
 static void
 cookie_lets_pass_up_to_the_hard_limit(void **state)
 {
-	struct fixture f;
+	static struct fixture f;
 	struct client c;
 	struct client stranger;
 
@@ -173,8 +218,10 @@ cookie_lets_pass_up_to_the_hard_limit(void **state)
 	client_init(&f, &stranger, 2);
 	take_cookie(&f, &c);
 	for (unsigned i = 0; i < GUARD_HARD_FACTOR * RATE; i++)
-		assert_int_equal(judge(&f, &c, false), GUARD_PUNT);
+		assert_int_equal(judge(&f, &c, true), GUARD_PUNT);
 	assert_int_equal(judge(&f, &c, false), GUARD_LIMIT);
+	/* He is told when to come again. */
+	assert_true(handshake_client_cookie(&c.handshake, f.out, HANDSHAKE_COOKIE_SIZE) > 0);
 	assert_int_equal(judge(&f, &c, true), GUARD_LIMIT);
 	/* Proven LOGINs used up the free rate too. */
 	assert_int_equal(judge(&f, &stranger, false), GUARD_COOKIE);
@@ -183,10 +230,99 @@ cookie_lets_pass_up_to_the_hard_limit(void **state)
 	assert_int_equal(judge(&f, &c, false), GUARD_LIMIT);
 }
 
+/* ---- hosts and networks ------------------------------------------------------------- */
+
+static void
+limits_set(struct fixture *f, uint32_t host, uint32_t net)
+{
+	fixture_init(f);
+	f->limits = (struct guard_limits){.logins_per_second = 1000, .host_logins_per_minute = host, .net_logins_per_minute = net};
+	guard_init(&f->guard, &f->limits, f->sets);
+	guard_set_server_key(&f->guard, f->server.public);
+}
+
+static void
+client_at(struct fixture *f, struct client *c, const char *address)
+{
+	client_init(f, c, 7);
+	assert_int_equal(endpoint_parse(&c->address, address, 0), 0);
+	take_cookie(f, c);
+}
+
+static void
+host_has_its_share(void **state)
+{
+	static struct fixture f;
+	struct client bot, other_port, neighbour;
+	int wait;
+
+	(void)state;
+	limits_set(&f, 60, 0);
+	client_at(&f, &bot, "192.0.2.1:1000");
+	client_at(&f, &other_port, "192.0.2.1:2000");
+	client_at(&f, &neighbour, "192.0.2.2:1000");
+	for (unsigned i = 0; i < 15; i++)
+		assert_int_equal(judge(&f, &bot, true), GUARD_PUNT);
+	assert_int_equal(judge(&f, &bot, true), GUARD_PREFIX);
+	wait = handshake_client_cookie(&bot.handshake, f.out, HANDSHAKE_COOKIE_SIZE);
+	assert_int_equal(wait, 1000);
+	assert_int_equal(judge(&f, &other_port, true), GUARD_PREFIX);
+	assert_int_equal(judge(&f, &neighbour, true), GUARD_PUNT);
+	/* And without load he passes like anybody. */
+	f.now += GUARD_LOAD_US;
+	assert_int_equal(judge(&f, &bot, false), GUARD_PUNT);
+	/* A minute: so many as the limit says. */
+	for (unsigned i = 0, passed = 0; i < 600; i++) {
+		passed += judge(&f, &bot, true) == GUARD_PUNT;
+		f.now += SECOND / 10;
+		assert_true(passed <= 15 + 61);
+	}
+}
+
+static void
+network_has_its_share(void **state)
+{
+	static struct fixture f;
+	struct client bots[12], elsewhere;
+	unsigned passed = 0;
+
+	(void)state;
+	limits_set(&f, 40, 80);
+	client_at(&f, &elsewhere, "[2001:db8:2::1]:1000");
+	for (unsigned i = 0; i < 12; i++) {
+		char address[64];
+
+		snprintf(address, sizeof(address), "[2001:db8:1:%u::1]:1000", i + 1);
+		client_at(&f, &bots[i], address);
+		for (unsigned k = 0; k < 10; k++)
+			passed += judge(&f, &bots[i], true) == GUARD_PUNT;
+	}
+	assert_int_equal(passed, 20);
+	assert_int_equal(judge(&f, &elsewhere, true), GUARD_PUNT);
+}
+
+/* Who forges an address takes nothing from its owner. */
+static void
+only_who_proved_his_address_pays(void **state)
+{
+	static struct fixture f;
+	struct client owner, forger;
+
+	(void)state;
+	limits_set(&f, 4, 4);
+	client_at(&f, &owner, "192.0.2.1:1000");
+	client_init(&f, &forger, 9);
+	forger.address = owner.address;
+	for (unsigned i = 0; i < 1000; i++)
+		assert_int_equal(judge(&f, &forger, true), GUARD_COOKIE);
+	assert_int_equal(judge(&f, &owner, true), GUARD_PUNT);
+	assert_int_equal(judge(&f, &owner, true), GUARD_PREFIX);
+}
+
 static void
 pressed_ring_wants_cookies_at_once(void **state)
 {
-	struct fixture f;
+	static struct fixture f;
 	struct client c;
 
 	(void)state;
@@ -200,7 +336,7 @@ pressed_ring_wants_cookies_at_once(void **state)
 static void
 cookie_is_bound_to_address_and_port(void **state)
 {
-	struct fixture f;
+	static struct fixture f;
 	struct client c;
 	struct endpoint mine;
 
@@ -221,7 +357,7 @@ cookie_is_bound_to_address_and_port(void **state)
 static void
 cookie_lives_through_one_rotation(void **state)
 {
-	struct fixture f;
+	static struct fixture f;
 	struct client c;
 
 	(void)state;
@@ -249,7 +385,7 @@ cookie_lives_through_one_rotation(void **state)
 static void
 secrets_differ_and_are_not_zero(void **state)
 {
-	struct fixture f;
+	static struct fixture f;
 	uint64_t seen[16];
 
 	(void)state;
@@ -271,7 +407,7 @@ static void
 nonces_do_not_repeat(void **state)
 {
 	enum { COUNT = 500 };
-	struct fixture f;
+	static struct fixture f;
 	struct client c;
 	uint8_t(*nonces)[24] = calloc(COUNT, sizeof(*nonces));
 
@@ -281,7 +417,7 @@ nonces_do_not_repeat(void **state)
 	client_init(&f, &c, 1);
 	for (unsigned i = 0; i < COUNT; i++) {
 		if (i == COUNT / 2) {
-			guard_init(&f.guard, RATE, f.now);
+			guard_init(&f.guard, &f.limits, f.sets);
 			guard_set_server_key(&f.guard, f.server.public);
 		}
 		assert_int_equal(judge(&f, &c, true), GUARD_COOKIE);
@@ -295,7 +431,7 @@ nonces_do_not_repeat(void **state)
 static void
 cookie_has_its_size(void **state)
 {
-	struct fixture f;
+	static struct fixture f;
 	struct client c;
 	struct client other;
 
@@ -335,7 +471,7 @@ rotate(void *arg)
 static void
 rotation_beside_a_worker(void **state)
 {
-	struct fixture f;
+	static struct fixture f;
 	struct client c;
 	struct rotation r;
 	pthread_t thread;
@@ -373,7 +509,12 @@ main(void)
 		cmocka_unit_test(not_ready_without_server_key),
 		cmocka_unit_test(bad_mac_is_refused_first),
 		cmocka_unit_test(rate_then_cookie_then_refill),
+		cmocka_unit_test(flood_has_no_free_rate),
+		cmocka_unit_test(zero_wants_a_cookie_always),
 		cmocka_unit_test(cookie_lets_pass_up_to_the_hard_limit),
+		cmocka_unit_test(host_has_its_share),
+		cmocka_unit_test(network_has_its_share),
+		cmocka_unit_test(only_who_proved_his_address_pays),
 		cmocka_unit_test(pressed_ring_wants_cookies_at_once),
 		cmocka_unit_test(cookie_is_bound_to_address_and_port),
 		cmocka_unit_test(cookie_lives_through_one_rotation),

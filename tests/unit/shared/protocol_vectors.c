@@ -137,7 +137,7 @@ handshake(const struct keys *k, struct session_secret *secret)
 	CHECK(n == HANDSHAKE_LOGIN_MIN && handshake_check_mac1(&k->guard, login, (size_t)n));
 	show("LOGIN", login, (size_t)n);
 
-	handshake_write_cookie(&k->guard, k->cookie_secret, &k->peer, k->nonce, login, (size_t)n, cookie);
+	handshake_write_cookie(&k->guard, k->cookie_secret, &k->peer, k->nonce, login, (size_t)n, 0, cookie);
 	show("COOKIE that answers it", cookie, sizeof(cookie));
 	CHECK(handshake_client_cookie(&client, cookie, sizeof(cookie)) == 0);
 	show("the cookie inside", client.cookie, HANDSHAKE_MAC);

@@ -268,7 +268,7 @@ cookie_make(struct fixture *f, uint8_t *cookie)
 
 	randombytes_buf(nonce, sizeof(nonce));
 	assert_int_equal(handshake_write_cookie(&f->guard, f->cookie_secret, &f->peer, nonce, f->login,
-						f->login_len, cookie),
+						f->login_len, 0, cookie),
 			 HANDSHAKE_COOKIE_SIZE);
 	return HANDSHAKE_COOKIE_SIZE;
 }
