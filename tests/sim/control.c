@@ -311,6 +311,20 @@ control_store_fails(struct sim *s, unsigned permille, uint64_t until_us)
 	s->control->fails_until_us = until_us;
 }
 
+/* The store works, a stall ends, and a kill that is planned and has not come is spared. */
+void
+control_heal(struct sim *s)
+{
+	struct control *c = s->control;
+
+	control_store_fails(s, 0, 0);
+	c->stalled_us = 0;
+	if (!c->dead)
+		c->steps_left = UINT64_MAX;
+	if (!c->up && c->start_us > s->now_us + SECOND_US)
+		c->start_us = s->now_us + SECOND_US;
+}
+
 bool
 control_ready(const struct sim *s)
 {

@@ -313,6 +313,18 @@ dataplane_stall(struct sim *s, uint64_t us)
 	s->dataplane->stalled_us = s->now_us + us;
 }
 
+void
+dataplane_heal(struct sim *s)
+{
+	struct dataplane *d = s->dataplane;
+
+	d->stalled_us = 0;
+	if (!d->dead)
+		d->steps_left = UINT64_MAX;
+	if (!d->up && d->start_us > s->now_us + SECOND_US)
+		d->start_us = s->now_us + SECOND_US;
+}
+
 bool
 dataplane_up(const struct sim *s)
 {

@@ -252,6 +252,22 @@ network_send(struct sim *s, bool to_server, const struct endpoint *client, const
 	enqueue(s, to_server, client, data, len, delay(s));
 }
 
+void
+network_heal(struct sim *s)
+{
+	s->network.calm = true;
+	s->network.calm_number = s->network.number;
+}
+
+bool
+network_stragglers(const struct sim *s)
+{
+	for (uint32_t i = 0; i < s->network.count; i++)
+		if (s->network.heap[i]->number < s->network.calm_number)
+			return true;
+	return false;
+}
+
 uint64_t
 network_next(const struct sim *s)
 {

@@ -147,6 +147,7 @@ struct network {
 	struct datagram **heap;
 	uint32_t count, capacity;
 	uint64_t number;
+	uint64_t calm_number; /* of the first datagram since the healing */
 	bool calm; /* nothing is lost, changed or late */
 	struct datagram captured[CAPTURED]; /* what an attacker has seen */
 	uint32_t captured_count;
@@ -158,6 +159,9 @@ struct network {
 struct sealed *sealed_find(struct sealed *table, const uint8_t *data, size_t len, bool *fresh);
 void network_free(struct sim *s);
 void network_send(struct sim *s, bool to_server, const struct endpoint *client, const uint8_t *data, size_t len);
+void network_heal(struct sim *s);
+/* Is a datagram from before the healing still under way? */
+bool network_stragglers(const struct sim *s);
 uint64_t network_next(const struct sim *s);
 void network_step(struct sim *s);
 
@@ -172,6 +176,7 @@ void dataplane_start(struct sim *s);
 /* After so many more steps. */
 void dataplane_crash(struct sim *s, unsigned steps, uint64_t down_us);
 void dataplane_stall(struct sim *s, uint64_t us);
+void dataplane_heal(struct sim *s);
 bool dataplane_up(const struct sim *s);
 void dataplane_receive(struct sim *s, const struct endpoint *from, const uint8_t *data, size_t len);
 uint64_t dataplane_next(const struct sim *s);
@@ -192,6 +197,7 @@ void control_free(struct sim *s);
 void control_start(struct sim *s);
 void control_crash(struct sim *s, unsigned steps, uint64_t down_us);
 void control_stall(struct sim *s, uint64_t us);
+void control_heal(struct sim *s);
 /* Each operation of the store fails with this probability until then. */
 void control_store_fails(struct sim *s, unsigned permille, uint64_t until_us);
 bool control_ready(const struct sim *s);
