@@ -484,11 +484,11 @@ slow_down(struct rk_client *c, struct outgoing *m, struct fragment *f, uint32_t 
 {
 	uint64_t until = c->now_us + (retry_ms > 0 ? retry_ms : SLOW_DOWN_DEFAULT) * MS;
 
-	/* Of what it has ACCEPTED a server says this only when it had to forget it: the next probe starts anew. */
-	if (f->state == FRAGMENT_ACCEPTED)
-		f->forgotten = true;
-	if (f->state != FRAGMENT_SENT)
+	if (f->state != FRAGMENT_SENT && f->state != FRAGMENT_ACCEPTED)
 		return;
+	/* Of what it has ACCEPTED a server says this only when it had to forget it. It waits its turn again: offered beside
+	 * those before it, which the recipient can show, it would take the room that they need. */
+	f->forgotten = f->forgotten || f->state == FRAGMENT_ACCEPTED;
 	set_state(c, m, f, FRAGMENT_WAITING);
 	f->interval_us = 0;
 	/* A server without room takes any of those offered. The recipient can show the first one only, so the
@@ -796,7 +796,7 @@ check_conversation(const struct conversation *v, size_t *listed, unsigned *unacc
 		for (unsigned i = 0; i < m->row.fragments; i++) {
 			sent += m->fragments[i].state == FRAGMENT_SENT;
 			if (i > 0 && m->fragments[i].state == FRAGMENT_SENT &&
-			    m->fragments[i - 1].state < FRAGMENT_ACCEPTED)
+			    m->fragments[i - 1].state < FRAGMENT_ACCEPTED && !m->fragments[i - 1].forgotten)
 				return "outbox: a fragment overtook the one before it";
 		}
 		*listed += !m->row.nudge;
