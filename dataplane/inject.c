@@ -19,6 +19,10 @@ session_add(struct worker *w, const struct cell_session_add *c)
 	s = &t->sessions[i];
 	if (s->generation == session_id_generation(c->sid))
 		return; /* said twice */
+	/* Said twice, and it has ended in between. With the same keys and counters from 1 on, nonces would be used again and what was
+	 * captured accepted again. Control has the word of its end. */
+	if (s->generation == 0 && s->ended == session_id_generation(c->sid))
+		return;
 	if (s->generation != 0)
 		session_remove(w, s);
 	*s = (struct session){

@@ -43,7 +43,10 @@ struct session {
 	user_id_t user;
 	device_id_t device;
 	uint32_t activity; /* index, or NONE */
-	uint32_t delivery; /* last delivery number used */
+	union {
+		uint32_t delivery; /* last delivery number used */
+		uint32_t ended;    /* of a free slot: the generation that ended last; its counters must not begin again */
+	};
 };
 
 _Static_assert(sizeof(struct session) == 128, "a session is two cache lines");

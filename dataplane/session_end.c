@@ -18,6 +18,7 @@ session_remove(struct worker *w, struct session *s)
 	activity_release(t, s);
 	keycache_drop(w->keycache, sid);
 	timer_wheel_remove(&t->wheel, session_index(t, s));
+	s->ended = session_id_generation(sid);
 	explicit_bzero(&s->keys, sizeof(s->keys));
 	t->live--;
 }
