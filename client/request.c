@@ -197,8 +197,15 @@ complete(struct rk_client *c, struct request *q)
 	r = rookery__response__unpack(NULL, len, whole);
 	free(whole);
 	bad.code = ROOKERY__CODE__CODE_INTERNAL;
-	if (!asked_again(c, q, r != NULL ? r : &bad) && roster_response(c, q, r != NULL ? r : &bad))
+	if (asked_again(c, q, r != NULL ? r : &bad)) {
+		/* it stays */
+	} else if (q->kind == REQUEST_FETCH) {
+		/* What the answer releases may ask anew, and withdraw that again: this one must be gone by then. */
 		request_remove(c, q);
+		inbox_fetched(c);
+	} else if (roster_response(c, q, r != NULL ? r : &bad)) {
+		request_remove(c, q);
+	}
 	if (r != NULL)
 		rookery__response__free_unpacked(r, NULL);
 }

@@ -396,8 +396,7 @@ roster_response(struct rk_client *c, struct request *q, const Rookery__Response 
 	case REQUEST_USER:
 		user_response(c, q, r);
 		return true;
-	case REQUEST_FETCH:
-		inbox_fetched(c);
+	case REQUEST_FETCH: /* complete() of request.c sees to it */
 		return true;
 	}
 	return true;
