@@ -119,8 +119,13 @@ check_nonce(struct sim *s, const uint8_t *data, size_t len)
 	bool fresh;
 	const struct sealed *e = sealed_find(s->network.sealed, data, len, &fresh);
 
-	if (e != NULL && !fresh && e->content != hash_of(data, len))
-		fail(s, "the server has sealed two packets with one nonce");
+	if (e != NULL && !fresh && e->content != hash_of(data, len)) {
+		struct wire_data w;
+
+		wire_data_read(&w, data, len);
+		fail(s, "the server has sealed two packets with one nonce: session %016llx, epoch %u, sequence %llu", (unsigned long long)w.sid,
+		     wire_counter_epoch(w.counter), (unsigned long long)(w.counter & WIRE_SEQUENCE_MAX));
+	}
 }
 
 /* ---- what the network does -------------------------------------------------------------- */
