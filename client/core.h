@@ -237,6 +237,8 @@ struct conversation {
 	struct outgoing *first; /* not final, by rising id */
 	unsigned unaccepted;    /* fragments in FRAGMENT_SENT */
 	unsigned window;        /* of them at most: less after slow_down, more with each ACCEPTED */
+	bool partial;           /* row.nudge is due because of a text of which the recipient may have a part */
+	bool nudge_refused;     /* no other one before something about that user has changed */
 };
 
 /* A stored text that may rise to delivered. */
@@ -270,6 +272,8 @@ void outbox_forget(struct rk_client *c);
 /* A new session or epoch: the server's memory of unfinished messages is gone. */
 void outbox_resend(struct rk_client *c);
 void outbox_receipt(struct rk_client *c, const struct frame_receipt *r);
+/* Something about that user has changed: what was refused may be taken now. */
+void outbox_reachable(struct rk_client *c, user_id_t user);
 /* user 0: there is no such user. */
 void outbox_resolved(struct rk_client *c, const char *name, user_id_t user);
 void outbox_dealt(struct rk_client *c, uint64_t local);
@@ -309,7 +313,8 @@ struct sender {
 	message_id_t seen;      /* given to the event queue, or part of the text below; at least high */
 	message_id_t floor;     /* everything up to it is settled at the sender */
 	message_id_t asked;     /* floor when the FetchStored under way was made */
-	message_id_t fetched_from; /* what the last FetchStored of this session names of it; 0: nothing */
+	/* what the last FetchStored of this session named as held: from this id on, and of a text; 0: nothing */
+	message_id_t fetched_from, fetched_first, fetched_last;
 	bool held_stored;       /* of what is held something came from the store */
 	message_id_t settled;   /* everything up to it that comes to this device has come */
 	struct incoming *held;
@@ -318,7 +323,9 @@ struct sender {
 	/* a text whose last fragment is not there yet */
 	char *text;
 	size_t text_len, text_cap;
+	message_id_t text_first; /* its first fragment */
 	message_id_t text_id;   /* its last fragment so far; 0: none */
+	uint64_t text_us;       /* when that came */
 	bool text_stored;
 	bool skipping;          /* the text is too long or without memory: dropped when complete */
 };
@@ -330,7 +337,7 @@ struct inbox {
 	bool fetching;
 	device_id_t showing_device; /* of the run before, see rk_store */
 	message_id_t showing_id;
-	uint64_t expire_us;     /* next look for messages held too long; 0: none */
+	uint64_t look_us;       /* next look for messages held, and texts under way, too long; 0: none */
 };
 
 int inbox_init(struct rk_client *c);

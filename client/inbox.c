@@ -12,8 +12,10 @@
 #include <string.h>
 
 #define EXPIRE_INTERVAL (60 * SECOND)
-/* FetchStored names at most this many senders: what fits into one request. */
-#define FETCH_HELD_MAX 500
+/* A text of which no further fragment comes for so long may wait for what is behind others like it. */
+#define TEXT_STALLED SECOND
+/* FetchStored names at most this many ranges: what fits into one request. */
+#define FETCH_HELD_MAX 360
 
 static void request_fetch(struct rk_client *c);
 static void release(struct rk_client *c, struct sender *s);
@@ -162,7 +164,7 @@ inbox_session(struct rk_client *c)
 	c->inbox.fetching = false;
 	for (struct sender *s = c->inbox.senders; s != NULL; s = s->next) {
 		s->n_unacked = 0;
-		s->fetched_from = s->asked = 0;
+		s->fetched_from = s->fetched_first = s->fetched_last = s->asked = 0;
 	}
 	for (struct sender *s = c->inbox.senders; s != NULL; s = s->next)
 		release(c, s);
@@ -205,7 +207,7 @@ drop_text(struct sender *s)
 }
 
 static bool
-add_text(struct sender *s, const struct incoming *m)
+add_text(const struct rk_client *c, struct sender *s, const struct incoming *m)
 {
 	s->skipping = s->skipping || s->text_len + m->length > RK_TEXT_MAX;
 	if (!s->skipping && s->text_len + m->length + 1 > s->text_cap) {
@@ -217,7 +219,10 @@ add_text(struct sender *s, const struct incoming *m)
 		s->text = p;
 		s->text_cap = cap;
 	}
+	if (s->text_id == 0)
+		s->text_first = m->id;
 	s->text_id = m->id;
+	s->text_us = c->now_us;
 	s->text_stored = s->text_stored || (m->flags & MESSAGE_STORED) != 0;
 	if (!s->skipping) {
 		memcpy(s->text + s->text_len, m->body, m->length);
@@ -273,7 +278,7 @@ present(struct rk_client *c, struct sender *s, const struct incoming *m)
 	    ((m->flags & MESSAGE_NUDGE) != 0 || m->id != s->text_id + 1 || m->prev != s->text_id))
 		drop_text(s);
 	/* The same id again: the event had no memory the last time. */
-	if ((m->flags & MESSAGE_NUDGE) == 0 && s->text_id != m->id && !add_text(s, m))
+	if ((m->flags & MESSAGE_NUDGE) == 0 && s->text_id != m->id && !add_text(c, s, m))
 		return false;
 	if ((m->flags & MESSAGE_MORE) == 0) {
 		bool shown = (m->flags & MESSAGE_NUDGE) == 0 && !s->skipping && s->text_len > 0;
@@ -312,6 +317,28 @@ is_misnamed(const struct sender *s)
 	return s->fetched_from != 0 && s->seen >= s->fetched_from && (s->held != NULL || s->text_id != 0);
 }
 
+/* The same of fragments: they are acknowledged with the whole text, whose rest may be behind what fills the window. */
+static bool
+is_text_unnamed(const struct sender *s)
+{
+	return s->text_id != 0 && s->text_stored && (s->fetched_from == 0 || s->text_id < s->fetched_from) &&
+	       (s->text_first < s->fetched_first || s->text_id > s->fetched_last);
+}
+
+static bool
+is_stalled(const struct rk_client *c, const struct sender *s)
+{
+	return is_text_unnamed(s) && c->now_us - s->text_us >= TEXT_STALLED;
+}
+
+/* When to look again, at the latest. */
+static void
+look_at(struct rk_client *c, uint64_t us)
+{
+	if (c->inbox.look_us == 0 || c->inbox.look_us > us)
+		c->inbox.look_us = us;
+}
+
 static bool
 is_turn(const struct rk_client *c, const struct sender *s, const struct incoming *m)
 {
@@ -340,12 +367,14 @@ release(struct rk_client *c, struct sender *s)
 		s->held_stored = false;
 	/* Fragments are acknowledged with the whole text: one before the id that we named keeps the question open, and
 	 * one behind it is not sent. */
-	if (c->inbox.fetching && (is_unnamed(s) || (is_misnamed(s) && s->text_id != 0))) {
+	if (c->inbox.fetching && (is_unnamed(s) || is_stalled(c, s) || (is_misnamed(s) && s->text_id != 0))) {
 		request_drop(c, REQUEST_FETCH);
 		c->inbox.fetching = false;
 	}
-	if (is_unnamed(s) || wants_fetch(s) || is_misnamed(s))
+	if (is_unnamed(s) || wants_fetch(s) || is_misnamed(s) || is_stalled(c, s))
 		request_fetch(c);
+	if (is_text_unnamed(s))
+		look_at(c, c->now_us + TEXT_STALLED);
 }
 
 /* ---- arrivals ---------------------------------------------------------------------------- */
@@ -408,8 +437,7 @@ inbox_deliver(struct rk_client *c, const struct frame_deliver *d)
 		s->held_stored = s->held_stored || (d->flags & MESSAGE_STORED) != 0;
 		c->inbox.held++;
 		note_delivery(s, d->id, d->delivery);
-		if (c->inbox.expire_us == 0)
-			c->inbox.expire_us = c->now_us + EXPIRE_INTERVAL;
+		look_at(c, c->now_us + EXPIRE_INTERVAL);
 	}
 	release(c, s);
 }
@@ -430,7 +458,7 @@ inbox_named(struct rk_client *c, user_id_t user)
 static void
 request_fetch(struct rk_client *c)
 {
-	uint64_t devices[FETCH_HELD_MAX], ids[FETCH_HELD_MAX];
+	uint64_t devices[FETCH_HELD_MAX], ids[FETCH_HELD_MAX], last[FETCH_HELD_MAX];
 	Rookery__Request body = ROOKERY__REQUEST__INIT;
 	Rookery__FetchStored fetch = ROOKERY__FETCH_STORED__INIT;
 	size_t n = 0;
@@ -438,18 +466,28 @@ request_fetch(struct rk_client *c)
 	if (c->inbox.fetching)
 		return;
 	for (struct sender *s = c->inbox.senders; s != NULL; s = s->next) {
-		s->fetched_from = 0;
-		if (s->held == NULL || n == FETCH_HELD_MAX)
-			continue;
+		s->fetched_from = s->fetched_first = s->fetched_last = 0;
+		if (s->text_id != 0 && n < FETCH_HELD_MAX) {
+			s->fetched_first = s->text_first;
+			s->fetched_last = s->text_id;
+			devices[n] = s->device;
+			ids[n] = s->text_first;
+			last[n++] = s->text_id;
+		}
 		/* What is missing has lower ids, what comes behind has higher ones. */
-		s->fetched_from = s->held->id;
-		devices[n] = s->device;
-		ids[n++] = s->held->id;
+		if (s->held != NULL && n < FETCH_HELD_MAX) {
+			s->fetched_from = s->held->id;
+			devices[n] = s->device;
+			ids[n] = s->held->id;
+			last[n++] = 0;
+		}
 	}
 	fetch.held_device = devices;
 	fetch.n_held_device = n;
 	fetch.held_id = ids;
 	fetch.n_held_id = n;
+	fetch.held_last = last;
+	fetch.n_held_last = n;
 	body.body_case = ROOKERY__REQUEST__BODY_FETCH_STORED;
 	body.fetch_stored = &fetch;
 	if (request_new(c, REQUEST_FETCH, &body) == NULL)
@@ -480,17 +518,17 @@ inbox_tick(struct rk_client *c)
 {
 	struct inbox *b = &c->inbox;
 
-	if (b->expire_us == 0 || c->now_us < b->expire_us)
+	if (b->look_us == 0 || c->now_us < b->look_us)
 		return;
+	b->look_us = b->held > 0 ? c->now_us + EXPIRE_INTERVAL : 0;
 	for (struct sender *s = b->senders; s != NULL; s = s->next)
 		release(c, s);
-	b->expire_us = b->held > 0 ? c->now_us + EXPIRE_INTERVAL : 0;
 }
 
 uint64_t
 inbox_deadline(const struct rk_client *c)
 {
-	return c->inbox.expire_us != 0 ? c->inbox.expire_us : NEVER;
+	return c->inbox.look_us != 0 ? c->inbox.look_us : NEVER;
 }
 
 static const char *

@@ -299,7 +299,7 @@ outbox_send(struct rk_client *c, const char *to, const char *text, size_t len)
 	return (int64_t)m->row.local;
 }
 
-/* A message was refused although later ones of its conversation are on their way, and all before it is
+/* A message was refused although later ones of its conversation are on their way, or the recipient has a part of it, and all before it is
  * settled: if no message is going to carry that floor, a NUDGE does. */
 static void
 nudge(struct rk_client *c, struct conversation *v)
@@ -307,7 +307,7 @@ nudge(struct rk_client *c, struct conversation *v)
 	struct rk_outgoing row = {.fragments = 1, .nudge = 1, .text = ""};
 	struct outgoing *m;
 
-	if (v->row.nudge == 0 || c->device_id == 0 ||
+	if (v->row.nudge == 0 || v->nudge_refused || c->device_id == 0 ||
 	    floor_below(v, c->outbox.last_id + 1) < v->row.nudge)
 		return;
 	for (m = v->first; m != NULL; m = m->next) {
@@ -356,11 +356,14 @@ unchain(struct outgoing *m)
 	}
 	if (v->row.tail >= m->row.first_id && v->row.tail <= last)
 		v->row.tail = m->row.prev;
-	if (m->row.nudge)
-		v->row.nudge = 0; /* the next text carries the floor; no NUDGE because of a NUDGE */
-	else if (v->row.tail > last && v->row.nudge < last)
+	if (m->row.nudge) {
+		v->nudge_refused = true; /* the next text carries the floor, or a NUDGE once they are buddies again */
+		return;
+	}
+	v->partial = v->partial || m->row.fragments > 1;
+	if ((v->row.tail > last || m->row.fragments > 1) && v->row.nudge < last)
 		v->row.nudge = last;
-	else if (v->row.nudge > v->row.tail)
+	else if (v->row.nudge > v->row.tail && !v->partial)
 		v->row.nudge = 0; /* nothing later is on its way any more */
 }
 
@@ -391,7 +394,7 @@ finalize(struct rk_client *c, struct outgoing *m, enum rk_level level)
 	if (level == RK_LEVEL_REFUSED)
 		unchain(m);
 	else if (m->floor >= v->row.nudge)
-		v->row.nudge = 0;
+		v->row.nudge = v->partial = 0;
 	if (level == RK_LEVEL_STORED && !m->row.nudge)
 		remember_stored(c, m);
 	if (m->row.first_id != 0 && c->outbox.confirm_us == 0)
@@ -665,10 +668,26 @@ outbox_forget(struct rk_client *c)
 }
 
 void
+outbox_reachable(struct rk_client *c, user_id_t user)
+{
+	for (struct conversation *v = c->outbox.conversations; v != NULL; v = v->next) {
+		if (v->user != user || !v->nudge_refused)
+			continue;
+		v->nudge_refused = false;
+		nudge(c, v);
+	}
+}
+
+void
 outbox_resend(struct rk_client *c)
 {
 	struct outbox *o = &c->outbox;
 
+	/* What was changed meanwhile nobody may have said. */
+	for (struct conversation *v = o->conversations; v != NULL; v = v->next) {
+		if (v->nudge_refused && v->user != 0)
+			outbox_reachable(c, v->user);
+	}
 	for (size_t i = 0; i < o->n; i++) {
 		struct outgoing *m = o->all[i];
 

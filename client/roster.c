@@ -148,6 +148,7 @@ notify_presence(struct rk_client *c, const Rookery__Presence *n)
 	if (n->version != 0 && n->version <= p->presence_version)
 		return;
 	p->presence_version = n->version;
+	outbox_reachable(c, n->user_id);
 	e = event_new(RK_EVENT_PRESENCE);
 	if (e == NULL)
 		return;
@@ -169,6 +170,7 @@ notify_buddy(struct rk_client *c, const Rookery__BuddyEvent *n)
 	if (p == NULL || (n->version != 0 && n->version <= p->buddy_version))
 		return;
 	p->buddy_version = n->version;
+	outbox_reachable(c, n->user_id);
 	e = event_new(n->state == ROOKERY__BUDDY_STATE__BUDDY_PENDING ? RK_EVENT_BUDDY_REQUEST
 								      : RK_EVENT_BUDDY);
 	if (e == NULL)

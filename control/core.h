@@ -412,10 +412,15 @@ void pump_kick(struct server *s, struct session *n);
 void pump_event(struct server *s, struct session *n, const struct store_event *e);
 /* Outcome of a token. Returns true when the pump knew it. */
 bool pump_result(struct server *s, struct session *n, uint64_t token, bool acked);
-/* Answers the request once all that is stored now was acknowledged, but for what the client holds back: of
- * devices[i] from ids[i] on. Takes the place of the one before. */
-void pump_fetch(struct server *s, struct session *n, uint32_t request, const uint64_t *devices,
-		const uint64_t *ids, size_t count);
+/* Messages that the client holds back: those of the device with ids from first to last. */
+struct held {
+	device_id_t device;
+	message_id_t first, last;
+};
+
+/* Answers the request once all that is stored now was acknowledged, but for what the client holds back. Takes the place of the one
+ * before. */
+void pump_fetch(struct server *s, struct session *n, uint32_t request, const struct held *held, size_t count);
 /* Sends failed ones again; sets s->pump_ms. */
 void pump_timers(struct server *s);
 const char *pump_check(const struct pump *p);

@@ -212,7 +212,7 @@ struct fetch_effect {
 	session_id_t sid;
 	uint32_t number;
 	uint32_t count;
-	uint64_t *held; /* count device ids, then count message ids */
+	struct held *held;
 };
 
 static void
@@ -222,7 +222,7 @@ fetch_run(struct server *s, void *data)
 	struct session *n = session_get(s, e->sid);
 
 	if (n != NULL && n->user != NULL && request_mark(s, n, e->number))
-		pump_fetch(s, n, e->number, e->held, e->held + e->count, e->count);
+		pump_fetch(s, n, e->number, e->held, e->count);
 	free(e->held);
 }
 
@@ -241,12 +241,15 @@ fetch_stored(struct server *s, const struct request *r, const Rookery__FetchStor
 	size_t count = b->n_held_device < b->n_held_id ? b->n_held_device : b->n_held_id;
 	struct fetch_effect e = {.sid = r->sid, .number = r->number, .count = (uint32_t)count};
 
-	e.held = calloc(count * 2 + 1, sizeof(*e.held));
+	e.held = calloc(count + 1, sizeof(*e.held));
 	if (e.held == NULL)
 		return -ENOMEM;
-	if (count != 0) {
-		memcpy(e.held, b->held_device, count * sizeof(*e.held));
-		memcpy(e.held + count, b->held_id, count * sizeof(*e.held));
+	for (size_t i = 0; i < count; i++) {
+		uint64_t last = i < b->n_held_last ? b->held_last[i] : 0;
+
+		e.held[i] = (struct held){.device = b->held_device[i],
+					  .first = b->held_id[i],
+					  .last = last == 0 ? UINT64_MAX : last};
 	}
 	effect_add(s, fetch_run, fetch_undo, &e, sizeof(e));
 	return 0;

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define ENTRIES_MAX 256  /* outstanding in all; as many as a worker keeps in flight for a session */
-#define HELD_MAX 1024    /* pairs in one FetchStored */
+#define HELD_MAX 1024    /* ranges in one FetchStored */
 #define READ_RETRY_MS 1000
 #define SCAN_MAX 512     /* rows looked at in one go */
 #define SCAN_PAUSE_MS 5
@@ -36,12 +36,6 @@ struct entry {
 	message_id_t id;
 	uint64_t retry_ms; /* failed: send again then; 0: in flight */
 	bool held;         /* the client keeps it back, unacknowledged, until an earlier one comes */
-};
-
-/* From this id on the client holds back what the device sent. */
-struct held {
-	device_id_t device;
-	message_id_t from;
 };
 
 struct pump {
@@ -297,7 +291,9 @@ static bool
 message_held(const struct pump *p, device_id_t device, message_id_t id)
 {
 	for (uint32_t i = 0; i < p->held_count; i++) {
-		if (p->held[i].device == device && id >= p->held[i].from)
+		const struct held *h = &p->held[i];
+
+		if (h->device == device && id >= h->first && id <= h->last)
 			return true;
 	}
 	return false;
@@ -632,15 +628,15 @@ pump_timers(struct server *s)
 /* ---- FetchStored ---------------------------------------------------------------------- */
 
 static void
-pump_hold(struct pump *p, const uint64_t *devices, const uint64_t *ids, size_t count)
+pump_hold(struct pump *p, const struct held *held, size_t count)
 {
 	if (count > HELD_MAX)
 		count = HELD_MAX;
 	free(p->held);
 	p->held = calloc(count == 0 ? 1 : count, sizeof(*p->held));
 	p->held_count = p->held == NULL ? 0 : (uint32_t)count;
-	for (uint32_t i = 0; i < p->held_count; i++)
-		p->held[i] = (struct held){.device = devices[i], .from = ids[i]};
+	if (p->held_count != 0)
+		memcpy(p->held, held, p->held_count * sizeof(*held));
 	p->messages_out = p->held_out = 0;
 	for (uint32_t i = 0; i < p->count; i++) {
 		struct entry *e = &p->entries[i];
@@ -657,8 +653,7 @@ pump_hold(struct pump *p, const uint64_t *devices, const uint64_t *ids, size_t c
 }
 
 void
-pump_fetch(struct server *s, struct session *n, uint32_t request, const uint64_t *devices,
-	   const uint64_t *ids, size_t count)
+pump_fetch(struct server *s, struct session *n, uint32_t request, const struct held *held, size_t count)
 {
 	struct pump *p = n->pump;
 
@@ -666,7 +661,7 @@ pump_fetch(struct server *s, struct session *n, uint32_t request, const uint64_t
 	if ((int32_t)(request - p->fetch_request) < 0)
 		return;
 	p->fetch_request = request;
-	pump_hold(p, devices, ids, count);
+	pump_hold(p, held, count);
 	p->fetching = false;
 	if (store_message_last(s->store, n->device, &p->fetch_target) < 0) {
 		respond_code(s, n->sid, request, ROOKERY__CODE__CODE_STORE_UNAVAILABLE, "");

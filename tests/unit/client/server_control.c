@@ -200,6 +200,7 @@ fetch_stored(struct server *s, struct session *n, uint32_t number, const Rookery
 	n->held = q->n_held_id < 512 ? q->n_held_id : 512;
 	memcpy(n->held_device, q->held_device, n->held * sizeof(n->held_device[0]));
 	memcpy(n->held_id, q->held_id, n->held * sizeof(n->held_id[0]));
+	memcpy(n->held_last, q->held_last, n->held * sizeof(n->held_last[0]));
 	pump(s, n);
 }
 

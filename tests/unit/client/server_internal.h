@@ -99,7 +99,7 @@ struct session {
 	/* FetchStored */
 	uint32_t fetch;
 	uint64_t fetch_target;
-	uint64_t held_device[512], held_id[512];
+	uint64_t held_device[512], held_id[512], held_last[512];
 	size_t held;
 	uint64_t sync_target;
 	bool synced;

@@ -295,7 +295,8 @@ static bool
 is_held(const struct session *n, const struct stored *m)
 {
 	for (size_t i = 0; i < n->held; i++) {
-		if (n->held_device[i] == m->d.from_device && m->d.id >= n->held_id[i])
+		if (n->held_device[i] == m->d.from_device && m->d.id >= n->held_id[i] &&
+		    (n->held_last[i] == 0 || m->d.id <= n->held_last[i]))
 			return true;
 	}
 	return false;
