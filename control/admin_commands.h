@@ -33,4 +33,6 @@ struct admin_call {
 /* Runs a command of rookery-control. Everything in call up to done_arg is set by the caller. */
 enum admin_outcome admin_command_run(const char *command, struct admin_call *call);
 
+bool admin_command_known(const char *command);
+
 #endif

@@ -42,6 +42,7 @@
 	C(cells_invalid, "cells that were malformed or named an unknown worker")           \
 	C(cells_orphaned, "cells of sessions that ended meanwhile")                        \
 	C(batches, "batches of cells handled in one transaction")                          \
+	C(commit_us, "microseconds that commits of batches took")                          \
 	C(batches_failed, "batches rolled back because the store was not available")       \
 	C(backlogged, "cells that waited because a ring to the dataplane was full")        \
 	C(logins, "logins with an enrolled device")                                        \
@@ -49,6 +50,7 @@
 	C(logins_repeated, "retransmitted logins answered again")                          \
 	C(logins_replayed, "logins refused: timestamp not new")                            \
 	C(logins_refused, "logins refused: wrong user or no room")                         \
+	C(logins_drained, "logins refused because the server is being drained")            \
 	C(logins_bad, "logins that were not for this key, forged or malformed")            \
 	C(requests, "requests")                                                            \
 	C(requests_repeated, "retransmitted requests answered again or still in work")     \
@@ -176,6 +178,7 @@ struct server {
 
 	/* the dataplane */
 	bool attached, ready;
+	bool draining;
 	uint64_t boot, instance, barrier;
 	uint32_t workers, sessions_per_worker;
 	const struct ipc *ipc;

@@ -13,6 +13,7 @@
 
 #define RESTRICTED_MAX 1024
 #define BUSY_RETRY_MS 5000
+#define DRAIN_RETRY_MS 30000
 
 /* A LOGIN on its way through its handler. */
 struct login {
@@ -333,6 +334,17 @@ login_again(struct server *s, struct login *l, struct session *n, bool *answered
 	return 0;
 }
 
+/* While the server is drained only who has a session stays. */
+static bool
+login_drained(struct server *s, struct login *l)
+{
+	if (!s->draining)
+		return false;
+	COUNT(s, logins_drained);
+	reply_refuse(s, l, ROOKERY__LOGIN_RESULT__LOGIN_BUSY, DRAIN_RETRY_MS);
+	return true;
+}
+
 static int
 login_unknown(struct server *s, struct login *l)
 {
@@ -353,6 +365,8 @@ login_unknown(struct server *s, struct login *l)
 		reply_refuse(s, l, ROOKERY__LOGIN_RESULT__LOGIN_BUSY, BUSY_RETRY_MS);
 		return 0;
 	}
+	if (login_drained(s, l))
+		return 0;
 	COUNT(s, logins_restricted);
 	return login_accept(s, l, NULL, NULL);
 }
@@ -379,6 +393,8 @@ login_known(struct server *s, struct login *l, const struct store_device *d)
 		reply_refuse(s, l, ROOKERY__LOGIN_RESULT__LOGIN_WRONG_USER, 0);
 		return 0;
 	}
+	if (login_drained(s, l))
+		return 0;
 	COUNT(s, logins);
 	return login_accept(s, l, &u, d);
 }

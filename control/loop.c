@@ -96,6 +96,16 @@ loop_hash(void *arg, struct password_job *job)
 	server_password_done(l->server, job);
 }
 
+static uint64_t
+loop_clock_us(void *arg)
+{
+	struct timespec t;
+
+	(void)arg;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 static bool
 loop_send(void *arg, uint32_t ring, const struct cell *c)
 {
@@ -243,7 +253,7 @@ parts_start(struct loop *l, const struct loop_options *o, char *error, size_t ca
 		.config = o->config,
 		.store = o->store,
 		.key = *o->key,
-		.io = {.arg = l, .send = loop_send, .hash = loop_hash},
+		.io = {.arg = l, .send = loop_send, .hash = loop_hash, .clock_us = loop_clock_us},
 		.now_ms = clock_ms(CLOCK_MONOTONIC),
 		.wall_ms = clock_ms(CLOCK_REALTIME),
 	};

@@ -280,3 +280,14 @@ server_session_kick(struct server *s, session_id_t sid, const char *name)
 	}
 	return -ENOENT;
 }
+
+/* ---- drain ------------------------------------------------------------------------------- */
+
+void
+server_drain(struct server *s, bool on)
+{
+	if (s->draining != on)
+		log_info("control", on ? "draining: no new logins" : "taking logins again", "sessions=%u",
+			 s->sessions.count);
+	s->draining = on;
+}

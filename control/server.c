@@ -227,6 +227,17 @@ batch_handle(struct server *s, const struct batch *b)
 	return rc == 0 && s->effects.failed ? -ENOMEM : rc;
 }
 
+static int
+commit_timed(struct server *s)
+{
+	uint64_t before = s->io.clock_us == NULL ? 0 : s->io.clock_us(s->io.arg);
+	int rc = store_commit(s->store);
+
+	if (s->io.clock_us != NULL)
+		s->counters[CONTROL_commit_us] += s->io.clock_us(s->io.arg) - before;
+	return rc;
+}
+
 /* Begin, handle, commit, and then what follows from it. On error nothing has happened. */
 static int
 batch_commit(struct server *s, const struct batch *b)
@@ -241,7 +252,7 @@ batch_commit(struct server *s, const struct batch *b)
 		s->staging = true;
 		rc = batch_handle(s, b);
 		if (rc == 0)
-			rc = store_commit(s->store);
+			rc = commit_timed(s);
 		else
 			store_rollback(s->store);
 	}

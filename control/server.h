@@ -41,6 +41,7 @@ struct server_status {
 	const char *version;
 	uint64_t uptime_ms;
 	bool ready;               /* provisioned and the server key is published: clients can log in */
+	bool draining;            /* no new logins: see server_drain */
 	bool dataplane_connected; /* region joined and alive */
 	uint64_t boot;            /* of the dataplane */
 	uint64_t instance;        /* how often a dataplane was provisioned, ever */
@@ -63,6 +64,8 @@ struct server_status {
 };
 
 void server_status(struct server *s, struct server_status *out);
+/* The same without users, devices and stored_messages, which the store has to count: for whoever asks often. */
+void server_pulse(struct server *s, struct server_status *out);
 
 struct server_user {
 	user_id_t id;
@@ -77,11 +80,47 @@ struct server_user {
 	const char *presence_text;
 };
 
-/* In the order of names, skipping `offset`, at most `limit` (0: no limit). Returning false from cb stops.
+/* Names that begin with prefix (NULL: all) in their order, skipping `offset`, at most `limit` (0: no limit). Returning false from cb stops.
  * Strings live until cb returns. cb calls no server function. Returns the number of users seen or -errno
  * (store). */
 typedef bool (*server_user_fn)(void *arg, const struct server_user *u);
-int server_users_list(struct server *s, uint64_t offset, uint64_t limit, server_user_fn cb, void *arg);
+int server_users_list(struct server *s, const char *prefix, uint64_t offset, uint64_t limit, server_user_fn cb,
+		      void *arg);
+
+struct server_device {
+	device_id_t id;
+	const char *name;
+	uint64_t last_seen_ms;
+	uint32_t stored;  /* messages that wait for it */
+	session_id_t sid; /* live session, or SESSION_ID_NONE */
+};
+typedef bool (*server_device_fn)(void *arg, const struct server_device *d);
+/* One account: user is called once, then device for each device. Returns 0, -ENOENT, or -errno (store). */
+int server_user_show(struct server *s, const char *name, server_user_fn user, server_device_fn device,
+		     void *arg);
+
+struct server_buddy {
+	user_id_t id;
+	const char *name;
+	const char *state;    /* "buddy", "requested" (asked, no answer yet), "pending" (was asked), "none" */
+	bool blocked;         /* by the user */
+	bool blocked_by;      /* the user, by the other one */
+	const char *presence; /* as buddies see it */
+};
+typedef bool (*server_buddy_fn)(void *arg, const struct server_buddy *b);
+/* Whom the user has a relation with. Returns 0, -ENOENT, or -errno (store). */
+int server_buddies_show(struct server *s, const char *name, server_buddy_fn cb, void *arg);
+
+struct server_presence {
+	user_id_t user;
+	const char *name;
+	const char *shown; /* what buddies see; "offline": invisible */
+	const char *text;
+	uint32_t sessions;
+};
+typedef bool (*server_presence_fn)(void *arg, const struct server_presence *p);
+/* Users with a session, in the order of names. Returns how many were seen or -ENOMEM. */
+int server_presence_list(struct server *s, uint64_t offset, uint64_t limit, server_presence_fn cb, void *arg);
 
 /* Names are taken case-insensitively. Errors through done or as return value: -EINVAL (name or password not
  * acceptable), -EEXIST, -ENOENT, -EBUSY (too many passwords being hashed: try again), -EIO (store not
@@ -111,14 +150,28 @@ struct server_session {
 	uint32_t outstanding;  /* stored messages and notifications on their way */
 };
 
-/* name NULL: all. Returns the number of sessions seen. */
+struct server_session_filter {
+	session_id_t sid;   /* SESSION_ID_NONE: any */
+	const char *name;   /* of a user; NULL: any */
+	const char *status; /* as in struct server_session; NULL: any */
+	int worker;         /* -1: any */
+	bool by_address;
+	uint8_t address[16];
+	unsigned address_bits;
+};
+
+/* Those that match, oldest first. Returns the number of sessions seen or -ENOMEM. */
 typedef bool (*server_session_fn)(void *arg, const struct server_session *info);
-int server_sessions_list(struct server *s, const char *name, uint64_t offset, uint64_t limit,
-			 server_session_fn cb, void *arg);
+int server_sessions_list(struct server *s, const struct server_session_filter *f, uint64_t offset,
+			 uint64_t limit, server_session_fn cb, void *arg);
 
 /* Ends one session (sid != 0) or all of a user (name), reason KICKED. Returns how many were ended, -ENOENT
  * (no such session or user). */
 int server_session_kick(struct server *s, session_id_t sid, const char *name);
+
+/* on: whoever has no session is told to come back later; sessions that are there go on. Forgotten when control
+ * ends. */
+void server_drain(struct server *s, bool on);
 
 /* Counters. scope: "worker", "housekeeping", "control"; worker is its index for scope "worker", otherwise 0.
  * name as in counters.h without "COUNTER_". Returns 0, or -ENOTCONN when only control's own could be had. */
@@ -148,6 +201,8 @@ struct server_io {
 	/* Starts password_job_run on another thread; when it is done, server_password_done on the loop's
 	 * thread. At most control.password_threads are started at once. */
 	void (*hash)(void *arg, struct password_job *job);
+	/* Monotonic microseconds, to tell how long commits take; NULL: unknown. */
+	uint64_t (*clock_us)(void *arg);
 	/* Random bytes for session generations; NULL: libsodium. */
 	void (*random)(void *arg, void *buf, size_t len);
 };

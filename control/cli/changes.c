@@ -97,3 +97,28 @@ run_restart(struct cli *cli)
 	fprintf(cli->out, "%s restarted; ready after %lld.%03lld s\n", cli->args[0], ms / 1000, ms % 1000);
 	return CLI_OK;
 }
+
+static int
+drain(struct cli *cli, bool on)
+{
+	json_t *result;
+	int r = cli_call(cli, "drain", json_pack("{s:b}", "on", on), &result);
+	if (r != CLI_OK || cli->json)
+		return r == CLI_OK ? print_json(cli, result) : r;
+	fprintf(cli->out, on ? "draining: nobody new can log in; `rookctl undrain` ends it\n"
+			     : "not draining: clients can log in\n");
+	json_decref(result);
+	return CLI_OK;
+}
+
+int
+run_drain(struct cli *cli)
+{
+	return drain(cli, true);
+}
+
+int
+run_undrain(struct cli *cli)
+{
+	return drain(cli, false);
+}

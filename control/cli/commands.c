@@ -30,8 +30,18 @@ const struct cli_param cli_globals[] = {
 
 static const struct cli_param page_options[] = {LIMIT, OFFSET, {0}};
 
+static const struct cli_param user_options[] = {
+	OPTION("prefix", CLI_USER, "TEXT", "only names that begin with TEXT"),
+	LIMIT,
+	OFFSET,
+	{0},
+};
+
 static const struct cli_param session_options[] = {
 	OPTION("user", CLI_USER, "NAME", "of this user only"),
+	OPTION("address", CLI_TEXT, "PREFIX", "from this address or prefix, as 192.0.2.0/24"),
+	OPTION("worker", CLI_NUMBER, "N", "owned by this worker", .max = 127),
+	OPTION("status", CLI_WORD, "STATUS", "with this status only", .words = "online|away|busy|invisible|restricted"),
 	LIMIT,
 	OFFSET,
 	{0},
@@ -53,11 +63,16 @@ static const struct cli_param stats_options[] = {
 
 const struct command cli_commands[] = {
 	COMMAND("status", "what is up, and what is not", run_status, "status", CLI_READ | CLI_WATCH),
+	COMMAND("workers", "the workers: sessions, packets, rings", run_workers, "sample", CLI_READ | CLI_WATCH,
+	 .details = "Rings are shown as used/capacity. EVENT, REQUEST and LOGIN lead to control, INJECT from it."),
+	COMMAND("ports", "where clients reach the server", run_ports, "status", CLI_READ),
 	COMMAND("stats", "counters", run_stats, "stats", CLI_READ | CLI_WATCH, .options = stats_options,
 	 .details = "All workers are added up unless --worker names one.",
 	 .example = "stats --drops\nstats --worker 0 --all\nstats --watch=1"),
-	COMMAND("users list", "accounts by name", run_users_list, "users.list", CLI_READ, .options = page_options,
+	COMMAND("users list", "accounts by name", run_users_list, "users.list", CLI_READ, .options = user_options,
 	 .example = "users list --limit 0\n--json users list | jq -r '.users[].name'"),
+	COMMAND("users show", "one account with its devices and sessions", run_users_show, "users.show", CLI_READ,
+	 .args = {NAME("the account")}),
 	COMMAND("users add", "make an account", run_users_add, "users.add", 0, .also = "users create",
 	 .args = {NAME("1-32 of a-z 0-9 . _ -, beginning with a letter")}, .options = password_options,
 	 .details = "The password is asked for twice; it is never an argument, where others could see it. The user\n"
@@ -69,7 +84,9 @@ const struct command cli_commands[] = {
 	COMMAND("users del", "delete an account for ever", run_users_del, "users.del", 0, .also = "users delete",
 	 .args = {NAME("the account")}, .details = "Devices, buddies and waiting messages go with it."),
 	COMMAND("sessions list", "who is logged in, from where", run_sessions_list, "sessions.list",
-	 CLI_READ | CLI_WATCH, .options = session_options, .example = "sessions list --user alice"),
+	 CLI_READ | CLI_WATCH, .options = session_options, .example = "sessions list --user alice\nsessions list --address 192.0.2.0/24 --limit 0"),
+	COMMAND("sessions show", "one session", run_sessions_show, "sessions.show", CLI_READ,
+	 .args = {ARG("SID", CLI_SESSION, "a session as `sessions list` shows it")}),
 	COMMAND("sessions kick", "end one session, or all of a user", run_sessions_kick, "sessions.kick", 0,
 	 .args = {ARG("SID|user:NAME", CLI_SESSION_OR_USER, "a session as `sessions list` shows it, or a user")},
 	 .details = "The device may log in again.", .example = "sessions kick user:alice"),
@@ -78,5 +95,13 @@ const struct command cli_commands[] = {
 	 .details = "The new process starts beside the old one; if it cannot, the old one goes on. Sessions live on, nobody logs in\n"
 		    "again. Waits until clients can log in. Needs a server that was started with `rookery run`.",
 	 .example = "restart dataplane"),
+	COMMAND("presence", "who is online, and what their buddies see", run_presence, "presence.list",
+	 CLI_READ | CLI_WATCH, .options = page_options, .details = "A user who is invisible is shown as offline."),
+	COMMAND("buddies show", "a user's buddies, requests and blocks", run_buddies_show, "buddies.show", CLI_READ,
+	 .args = {NAME("the account")}),
+	COMMAND("drain", "no new logins; sessions that are there go on", run_drain, "drain", 0,
+	 .details = "Clients that log in are told to come back later. For moving users to another machine before a\n"
+		    "stop. A restart of control ends it."),
+	COMMAND("undrain", "take logins again", run_undrain, "drain", 0),
 	{0},
 };

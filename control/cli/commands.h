@@ -27,6 +27,14 @@ int print_json(struct cli *cli, json_t *result);
 
 int run_status(struct cli *cli);
 int run_stats(struct cli *cli);
+int run_workers(struct cli *cli);
+int run_ports(struct cli *cli);
+int run_drain(struct cli *cli);
+int run_undrain(struct cli *cli);
+int run_presence(struct cli *cli);
+int run_buddies_show(struct cli *cli);
+int run_users_show(struct cli *cli);
+int run_sessions_show(struct cli *cli);
 int run_users_list(struct cli *cli);
 int run_users_add(struct cli *cli);
 int run_users_passwd(struct cli *cli);

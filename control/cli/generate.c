@@ -168,8 +168,12 @@ generate_markdown(FILE *out)
 		if (c->flags & CLI_HIDDEN)
 			continue;
 		fprintf(out, "| `%s", c->name);
-		for (const struct cli_param *a = c->args; a->name; a++)
-			fprintf(out, a->optional ? " [%s]" : " %s", a->name);
+		for (const struct cli_param *a = c->args; a->name; a++) {
+			fputs(a->optional ? " [" : " ", out);
+			for (const char *p = a->name; *p; p++)
+				fprintf(out, *p == '|' ? "\\%c" : "%c", *p); /* a cell of the table ends there */
+			fputs(a->optional ? "]" : "", out);
+		}
 		for (const struct cli_param *o = c->options; o && o->name; o++)
 			fprintf(out, o->value ? " [--%s %s]" : " [--%s]", o->name, o->value);
 		fprintf(out, "` | %s |\n", c->help);

@@ -3,34 +3,54 @@
 #include "control/cli/commands.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
-/* Asks for pages until `limit` rows (0: all) are there. The result has the rows under key, and "more". user:
- * a filter, or NULL. */
+/* Asks for pages until `limit` rows (0: all) are there. filter is stolen; NULL: none. The result has the rows
+ * under key, and "more". */
 static int
-fetch_list(struct cli *cli, const char *command, const char *key, const char *user, uint64_t limit,
-	   uint64_t offset, json_t **out)
+fetch_list(struct cli *cli, const char *key, json_t *filter, uint64_t limit, uint64_t offset, json_t **out)
 {
 	json_t *rows = json_array();
 	bool more = true;
-	while (more && (limit == 0 || json_array_size(rows) < limit)) {
+	int r = filter || (filter = json_object()) ? CLI_OK : cli_fail(CLI_REFUSED, "out of memory");
+	while (r == CLI_OK && more && (limit == 0 || json_array_size(rows) < limit)) {
 		uint64_t left = limit ? limit - json_array_size(rows) : PAGE;
-		json_t *args = json_pack("{s:I, s:I}", "limit", (json_int_t)(left < PAGE ? left : PAGE),
-					 "offset", (json_int_t)(offset + json_array_size(rows)));
-		if (user)
-			json_object_set_new(args, "user", json_string(user));
-		json_t *page;
-		int r = cli_call(cli, command, args, &page);
-		if (r != CLI_OK) {
-			json_decref(rows);
-			return r;
-		}
+		json_t *args = json_copy(filter), *page;
+		json_object_set_new(args, "limit", json_integer((json_int_t)(left < PAGE ? left : PAGE)));
+		json_object_set_new(args, "offset",
+				    json_integer((json_int_t)(offset + json_array_size(rows))));
+		r = cli_call(cli, cli->command->method, args, &page);
+		if (r != CLI_OK)
+			break;
 		json_t *page_rows = json_object_get(page, key);
 		more = json_is_true(json_object_get(page, "more")) && json_array_size(page_rows) > 0;
 		json_array_extend(rows, page_rows);
 		json_decref(page);
 	}
+	json_decref(filter);
+	if (r != CLI_OK) {
+		json_decref(rows);
+		return r;
+	}
 	*out = json_pack("{s:o, s:b}", key, rows, "more", more);
-	return *out ? CLI_OK : cli_fail(CLI_USAGE, "out of memory");
+	return *out ? CLI_OK : cli_fail(CLI_REFUSED, "out of memory");
+}
+
+/* The options that were given, as arguments of the API under the same names. */
+static json_t *
+filter_of(const struct cli *cli)
+{
+	json_t *filter = json_object();
+	for (int i = 0; cli->command->options[i].name; i++) {
+		const struct cli_param *o = &cli->command->options[i];
+		if (!cli->values[i] || strcmp(o->name, "limit") == 0 || strcmp(o->name, "offset") == 0)
+			continue;
+		json_object_set_new(filter, o->name,
+				    o->type == CLI_NUMBER ? json_integer(strtoll(cli->values[i], NULL, 10))
+							  : json_string(cli->values[i]));
+	}
+	return filter;
 }
 
 static void
@@ -47,7 +67,7 @@ run_users_list(struct cli *cli)
 {
 	uint64_t limit = cli_number(cli, "limit", 100), offset = cli_number(cli, "offset", 0);
 	json_t *list;
-	int r = fetch_list(cli, "users.list", "users", NULL, limit, offset, &list);
+	int r = fetch_list(cli, "users", filter_of(cli), limit, offset, &list);
 	if (r != CLI_OK || cli->json)
 		return r == CLI_OK ? print_json(cli, list) : r;
 	struct table t;
@@ -72,25 +92,31 @@ run_users_list(struct cli *cli)
 	return CLI_OK;
 }
 
+static void
+sessions_table(struct table *t, const json_t *sessions)
+{
+	size_t i;
+	const json_t *s;
+	table_init(t, (const char *const[]){"SID", "USER", "DEVICE", "STATUS", "ADDRESS", ">WORKER",
+					     ">EPOCH", ">OUTSTANDING", "SINCE (UTC)", NULL});
+	json_array_foreach(sessions, i, s)
+		table_add(t, (const char *const[]){
+				      text_of(s, "sid"), text_of(s, "user"), text_of(s, "device_name"),
+				      text_of(s, "status"), text_of(s, "address"),
+				      show_number(s, "worker").text, show_number(s, "epoch").text,
+				      show_number(s, "outstanding").text, show_time(s, "since").text});
+}
+
 int
 run_sessions_list(struct cli *cli)
 {
 	uint64_t limit = cli_number(cli, "limit", 100), offset = cli_number(cli, "offset", 0);
 	json_t *list;
-	int r = fetch_list(cli, "sessions.list", "sessions", cli_value(cli, "user"), limit, offset, &list);
+	int r = fetch_list(cli, "sessions", filter_of(cli), limit, offset, &list);
 	if (r != CLI_OK || cli->json)
 		return r == CLI_OK ? print_json(cli, list) : r;
 	struct table t;
-	table_init(&t, (const char *const[]){"SID", "USER", "DEVICE", "STATUS", "ADDRESS", ">WORKER",
-					     ">EPOCH", ">OUTSTANDING", "SINCE (UTC)", NULL});
-	size_t i;
-	const json_t *s;
-	json_array_foreach(json_object_get(list, "sessions"), i, s)
-		table_add(&t, (const char *const[]){
-				      text_of(s, "sid"), text_of(s, "user"), text_of(s, "device_name"),
-				      text_of(s, "status"), text_of(s, "address"),
-				      show_number(s, "worker").text, show_number(s, "epoch").text,
-				      show_number(s, "outstanding").text, show_time(s, "since").text});
+	sessions_table(&t, json_object_get(list, "sessions"));
 	if (t.rows == 0)
 		fprintf(cli->out, offset ? "No sessions beyond --offset.\n" : "No sessions.\n");
 	else
@@ -98,5 +124,126 @@ run_sessions_list(struct cli *cli)
 	show_more(cli, list, offset, t.rows);
 	table_free(&t);
 	json_decref(list);
+	return CLI_OK;
+}
+
+int
+run_presence(struct cli *cli)
+{
+	uint64_t limit = cli_number(cli, "limit", 100), offset = cli_number(cli, "offset", 0);
+	json_t *list;
+	int r = fetch_list(cli, "users", filter_of(cli), limit, offset, &list);
+	if (r != CLI_OK || cli->json)
+		return r == CLI_OK ? print_json(cli, list) : r;
+	struct table t;
+	table_init(&t, (const char *const[]){"USER", "SHOWN AS", ">SESSIONS", "TEXT", NULL});
+	size_t i;
+	const json_t *u;
+	json_array_foreach(json_object_get(list, "users"), i, u)
+		table_add(&t, (const char *const[]){text_of(u, "name"), text_of(u, "presence"),
+						    show_number(u, "sessions").text, text_of(u, "text")});
+	if (t.rows == 0)
+		fprintf(cli->out, offset ? "No users beyond --offset.\n" : "Nobody is online.\n");
+	else
+		table_print(&t, cli->out);
+	show_more(cli, list, offset, t.rows);
+	table_free(&t);
+	json_decref(list);
+	return CLI_OK;
+}
+
+/* ---- one of them ---------------------------------------------------------------------- */
+
+int
+run_users_show(struct cli *cli)
+{
+	json_t *result, *sessions;
+	int r = cli_call(cli, "users.show", json_pack("{s:s}", "name", cli->args[0]), &result);
+	if (r != CLI_OK || cli->json)
+		return r == CLI_OK ? print_json(cli, result) : r;
+	const json_t *u = json_object_get(result, "user"), *d;
+	char *text = table_clean(text_of(u, "presence_text"));
+	fprintf(cli->out, "%s\n", text_of(u, "name"));
+	fprintf(cli->out, "  %-12s %lld\n", "id", number_of(u, "id"));
+	fprintf(cli->out, "  %-12s %s%s%s\n", "presence", text_of(u, "presence"), text && *text ? ": " : "",
+		text ? text : "");
+	fprintf(cli->out, "  %-12s %s UTC\n", "created", show_time(u, "created").text);
+	fprintf(cli->out, "  %-12s %s UTC\n", "last seen", show_time(u, "last_seen").text);
+	fprintf(cli->out, "  %-12s %lld\n", "buddies", number_of(u, "buddies"));
+	fprintf(cli->out, "  %-12s %lld\n\n", "waiting", number_of(u, "stored"));
+	free(text);
+	struct table t;
+	table_init(&t, (const char *const[]){">DEVICE", "NAME", "SESSION", ">WAITING", "LAST SEEN (UTC)", NULL});
+	size_t i;
+	json_array_foreach(json_object_get(result, "devices"), i, d)
+		table_add(&t, (const char *const[]){show_number(d, "id").text, text_of(d, "name"),
+						    text_of(d, "sid"), show_number(d, "stored").text,
+						    show_time(d, "last_seen").text});
+	if (t.rows)
+		table_print(&t, cli->out);
+	else
+		fprintf(cli->out, "No device was enrolled yet.\n");
+	table_free(&t);
+	sessions = cli_call_quietly(cli, "sessions.list", json_pack("{s:s}", "user", cli->args[0]));
+	if (json_array_size(json_object_get(sessions, "sessions"))) {
+		fputc('\n', cli->out);
+		sessions_table(&t, json_object_get(sessions, "sessions"));
+		table_print(&t, cli->out);
+		table_free(&t);
+	}
+	json_decref(sessions);
+	json_decref(result);
+	return CLI_OK;
+}
+
+int
+run_sessions_show(struct cli *cli)
+{
+	json_t *s;
+	int r = cli_call(cli, "sessions.show", json_pack("{s:s}", "sid", cli->args[0]), &s);
+	if (r != CLI_OK || cli->json)
+		return r == CLI_OK ? print_json(cli, s) : r;
+	char *device = table_clean(text_of(s, "device_name"));
+	bool restricted = !*text_of(s, "user");
+	fprintf(cli->out, "%s\n", text_of(s, "sid"));
+	fprintf(cli->out, "  %-12s %s\n", "user", restricted ? "(not logged in yet)" : text_of(s, "user"));
+	fprintf(cli->out, "  %-12s %lld, %s\n", "device", number_of(s, "device"), device ? device : "");
+	fprintf(cli->out, "  %-12s %s\n", "status", text_of(s, "status"));
+	fprintf(cli->out, "  %-12s %s, on port %lld\n", "address", text_of(s, "address"), number_of(s, "port"));
+	fprintf(cli->out, "  %-12s %lld\n", "worker", number_of(s, "worker"));
+	fprintf(cli->out, "  %-12s %lld\n", "epoch", number_of(s, "epoch"));
+	fprintf(cli->out, "  %-12s %s UTC\n", "since", show_time(s, "since").text);
+	fprintf(cli->out, "  %-12s %s\n", "heard", json_is_true(json_object_get(s, "heard")) ?
+		"since the dataplane was started" : "not yet since the dataplane was started");
+	fprintf(cli->out, "  %-12s %lld on their way to it\n", "outstanding", number_of(s, "outstanding"));
+	free(device);
+	json_decref(s);
+	return CLI_OK;
+}
+
+int
+run_buddies_show(struct cli *cli)
+{
+	json_t *result;
+	int r = cli_call(cli, "buddies.show", json_pack("{s:s}", "name", cli->args[0]), &result);
+	if (r != CLI_OK || cli->json)
+		return r == CLI_OK ? print_json(cli, result) : r;
+	struct table t;
+	table_init(&t, (const char *const[]){"NAME", "RELATION", "PRESENCE", "BLOCKED", NULL});
+	size_t i;
+	const json_t *b;
+	json_array_foreach(json_object_get(result, "buddies"), i, b) {
+		bool by = json_is_true(json_object_get(b, "blocked"));
+		bool of = json_is_true(json_object_get(b, "blocked_by"));
+		table_add(&t, (const char *const[]){text_of(b, "name"), text_of(b, "state"),
+						    text_of(b, "presence"),
+						    by && of ? "by both" : by ? "by the user" : of ? "by the other" : ""});
+	}
+	if (t.rows)
+		table_print(&t, cli->out);
+	else
+		fprintf(cli->out, "%s has no buddies.\n", cli->args[0]);
+	table_free(&t);
+	json_decref(result);
 	return CLI_OK;
 }

@@ -79,7 +79,9 @@ run_status(struct cli *cli)
 		return r == CLI_OK ? print_json(cli, s) : r;
 	const json_t *dataplane = json_object_get(s, "dataplane"), *store = json_object_get(s, "store");
 	FILE *out = cli->out;
-	if (json_is_true(json_object_get(s, "ready")))
+	if (json_is_true(json_object_get(s, "draining")))
+		fprintf(out, "draining: no new logins until `rookctl undrain`\n");
+	else if (json_is_true(json_object_get(s, "ready")))
 		fprintf(out, "ready: clients can log in\n");
 	else
 		fprintf(out, "not ready: waiting for %s\n", text_of(s, "waiting_for"));
@@ -107,5 +109,109 @@ run_status(struct cli *cli)
 	if (json_is_true(json_object_get(dataplane, "connected")))
 		show_rings(out, json_object_get(dataplane, "rings"));
 	json_decref(s);
+	return CLI_OK;
+}
+
+/* ---- workers and ports ---------------------------------------------------------------- */
+
+/* "12/4095" */
+static struct shown
+show_fill(const json_t *rings, const char *name)
+{
+	const json_t *ring = json_object_get(rings, name);
+	struct shown n;
+	snprintf(n.text, sizeof(n.text), "%lld/%lld", number_of(ring, "used") + number_of(ring, "backlog"),
+		 number_of(ring, "capacity"));
+	return n;
+}
+
+static struct shown
+show_drops(const json_t *counters)
+{
+	long long sum = 0;
+	const char *name;
+	json_t *value;
+	struct shown n;
+	json_object_foreach((json_t *)(uintptr_t)counters, name, value)
+		if (strncmp(name, "drop_", 5) == 0)
+			sum += json_integer_value(value);
+	snprintf(n.text, sizeof(n.text), "%lld", sum);
+	return n;
+}
+
+int
+run_workers(struct cli *cli)
+{
+	json_t *s;
+	int r = cli_call(cli, "sample", NULL, &s);
+	if (r != CLI_OK || cli->json)
+		return r == CLI_OK ? print_json(cli, s) : r;
+	struct table t;
+	table_init(&t, (const char *const[]){">WORKER", ">SESSIONS", ">RECEIVED", ">SENT", ">DROPPED", ">MESSAGES",
+					     ">EVENT RING", ">REQUEST RING", ">LOGIN RING", ">INJECT RING", NULL});
+	size_t i;
+	const json_t *w;
+	json_array_foreach(json_object_get(s, "workers"), i, w) {
+		const json_t *rings =
+			json_array_get(json_object_get(json_object_get(s, "rings"), "workers"), i);
+		char number[24];
+		snprintf(number, sizeof(number), "%zu", i);
+		table_add(&t, (const char *const[]){
+				      number, show_number(w, "sessions_live").text,
+				      show_number(w, "rx_packets").text, show_number(w, "tx_packets").text,
+				      show_drops(w).text, show_number(w, "messages_in").text,
+				      show_fill(rings, "event").text, show_fill(rings, "request").text,
+				      show_fill(rings, "login").text, show_fill(rings, "inject").text});
+	}
+	if (t.rows)
+		table_print(&t, cli->out);
+	else
+		fprintf(cli->out, "The dataplane is not connected.\n");
+	table_free(&t);
+	json_decref(s);
+	return CLI_OK;
+}
+
+static void
+join(const json_t *array, char *buf, size_t cap)
+{
+	size_t i, used = 0;
+	const json_t *item;
+	buf[0] = '\0';
+	json_array_foreach(array, i, item)
+		if (used < cap)
+			used += (size_t)snprintf(buf + used, cap - used, "%s%s", i ? " " : "",
+						 json_string_value(item));
+}
+
+int
+run_ports(struct cli *cli)
+{
+	json_t *s;
+	int r = cli_call(cli, "status", NULL, &s);
+	if (r != CLI_OK)
+		return r;
+	json_t *ports = json_incref(json_object_get(s, "ports"));
+	json_decref(s);
+	if (cli->json)
+		return print_json(cli, json_pack("{s:o}", "ports", ports));
+	struct table t;
+	table_init(&t, (const char *const[]){">PORT", "TYPE", "ADDRESSES", ">UDP PORT", "DEVICES", NULL});
+	size_t i;
+	const json_t *port;
+	json_array_foreach(ports, i, port) {
+		char number[24], addresses[512], devices[512];
+		snprintf(number, sizeof(number), "%zu", i);
+		join(json_object_get(port, "addresses"), addresses, sizeof(addresses));
+		join(json_object_get(port, "devices"), devices, sizeof(devices));
+		bool socket = strcmp(text_of(port, "type"), "socket") == 0;
+		table_add(&t, (const char *const[]){number, text_of(port, "type"),
+						    socket ? text_of(port, "listen") : addresses,
+						    socket ? "" : show_number(port, "udp_port").text,
+						    socket ? "kernel" : devices});
+	}
+	table_print(&t, cli->out);
+	table_free(&t);
+	json_decref(ports);
 	return CLI_OK;
 }

@@ -168,20 +168,22 @@ store_users_prefix(struct store *st, const char *prefix, uint32_t limit, struct 
 }
 
 int
-store_users(struct store *st, uint64_t offset, uint32_t limit, struct store_user_info **out)
+store_users(struct store *st, const char *prefix, uint64_t offset, uint32_t limit, struct store_user_info **out)
 {
+	/* As in store_users_prefix. */
 	sqlite3_stmt *q = statement(st, STATEMENT_USERS, "SELECT " USER_COLUMNS ","
 		" (SELECT count(*) FROM devices WHERE user = users.id),"
 		" (SELECT coalesce(max(last_seen_ms), 0) FROM devices WHERE user = users.id),"
 		" (SELECT coalesce(sum(messages), 0) FROM devices WHERE user = users.id),"
 		" (SELECT count(*) FROM relations WHERE owner = users.id AND state = 3)"
-		" FROM users ORDER BY name LIMIT ? OFFSET ?");
+		" FROM users WHERE name >= ?1 AND name < ?1 || '{' ORDER BY name LIMIT ?2 OFFSET ?3");
 	struct rows rows = {.size = sizeof(struct store_user_info)};
 	struct store_user_info *info;
 	int rc;
 
-	bind_u64(q, 1, limit);
-	bind_u64(q, 2, offset);
+	bind_text(q, 1, prefix);
+	bind_u64(q, 2, limit);
+	bind_u64(q, 3, offset);
 	while ((rc = statement_step(st, q)) == 1) {
 		info = rows_next(&rows);
 		if (info == NULL)

@@ -96,7 +96,9 @@ struct store_user_info {
 	uint32_t buddies;
 	uint64_t messages;
 };
-int store_users(struct store *st, uint64_t offset, uint32_t limit, struct store_user_info **out);
+/* Names that start with prefix ("": all), in order. Returns the count. */
+int store_users(struct store *st, const char *prefix, uint64_t offset, uint32_t limit,
+		struct store_user_info **out);
 
 /* ---- devices ------------------------------------------------------------------------ */
 

@@ -4,7 +4,9 @@
  * database. The clients are plain descriptors, and waiting for a reply means running the loop.
  */
 #include "control/admin.h"
+#include "control/admin_commands.h"
 #include "control/admin_protocol.h"
+#include "control/cli/cli.h"
 #include "control/store/store.h"
 #include "shared/log.h"
 
@@ -343,6 +345,66 @@ test_sessions_and_stats(void **state)
 }
 
 static void
+test_views(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial_and_greet(f);
+	ask_ok(f, fd, "users.add", "{\"name\":\"alice\",\"password\":\"battery staple\"}");
+	ask_ok(f, fd, "users.add", "{\"name\":\"albert\",\"password\":\"battery staple\"}");
+	ask_ok(f, fd, "users.add", "{\"name\":\"al\",\"password\":\"battery staple\"}");
+	json_t *r = ask(f, fd, "users.list", "{\"prefix\":\"ALI\"}");
+	assert_int_equal(json_array_size(json_object_get(r, "users")), 1);
+	json_decref(r);
+	r = ask(f, fd, "users.list", "{\"prefix\":\"no name\"}");
+	assert_int_equal(json_array_size(json_object_get(r, "users")), 0);
+	json_decref(r);
+	/* Not albert, whose name begins with it. */
+	r = ask(f, fd, "users.show", "{\"name\":\"Al\"}");
+	assert_string_equal(string_at(r, "user", "name"), "al");
+	assert_int_equal(json_array_size(json_object_get(r, "devices")), 0);
+	json_decref(r);
+	ask_refused(f, fd, "users.show", "{\"name\":\"alb\"}", "not_found");
+	ask_refused(f, fd, "buddies.show", "{\"name\":\"alb\"}", "not_found");
+	ask_refused(f, fd, "sessions.show", "{\"sid\":\"1\"}", "not_found");
+	r = ask(f, fd, "buddies.show", "{\"name\":\"al\"}");
+	assert_int_equal(json_array_size(json_object_get(r, "buddies")), 0);
+	json_decref(r);
+	r = ask(f, fd, "presence.list", "{}");
+	assert_int_equal(json_array_size(json_object_get(r, "users")), 0);
+	json_decref(r);
+	close(fd);
+}
+
+static void
+test_drain_and_sample(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial_and_greet(f);
+	ask_ok(f, fd, "drain", "{}");
+	json_t *r = ask(f, fd, "status", "{}");
+	assert_true(json_is_true(json_object_get(r, "draining")));
+	json_decref(r);
+	ask_ok(f, fd, "drain", "{\"on\":false}");
+	r = ask(f, fd, "sample", "{}");
+	assert_true(json_is_false(json_object_get(r, "draining")));
+	assert_true(json_is_false(json_object_get(r, "connected")));
+	assert_int_equal(json_array_size(json_object_get(r, "workers")), 0);
+	assert_true(json_object_size(json_object_get(r, "control")) > 10);
+	json_decref(r);
+	close(fd);
+}
+
+/* The tool and the server are built together: what the one sends, the other knows. */
+static void
+test_methods(void **state)
+{
+	(void)state;
+	for (const struct command *c = cli_commands; c->name; c++)
+		if (c->method && !admin_command_known(c->method))
+			fail_msg("the server does not know %s of `%s`", c->method, c->name);
+}
+
+static void
 test_arguments(void **state)
 {
 	struct fixture *f = *state;
@@ -364,6 +426,19 @@ test_arguments(void **state)
 		{"sessions.kick", "{\"sid\":\"12345678901234567\"}"},
 		{"sessions.kick", "{\"sid\":\"-1\"}"},
 		{"stats", "{\"drops\":1}"},
+		{"users.list", "{\"prefix\":\"\"}"},
+		{"users.show", "{}"},
+		{"sessions.list", "{\"address\":\"10.0.0.0/33\"}"},
+		{"sessions.list", "{\"address\":\"10.0.0\"}"},
+		{"sessions.list", "{\"address\":\"10.0.0.0/\"}"},
+		{"sessions.list", "{\"address\":\"fd00::/129\"}"},
+		{"sessions.list", "{\"address\":\"fd00::/-1\"}"},
+		{"sessions.list", "{\"worker\":128}"},
+		{"sessions.show", "{}"},
+		{"sessions.show", "{\"sid\":\"x\"}"},
+		{"buddies.show", "{\"user\":\"alice\"}"},
+		{"drain", "{\"on\":1}"},
+		{"sample", "{\"worker\":0}"},
 		{"stats", "{\"worker\":128}"},
 	};
 	int fd = dial_and_greet(f);
@@ -588,6 +663,9 @@ main(void)
 		TEST(test_status),
 		TEST(test_users),
 		TEST(test_sessions_and_stats),
+		TEST(test_views),
+		TEST(test_drain_and_sample),
+		TEST(test_methods),
 		TEST(test_arguments),
 		TEST(test_malformed_lines),
 		TEST(test_pipelined),

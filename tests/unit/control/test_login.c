@@ -626,13 +626,13 @@ test_operators(void **state)
 	client_init(&alice, 1);
 	assert_true(client_login(h, &alice, ""));
 	assert_int_equal(client_enrol(h, &alice, "alice", "secret1"), ROOKERY__CODE__CODE_OK);
-	assert_int_equal(server_users_list(h->server, 0, 0, on_user, &user), 1);
+	assert_int_equal(server_users_list(h->server, NULL, 0, 0, on_user, &user), 1);
 	assert_int_equal(user.sessions, 1);
 	assert_int_equal(user.devices, 1);
 	assert_string_equal(user.presence, "online");
-	assert_int_equal(server_sessions_list(h->server, "ALICE", 0, 0, on_session, &session), 1);
+	assert_int_equal(server_sessions_list(h->server, &(struct server_session_filter){.name = "ALICE", .worker = -1}, 0, 0, on_session, &session), 1);
 	assert_true(session.sid == alice.sid);
-	assert_int_equal(server_sessions_list(h->server, "bob", 0, 0, on_session, &session), 0);
+	assert_int_equal(server_sessions_list(h->server, &(struct server_session_filter){.name = "bob", .worker = -1}, 0, 0, on_session, &session), 0);
 	server_status(h->server, status);
 	assert_int_equal(status->users, 1);
 	assert_int_equal(status->sessions, 1);
@@ -658,7 +658,7 @@ test_operators(void **state)
 	harness_settle(h);
 	assert_int_equal(news.calls, 3);
 	assert_int_equal(news.result, 0);
-	assert_int_equal(server_users_list(h->server, 0, 0, on_user, &user), 0);
+	assert_int_equal(server_users_list(h->server, NULL, 0, 0, on_user, &user), 0);
 	assert_int_equal(server_user_del(h->server, "alice", on_done, &news, error, sizeof(error)), -ENOENT);
 	assert_true(client_login(h, &alice, "alice"));
 	assert_int_equal(alice.result, ROOKERY__LOGIN_RESULT__LOGIN_RESTRICTED);
