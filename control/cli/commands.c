@@ -63,6 +63,12 @@ static const struct cli_param stats_options[] = {
 
 const struct command cli_commands[] = {
 	COMMAND("status", "what is up, and what is not", run_status, "status", CLI_READ | CLI_WATCH),
+	COMMAND("top", "live view: packets, cycles, drops, logins, rings, store", run_top, "sample",
+	 CLI_READ | CLI_WATCH,
+	 .details = "On a terminal it is drawn anew every second, and q ends it; otherwise, or with --watch, each\n"
+		    "round is printed. BUSY is the part of a worker's loops that found work. With --json: two\n"
+		    "samples, whose differences are the rates.",
+	 .example = "top\ntop --watch=10 --count 6"),
 	COMMAND("workers", "the workers: sessions, packets, rings", run_workers, "sample", CLI_READ | CLI_WATCH,
 	 .details = "Rings are shown as used/capacity. EVENT, REQUEST and LOGIN lead to control, INJECT from it."),
 	COMMAND("ports", "where clients reach the server", run_ports, "status", CLI_READ),

@@ -27,6 +27,7 @@ int print_json(struct cli *cli, json_t *result);
 
 int run_status(struct cli *cli);
 int run_stats(struct cli *cli);
+int run_top(struct cli *cli);
 int run_workers(struct cli *cli);
 int run_ports(struct cli *cli);
 int run_drain(struct cli *cli);
