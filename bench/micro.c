@@ -257,7 +257,7 @@ users_single(void *ctx, uint32_t ops)
 	uint64_t start = rte_rdtsc_precise();
 
 	for (uint32_t i = 0; i < ops; i++)
-		sum += tables_user(ctx, 1 + picks[i])->live[0].sid;
+		sum += tables_user(ctx, 1 + picks[i]).live[0].sid;
 	sink = sum;
 	return rte_rdtsc_precise() - start;
 }
@@ -265,7 +265,7 @@ users_single(void *ctx, uint32_t ops)
 static uint64_t
 users_bulk(void *ctx, uint32_t ops)
 {
-	const struct user_entry *entries[BATCH];
+	struct user_entry entries[BATCH];
 	user_id_t users[BATCH];
 	uint64_t sum = 0;
 	uint64_t start = rte_rdtsc_precise();
@@ -275,7 +275,7 @@ users_bulk(void *ctx, uint32_t ops)
 			users[j] = 1 + picks[i + j];
 		tables_users(ctx, users, BATCH, entries);
 		for (uint32_t j = 0; j < BATCH; j++)
-			sum += entries[j]->live[0].sid;
+			sum += entries[j].live[0].sid;
 	}
 	sink = sum;
 	return rte_rdtsc_precise() - start;

@@ -264,7 +264,8 @@ memory_estimate_mb(const struct config *c)
 	rows += workers * c->dataplane.activities * 128;
 	rows += workers * c->dataplane.messages * 1600;
 	rows += workers * (workers - 1) * 8192 * 72;   /* deliveries for other workers */
-	rows += (uint64_t)c->dataplane.users * 320;
+	rows += (uint64_t)c->dataplane.users * 112;
+	rows += (uint64_t)c->dataplane.sessions * 20;  /* the user table's live sessions */
 	rows += (uint64_t)c->dataplane.conversations * 96;
 	return (unsigned)(128 + workers * 48 + rows * 5 / 4 / (1024 * 1024));
 }

@@ -82,14 +82,20 @@ tables_poll(struct housekeeping *h)
 	unsigned n = 0;
 
 	while (n < TABLE_BURST && (c = ring_front(h->table_ring)) != NULL) {
+		int rc = 0;
+
 		if (cell_copy(&copy, c)) {
 			if (copy.type == TABLE_BARRIER) {
 				atomic_store_explicit(&h->ipc->header->barrier, copy.barrier.value, memory_order_release);
 				doorbell_ring(h->doorbell, h->doorbell_path, DOORBELL_STATE);
-			} else if (tables_apply(h->tables, &copy) == -ENOSPC) {
-				table_full(h);
+			} else {
+				rc = tables_apply(h->tables, &copy);
 			}
 		}
+		if (rc == -EAGAIN)
+			break; /* until the workers have come round */
+		if (rc == -ENOSPC)
+			table_full(h);
 		ring_release(h->table_ring);
 		n++;
 	}

@@ -252,7 +252,7 @@ void
 relay_look_up(struct worker *w, const struct session **senders, const struct frame_message **messages,
 	      struct relay_lookup **out, uint32_t n)
 {
-	const struct user_entry *users[PORT_BURST];
+	struct user_entry users[PORT_BURST];
 	user_id_t pairs[PORT_BURST][2], to[PORT_BURST];
 	uint8_t verdicts[PORT_BURST];
 
@@ -266,15 +266,15 @@ relay_look_up(struct worker *w, const struct session **senders, const struct fra
 	tables_users(w->tables, to, n, users);
 	for (uint32_t i = 0; i < n; i++) {
 		*out[i] = (struct relay_lookup){.from = pairs[i][0], .verdict = verdicts[i], .user = users[i]};
-		for (uint32_t k = 0; users[i] != NULL && k < users[i]->live_count; k++)
-			recipient_prefetch(w, users[i]->live[k].sid);
+		for (uint32_t k = 0; k < users[i].live_count; k++)
+			recipient_prefetch(w, users[i].live[k].sid);
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		const struct session *s;
 
-		if (users[i] == NULL || users[i]->live_count == 0 || session_id_worker(users[i]->live[0].sid) != w->index)
+		if (users[i].live_count == 0 || session_id_worker(users[i].live[0].sid) != w->index)
 			continue;
-		s = session_find(&w->sessions, users[i]->live[0].sid);
+		s = session_find(&w->sessions, users[i].live[0].sid);
 		if (s != NULL)
 			activity_prefetch(&w->sessions, s);
 	}
@@ -284,7 +284,7 @@ void
 relay_message(struct worker *w, struct session *s, const struct frame_message *f, const struct relay_lookup *found)
 {
 	struct activity *a = activity_get(&w->sessions, s, w->now_us);
-	const struct user_entry *user;
+	struct user_entry user;
 	enum verdict verdict;
 	struct message *m;
 
@@ -326,12 +326,7 @@ relay_message(struct worker *w, struct session *s, const struct frame_message *f
 	}
 	count(w, COUNTER_verdict_hits);
 	user = found != NULL ? found->user : tables_user(w->tables, m->to);
-	if (verdict != VERDICT_ALLOWED)
-		user = NULL;
-	if (user == NULL)
-		message_judge(w, s, m, verdict, NULL, 0, true);
-	else
-		message_judge(w, s, m, verdict, user->live, user->live_count, user->away);
+	message_judge(w, s, m, verdict, user.live, user.live_count, user.away);
 }
 
 void

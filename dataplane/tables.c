@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Deletion is in two steps: a key leaves its rte_hash at once, but its slot there, and the user entry it led
+ * Deletion is in two steps: a key leaves its rte_hash at once, but its slot there, and the live sessions it led
  * to, are used again only after every reader has reported a quiescent state since. In between they wait in a
- * queue with their RCU tokens. Spare slots beyond what the configuration asks for keep the writer going
- * meanwhile; they run out only when a reader stalls. (DPDK has such a queue, rte_rcu_qsbr_dq, but 22.11 marks
+ * queue with their RCU tokens. The queue is as long as there are spare slots beyond what the configuration asks
+ * for; both run out only when a reader stalls, and then the writer waits. (DPDK has such a queue, rte_rcu_qsbr_dq, but 22.11 marks
  * it experimental; rte_hash's use of it cannot be flushed, and does not cover replaced values.)
  */
 #include "tables.h"
+
+#include "live_pool.h"
 
 #include <errno.h>
 #include <rte_errno.h>
@@ -41,6 +43,7 @@ void __tsan_release(void *address);
 #define SPARE_SHARE 16 /* one spare slot per so many */
 #define RECLAIM_BATCH 1024 /* freed at most per call: bounds housekeeping's pause */
 #define SLOT_NONE UINT32_MAX
+#define LOAD_MAX 80u /* percent of the places, without extendable buckets */
 
 _Static_assert(BULK_MAX <= RTE_HASH_LOOKUP_BULK_MAX, "one bulk lookup");
 
@@ -61,20 +64,27 @@ struct conversation {
 	user_id_t to;
 };
 
-/* What waits for the readers: a slot of the rte_hash, a user entry, or both. */
+/* What rte_hash keeps for a user: bit 0: away; bits 1 to 4: how many live sessions; from bit 8: the cell of the first. */
+#define WORD_AWAY UINT64_C(1)
+#define WORD_COUNT_SHIFT 1
+#define WORD_COUNT_MASK UINT64_C(15)
+#define WORD_CELL_SHIFT 8
+
+/* What waits for the readers: a slot of the rte_hash, a run of live sessions, or both. */
 struct deferred {
 	uint64_t token;
 	uint32_t position; /* in the rte_hash, or SLOT_NONE */
-	uint32_t entry;    /* index of a user entry, or SLOT_NONE */
+	uint32_t run;      /* first cell, or LIVE_NONE */
+	uint8_t run_length;
 };
 
 /* One rte_hash and what waits to be freed of it. Writer: housekeeping. */
 struct keyed_table {
 	struct rte_hash *hash; /* readers look up; constant pointer */
-	struct deferred *deferred; /* a ring of `slots` */
+	struct deferred *deferred; /* a ring of `spare` */
 	uint32_t deferred_first;
 	uint32_t deferred_count;
-	uint32_t slots;
+	uint32_t spare;
 	uint32_t limit; /* keys at once */
 	uint32_t count; /* keys now */
 	uint32_t places; /* in rte_hash's main buckets: where its iterator can stand */
@@ -85,10 +95,8 @@ struct tables {
 	struct rte_rcu_qsbr *qsbr; /* each reader its own counter; the writer the token */
 	struct keyed_table users;
 	struct keyed_table verdicts;
-	struct user_entry *entries; /* writer, before an entry is published; then constant until free */
-	uint32_t *free_entries;     /* writer: stack of indices */
-	uint32_t free_count;        /* writer */
-	uint64_t random;            /* writer: where eviction looks */
+	struct live_pool live; /* writer, before a run is published; its cells are then constant until free */
+	uint64_t random;       /* writer: where eviction looks */
 };
 
 static inline uint32_t
@@ -132,26 +140,28 @@ keyed_table_init(struct keyed_table *k, const char *kind, uint32_t limit, uint32
 {
 	static _Atomic uint32_t instances; /* rte_hash wants a name of its own for each */
 	char name[RTE_HASH_NAMESIZE];
-	uint32_t slots = limit + spare_slots(limit);
-	/* Extendable buckets: every slot can be filled, whatever the keys; without them cuckoo insertion
-	 * fails at about 95%. */
+	uint32_t spare = spare_slots(limit);
+	uint32_t slots = limit + spare;
+	uint32_t places = rte_align32pow2(slots);
+	/* Cuckoo insertion begins to fail at about 95%; extendable buckets, which cost as much memory as the main ones, are only for
+	 * a table that may come near that. */
 	struct rte_hash_parameters hash = {
 		.name = name,
 		.entries = slots,
 		.key_len = key_len,
 		.socket_id = numa_node,
-		.extra_flag = RTE_HASH_EXTRA_FLAGS_RW_CONCURRENCY_LF | RTE_HASH_EXTRA_FLAGS_EXT_TABLE,
+		.extra_flag = RTE_HASH_EXTRA_FLAGS_RW_CONCURRENCY_LF |
+			      (slots > places / 100 * LOAD_MAX ? RTE_HASH_EXTRA_FLAGS_EXT_TABLE : 0),
 	};
 	k->limit = limit;
-	k->slots = slots;
-	k->places = rte_align32pow2(slots);
+	k->spare = spare;
+	k->places = places;
 	snprintf(name, sizeof(name), "tables-%s-%u", kind,
 		 (unsigned)atomic_fetch_add_explicit(&instances, 1, memory_order_relaxed));
 	k->hash = rte_hash_create(&hash);
 	if (k->hash == NULL)
 		return -ENOMEM;
-	k->deferred = rte_malloc_socket("tables-deferred", slots * sizeof(*k->deferred),
-					RTE_CACHE_LINE_SIZE, numa_node);
+	k->deferred = rte_malloc_socket("tables-deferred", spare * sizeof(*k->deferred), RTE_CACHE_LINE_SIZE, numa_node);
 	return k->deferred == NULL ? -ENOMEM : 0;
 }
 
@@ -183,33 +193,19 @@ qsbr_init(struct tables *t, uint32_t workers, int numa_node)
 	return 0;
 }
 
-static int
-entries_init(struct tables *t, uint32_t count, int numa_node)
-{
-	t->entries = rte_zmalloc_socket("tables-users", (size_t)count * sizeof(*t->entries),
-					RTE_CACHE_LINE_SIZE, numa_node);
-	t->free_entries = rte_malloc_socket("tables-free", (size_t)count * sizeof(*t->free_entries), 0,
-					    numa_node);
-	if (t->entries == NULL || t->free_entries == NULL)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < count; i++)
-		t->free_entries[i] = count - 1 - i;
-	t->free_count = count;
-	return 0;
-}
-
 struct tables *
 tables_new(const struct config *config, uint32_t workers, int numa_node)
 {
 	uint32_t users = RTE_MAX(config->dataplane.users, ENTRIES_MIN);
 	uint32_t conversations = RTE_MAX(config->dataplane.conversations, ENTRIES_MIN);
+	uint32_t sessions = RTE_MAX(config->dataplane.sessions, users);
 	struct tables *t = rte_zmalloc_socket("tables", sizeof(*t), RTE_CACHE_LINE_SIZE, numa_node);
 
 	if (t == NULL)
 		return NULL;
 	if (random_bytes(&t->keys, sizeof(t->keys)) != 0 ||
 	    random_bytes(&t->random, sizeof(t->random)) != 0 || qsbr_init(t, workers, numa_node) != 0 ||
-	    entries_init(t, users + spare_slots(users), numa_node) != 0 ||
+	    live_pool_init(&t->live, sessions + spare_slots(sessions), numa_node) != 0 ||
 	    keyed_table_init(&t->users, "users", users, sizeof(user_id_t), numa_node) != 0 ||
 	    keyed_table_init(&t->verdicts, "verdicts", conversations, sizeof(struct conversation),
 			     numa_node) != 0) {
@@ -227,8 +223,7 @@ tables_free(struct tables *t)
 		return;
 	keyed_table_fini(&t->users);
 	keyed_table_fini(&t->verdicts);
-	rte_free(t->free_entries);
-	rte_free(t->entries);
+	live_pool_fini(&t->live);
 	rte_free(t->qsbr);
 	rte_free(t);
 }
@@ -253,15 +248,29 @@ tables_reader_quiescent(struct tables *t, uint32_t worker)
 	rte_rcu_qsbr_quiescent(t->qsbr, worker);
 }
 
-const struct user_entry *
+static inline struct user_entry
+entry_of(const struct tables *t, const void *data)
+{
+	uint64_t word = (uintptr_t)data;
+	struct user_entry e = {.live_count = word >> WORD_COUNT_SHIFT & WORD_COUNT_MASK, .away = word & WORD_AWAY};
+
+	if (e.live_count != 0) {
+		e.live = &t->live.cells[word >> WORD_CELL_SHIFT];
+		observes(e.live);
+	}
+	return e;
+}
+
+static const struct user_entry unknown_user = {.away = true};
+
+struct user_entry
 tables_user(const struct tables *t, user_id_t user)
 {
-	void *entry;
+	void *data;
 
-	if (rte_hash_lookup_with_hash_data(t->users.hash, &user, hash_user(t, user), &entry) < 0)
-		return NULL;
-	observes(entry);
-	return entry;
+	if (rte_hash_lookup_with_hash_data(t->users.hash, &user, hash_user(t, user), &data) < 0)
+		return unknown_user;
+	return entry_of(t, data);
 }
 
 enum verdict
@@ -276,11 +285,11 @@ tables_verdict(const struct tables *t, user_id_t from, user_id_t to)
 }
 
 void
-tables_users(const struct tables *t, const user_id_t *users, uint32_t n, const struct user_entry **out)
+tables_users(const struct tables *t, const user_id_t *users, uint32_t n, struct user_entry *out)
 {
 	const void *keys[BULK_MAX];
 	hash_sig_t hashes[BULK_MAX];
-	void *entries[BULK_MAX];
+	void *data[BULK_MAX];
 	uint64_t hits = 0;
 
 	if (n == 0)
@@ -289,13 +298,11 @@ tables_users(const struct tables *t, const user_id_t *users, uint32_t n, const s
 		keys[i] = &users[i];
 		hashes[i] = hash_user(t, users[i]);
 	}
-	rte_hash_lookup_with_hash_bulk_data(t->users.hash, keys, hashes, n, &hits, entries);
+	rte_hash_lookup_with_hash_bulk_data(t->users.hash, keys, hashes, n, &hits, data);
 	for (uint32_t i = 0; i < n; i++) {
-		out[i] = hits >> i & 1 ? entries[i] : NULL;
-		if (out[i] != NULL) {
-			observes(out[i]);
-			rte_prefetch0(out[i]);
-		}
+		out[i] = hits >> i & 1 ? entry_of(t, data[i]) : unknown_user;
+		if (out[i].live_count != 0)
+			rte_prefetch0(out[i].live);
 	}
 }
 
@@ -333,10 +340,10 @@ reclaim(struct tables *t, struct keyed_table *k)
 			return;
 		if (d->position != SLOT_NONE)
 			rte_hash_free_key_with_position(k->hash, (int32_t)d->position);
-		if (d->entry != SLOT_NONE)
-			t->free_entries[t->free_count++] = d->entry;
+		if (d->run != LIVE_NONE)
+			live_pool_free(&t->live, d->run, d->run_length);
 		k->deferred_count--;
-		if (++k->deferred_first == k->slots)
+		if (++k->deferred_first == k->spare)
 			k->deferred_first = 0;
 	}
 }
@@ -348,29 +355,35 @@ tables_reclaim(struct tables *t)
 	reclaim(t, &t->verdicts);
 }
 
-/* There is always room: what waits is a user entry or a verdict's slot, and there are `slots` of those. */
+/* A change may leave one slot or run behind. */
+static bool
+can_defer(struct tables *t, struct keyed_table *k)
+{
+	if (k->deferred_count == k->spare)
+		reclaim(t, k);
+	return k->deferred_count < k->spare;
+}
+
 static void
-defer(struct tables *t, struct keyed_table *k, uint32_t position, uint32_t entry)
+defer(struct tables *t, struct keyed_table *k, uint32_t position, uint32_t run, uint8_t run_length)
 {
 	uint32_t at = k->deferred_first + k->deferred_count++;
 
-	if (at >= k->slots)
-		at -= k->slots;
-	k->deferred[at] = (struct deferred){rte_rcu_qsbr_start(t->qsbr), position, entry};
+	if (at >= k->spare)
+		at -= k->spare;
+	k->deferred[at] = (struct deferred){rte_rcu_qsbr_start(t->qsbr), position, run, run_length};
 }
 
-static uint32_t
-entry_index(const struct tables *t, const struct user_entry *e)
+static void
+defer_user(struct tables *t, uint32_t position, const void *data)
 {
-	return (uint32_t)(e - t->entries);
-}
+	uint64_t word = (uintptr_t)data;
+	uint8_t count = word >> WORD_COUNT_SHIFT & WORD_COUNT_MASK;
 
-static struct user_entry *
-entry_alloc(struct tables *t)
-{
-	if (t->free_count == 0)
-		reclaim(t, &t->users);
-	return t->free_count == 0 ? NULL : &t->entries[t->free_entries[--t->free_count]];
+	if (count != 0)
+		defer(t, &t->users, position, (uint32_t)(word >> WORD_CELL_SHIFT), count);
+	else if (position != SLOT_NONE)
+		defer(t, &t->users, position, LIVE_NONE, 0);
 }
 
 static int
@@ -382,11 +395,13 @@ user_del(struct tables *t, user_id_t user)
 
 	if (rte_hash_lookup_with_hash_data(t->users.hash, &user, hash, &old) < 0)
 		return 0;
+	if (!can_defer(t, &t->users))
+		return -EAGAIN;
 	position = rte_hash_del_key_with_hash(t->users.hash, &user, hash);
 	if (position < 0)
 		return 0;
 	t->users.count--;
-	defer(t, &t->users, (uint32_t)position, entry_index(t, old));
+	defer_user(t, (uint32_t)position, old);
 	return 0;
 }
 
@@ -403,37 +418,46 @@ add_key(struct tables *t, struct keyed_table *k, const void *key, uint32_t hash,
 	return rc;
 }
 
+/* Stores as many live sessions as find room; the others count as away. Returns the word for rte_hash. */
+static uint64_t
+live_put(struct tables *t, const struct cell_user *c)
+{
+	uint32_t count = c->live_count, run = LIVE_NONE;
+
+	while (count != 0 && (run = live_pool_alloc(&t->live, count)) == LIVE_NONE)
+		count /= 2;
+	if (count == 0)
+		return c->away || c->live_count != 0 ? WORD_AWAY : 0;
+	memcpy(&t->live.cells[run], c->live, count * sizeof(c->live[0]));
+	publishes(&t->live.cells[run]);
+	return (uint64_t)run << WORD_CELL_SHIFT | count << WORD_COUNT_SHIFT | (c->away || count < c->live_count ? WORD_AWAY : 0);
+}
+
 static int
 user_set(struct tables *t, const struct cell_user *c)
 {
 	uint32_t hash = hash_user(t, c->user);
-	struct user_entry *e;
 	void *old = NULL;
+	uint64_t word;
 	bool known;
-	int rc;
 
 	if (c->user == 0 || c->live_count > USER_SESSIONS_MAX)
 		return -EINVAL;
 	known = rte_hash_lookup_with_hash_data(t->users.hash, &c->user, hash, &old) >= 0;
 	if (!known && t->users.count >= t->users.limit)
 		return -ENOSPC;
-	e = entry_alloc(t);
-	if (e == NULL) {
-		/* A stalled reader. Stale sessions would be worse than none: without an entry messages go
-		 * to the store. */
-		user_del(t, c->user);
-		return -ENOSPC;
-	}
-	*e = (struct user_entry){.user = c->user, .away = c->away != 0, .live_count = c->live_count};
-	memcpy(e->live, c->live, c->live_count * sizeof(e->live[0]));
-	publishes(e);
-	rc = add_key(t, &t->users, &c->user, hash, e);
-	if (rc != 0) {
-		t->free_entries[t->free_count++] = entry_index(t, e);
+	if (!can_defer(t, &t->users))
+		return -EAGAIN;
+	word = live_put(t, c);
+	if (add_key(t, &t->users, &c->user, hash, (void *)(uintptr_t)word) != 0) {
+		uint8_t count = word >> WORD_COUNT_SHIFT & WORD_COUNT_MASK;
+
+		if (count != 0)
+			live_pool_free(&t->live, (uint32_t)(word >> WORD_CELL_SHIFT), count);
 		return -ENOSPC;
 	}
 	if (known)
-		defer(t, &t->users, SLOT_NONE, entry_index(t, old));
+		defer_user(t, SLOT_NONE, old);
 	else
 		t->users.count++;
 	return 0;
@@ -442,12 +466,15 @@ user_set(struct tables *t, const struct cell_user *c)
 static int
 verdict_del(struct tables *t, const struct conversation *key)
 {
-	int position = rte_hash_del_key_with_hash(t->verdicts.hash, key, hash_conversation(t, key));
+	int position;
 
+	if (!can_defer(t, &t->verdicts))
+		return -EAGAIN;
+	position = rte_hash_del_key_with_hash(t->verdicts.hash, key, hash_conversation(t, key));
 	if (position < 0)
 		return 0;
 	t->verdicts.count--;
-	defer(t, &t->verdicts, (uint32_t)position, SLOT_NONE);
+	defer(t, &t->verdicts, (uint32_t)position, LIVE_NONE, 0);
 	return 0;
 }
 

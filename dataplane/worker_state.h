@@ -128,7 +128,7 @@ unsigned session_timers(struct worker *w);
 struct relay_lookup {
 	user_id_t from;
 	enum verdict verdict;
-	const struct user_entry *user; /* NULL: no device is live */
+	struct user_entry user;
 };
 /* Asks for n messages (at most PORT_BURST) at once, and starts loading what handling them will touch. */
 void relay_look_up(struct worker *w, const struct session **senders, const struct frame_message **messages,
