@@ -22,6 +22,8 @@ function finish(    seen, key, i) {
 		cases = cases "\n    printed no test case"
 	} else if (result[key] == "SKIP" && seen == 0) {
 		skips = 1
+	} else if (result[key] == "FAIL" && status == "exit status 0" && skips > 0 && not_ok == 0 && plan == seen) {
+		; # cmocka writes a skipped case as "not ok # SKIP"
 	} else if (result[key] == "OK" || result[key] == "SKIP") {
 		if (seen == 0)
 			ok = 1
