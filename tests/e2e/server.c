@@ -56,18 +56,22 @@ or_default(unsigned value, unsigned otherwise)
 }
 
 /* Small tables and a cheap password hash: dozens of servers are started on two cores. What they do is the same. */
-static void
-write_config(struct server *s)
+void
+server_write_config(struct world *w)
 {
-	const struct world *w = s->world;
+	const struct server *s = w->server;
 	const struct server_settings *o = &s->settings;
 	FILE *f = fopen(s->config_path, "w");
 
 	if (!f)
 		abort();
-	fprintf(f, "dataplane:\n  workers: %u\n  memory_mb: %u\n  sessions: 1024\n  messages: %u\n  users: 4096\n"
-		   "  conversations: 4096\n  ports:\n",
-		w->place.workers, 128 * w->place.workers, or_default(o->messages, 2048));
+	fprintf(f, "dataplane:\n  workers: %u\n", w->place.workers);
+	if (!o->full_size)
+		fprintf(f, "  memory_mb: %u\n  sessions: 1024\n  messages: %u\n  users: 4096\n  conversations: 4096\n",
+			128 * w->place.workers, or_default(o->messages, 2048));
+	if (o->cpus)
+		fprintf(f, "  cpus: \"%s\"\n", o->cpus);
+	fprintf(f, "  ports:\n");
 	print_ports(f, w);
 	fprintf(f, "session:\n  heartbeat_ms: %u\n  timeout_ms: %u\n  retransmit_limit: %u\n",
 		or_default(o->heartbeat_ms, 5000), or_default(o->timeout_ms, 60000),
@@ -121,7 +125,7 @@ server_start(struct world *w)
 	if (w->place.kind == KIND_DEFAULT)
 		argv[4] = NULL;
 	else
-		write_config(s);
+		server_write_config(w);
 	s->ready = false;
 	/* An ethdev needs raw sockets or more; the UDP socket port must do without any right. */
 	s->process = process_start(w, &(struct process_options){
@@ -287,21 +291,30 @@ server_child(struct world *w, const char *program, pid_t except)
 	world_fail(w, "no %s is running", program);
 }
 
-bool
-server_is_ready(struct world *w)
+/* pid 0: any. A process that was killed may still be in control's status for a moment. */
+static bool
+ready_with(struct world *w, const char *program, pid_t pid)
 {
 	static const char *const args[] = {"status", NULL};
 	char *out;
-	json_t *status;
+	json_t *status, *of;
 	bool ready = false;
 
 	if (rookctl_status(w, args, &out, NULL) == 0) {
 		status = json_loads(out, 0, NULL);
-		ready = json_is_true(json_object_get(status, "ready"));
+		of = strcmp(program, "rookery-dataplane") == 0 ? json_object_get(status, "dataplane") : status;
+		ready = json_is_true(json_object_get(status, "ready")) &&
+			(pid == 0 || json_integer_value(json_object_get(of, "pid")) == pid);
 		json_decref(status);
 	}
 	free(out);
 	return ready;
+}
+
+bool
+server_is_ready(struct world *w)
+{
+	return ready_with(w, "", 0);
 }
 
 void
@@ -309,8 +322,7 @@ server_replaced(struct world *w, const char *program, pid_t killed)
 {
 	uint64_t deadline = deadline_in(WAIT_EVENT);
 
-	server_child(w, program, killed);
-	while (!server_is_ready(w))
+	while (!ready_with(w, program, server_child(w, program, killed)))
 		if (!world_poll(w, deadline))
 			world_fail(w, "the server is not ready again after kill -9 of %s", program);
 }

@@ -13,6 +13,8 @@ struct server_settings {
 	unsigned timeout_ms;
 	unsigned retransmit_limit;
 	unsigned messages; /* in flight, per worker */
+	bool full_size;    /* tables as large as the default configuration makes them */
+	const char *cpus;  /* of the dataplane */
 	const char *extra; /* further lines of the configuration */
 };
 
@@ -31,6 +33,9 @@ struct server {
 void server_start(struct world *w);
 /* As server_start, with settings; a later server_start keeps them. */
 void server_start_with(struct world *w, const struct server_settings *settings);
+
+/* The configuration file again, from the settings as they are now. */
+void server_write_config(struct world *w);
 
 /* Ctrl-C as a terminal sends it (to the whole process group): exit code 0, and nothing is left: no process, nothing in
  * the runtime directory, no write-ahead log, the port free again. */
