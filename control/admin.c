@@ -178,6 +178,7 @@ run_request(struct client *c, const struct admin_request *request)
 		.server = a->options.server,
 		.supervisor = a->options.supervisor,
 		.config = a->options.config,
+		.reload = a->options.reload,
 		.args = request->args,
 		.done = operation_done,
 		.done_arg = o,

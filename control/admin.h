@@ -23,6 +23,7 @@ struct admin;
 struct admin_options {
 	uv_loop_t *loop;
 	const struct config *config;
+	const struct admin_reload *reload; /* for run; may be NULL */
 	const char *program; /* ADMIN_CONTROL or ADMIN_LAUNCHER */
 	const char *socket;  /* its name in runtime_dir */
 	enum admin_outcome (*run)(const char *command, struct admin_call *call);

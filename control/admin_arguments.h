@@ -45,4 +45,10 @@ enum admin_outcome admin_presence_list(struct admin_call *call);
 enum admin_outcome admin_stats(struct admin_call *call);
 enum admin_outcome admin_sample(struct admin_call *call);
 
+/* ---- admin_config.c --------------------------------------------------------------------- */
+
+enum admin_outcome admin_config_show(struct admin_call *call);
+enum admin_outcome admin_config_reload(struct admin_call *call);
+enum admin_outcome admin_log_level(struct admin_call *call);
+
 #endif

@@ -17,10 +17,17 @@ enum admin_outcome {
 
 struct supervisor;
 
+/* How to read the configuration again. */
+struct admin_reload {
+	struct config *config; /* the same that the program uses */
+	const char *path, *state; /* as given when it was started; NULL: not */
+};
+
 struct admin_call {
 	struct server *server;         /* in rookery-control */
 	struct supervisor *supervisor; /* in the launcher */
 	const struct config *config;
+	const struct admin_reload *reload; /* NULL: `config reload` is not to be had */
 	const json_t *args;
 	server_done_fn done;
 	void *done_arg;

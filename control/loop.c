@@ -258,6 +258,7 @@ parts_start(struct loop *l, const struct loop_options *o, char *error, size_t ca
 		.wall_ms = clock_ms(CLOCK_REALTIME),
 	};
 	struct admin_options ao = {
+		.reload = o->reload,
 		.loop = &l->uv,
 		.config = o->config,
 		.program = ADMIN_CONTROL,

@@ -3,10 +3,12 @@
 #ifndef ROOKERY_CONTROL_LOOP_H
 #define ROOKERY_CONTROL_LOOP_H
 
+#include "control/admin_commands.h"
 #include "control/server.h"
 
 struct loop_options {
 	const struct config *config;
+	const struct admin_reload *reload;
 	struct store *store;
 	const struct handshake_keypair *key;
 };

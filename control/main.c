@@ -45,10 +45,10 @@ database_open(struct store **store, const struct config *config, char *error, si
 }
 
 static int
-control_run(const struct config *config, char *error, size_t cap)
+control_run(const struct config *config, const struct admin_reload *reload, char *error, size_t cap)
 {
 	struct handshake_keypair key;
-	struct loop_options o = {.config = config, .key = &key};
+	struct loop_options o = {.config = config, .reload = reload, .key = &key};
 	char path[PATH_SIZE], threads[16];
 	int rc;
 
@@ -83,6 +83,7 @@ main(int argc, char **argv)
 {
 	const char *config_path = NULL, *state = NULL;
 	struct config *config = NULL;
+	struct admin_reload reload;
 	char error[768] = "";
 	int rc = program_arguments(argc, argv, "rookery-control",
 				   "Accounts, buddies, presence and storage of a Rookery server;\n"
@@ -99,7 +100,8 @@ main(int argc, char **argv)
 	log_open("rookery-control", (enum log_level)config->log.level);
 	signal(SIGPIPE, SIG_IGN);
 	program_hide_memory();
-	rc = control_run(config, error, sizeof(error));
+	reload = (struct admin_reload){.config = config, .path = config_path, .state = state};
+	rc = control_run(config, &reload, error, sizeof(error));
 	if (rc < 0) {
 		if (error[0] == '\0')
 			snprintf(error, sizeof(error), "%s", strerror(-rc));

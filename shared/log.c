@@ -1,13 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "shared/log.h"
 
+#include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#define AREAS_MAX 16
+#define AREA_NAME_MAX 24
+
 static const char *log_program = "rookery";
-static enum log_level log_threshold = LOG_LEVEL_INFO;
+static _Atomic enum log_level log_threshold = LOG_LEVEL_INFO;
+
+/* Areas with a level of their own; one is written before it is counted. */
+static struct {
+	char name[AREA_NAME_MAX];
+	_Atomic enum log_level level;
+} areas[AREAS_MAX];
+static _Atomic unsigned area_count;
 
 static const char *const level_name[] = {
 	[LOG_LEVEL_ERROR] = "error",
@@ -21,6 +34,43 @@ log_open(const char *program, enum log_level level)
 {
 	log_program = program;
 	log_threshold = level;
+}
+
+int
+log_set_level(const char *area, enum log_level level)
+{
+	unsigned count = area_count;
+
+	if (area == NULL) {
+		area_count = 0;
+		log_threshold = level;
+		return 0;
+	}
+	if (strlen(area) >= AREA_NAME_MAX)
+		return -EINVAL;
+	for (unsigned i = 0; i < count; i++) {
+		if (strcmp(areas[i].name, area) == 0) {
+			areas[i].level = level;
+			return 0;
+		}
+	}
+	if (count == AREAS_MAX)
+		return -ENOSPC;
+	strcpy(areas[count].name, area);
+	areas[count].level = level;
+	area_count = count + 1;
+	return 0;
+}
+
+static enum log_level
+threshold_of(const char *area)
+{
+	unsigned count = area_count;
+
+	for (unsigned i = 0; i < count; i++)
+		if (strcmp(areas[i].name, area) == 0)
+			return areas[i].level;
+	return log_threshold;
 }
 
 /* Names and addresses from outside end up in values: a control character must not forge a second line. */
@@ -46,7 +96,7 @@ log_write(enum log_level level, const char *area, const char *message, const cha
 	size_t len;
 	int n;
 
-	if (level > log_threshold)
+	if (level > threshold_of(area))
 		return;
 
 	clock_gettime(CLOCK_REALTIME, &now);

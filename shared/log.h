@@ -8,6 +8,11 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 /* program: static string, becomes program=... ; not thread-safe, call once. */
 void log_open(const char *program, enum log_level level);
 
+/* Changes the level while the program runs: of one area, or (area NULL) of all, which ends what was said of single ones.
+ * Thread-safe towards log_write, not towards itself. Returns 0, or -ENOSPC when too many areas have one of their own, or -EINVAL for
+ * an area whose name is too long. */
+int log_set_level(const char *area, enum log_level level);
+
 /* fields: printf format of the key=value part, or "". Values with spaces are quoted by the caller ("%s" in quotes). */
 void log_write(enum log_level level, const char *area, const char *message, const char *fields, ...)
 	__attribute__((format(printf, 4, 5)));

@@ -109,5 +109,20 @@ const struct command cli_commands[] = {
 	 .details = "Clients that log in are told to come back later. For moving users to another machine before a\n"
 		    "stop. A restart of control ends it."),
 	COMMAND("undrain", "take logins again", run_undrain, "drain", 0),
+	COMMAND("config check", "is a configuration file in order?", run_config_check, NULL, CLI_READ | CLI_LOCAL,
+	 .args = {ARG("FILE", CLI_FILE, "default: that of --config", .optional = true)},
+	 .details = "Needs no server. A mistake is named with file, line and key.",
+	 .example = "config check /etc/rookery/rookery.yaml"),
+	COMMAND("config show", "what the server runs with, every key", run_config_show, "config.show", CLI_READ),
+	COMMAND("config diff", "what the server's file says differently", run_config_diff, "config.reload", CLI_READ,
+	 .details = "Changes nothing; says what it would take to bring each difference into force."),
+	COMMAND("config reload", "read the server's file again", run_config_reload, "config.reload", 0,
+	 .details = "Keys that can change while the server runs are in force at once; for each of the others it is said\n"
+		    "what it takes. A file with a mistake changes nothing."),
+	COMMAND("limits", "limits, and how much of them is used", run_limits, "sample", CLI_READ | CLI_WATCH),
+	COMMAND("log level", "how much control logs, until it ends", run_log_level, "log.level", 0,
+	 .args = {ARG("LEVEL", CLI_WORD, "error, warning, info or debug", .words = "error|warning|info|debug"),
+		  ARG("AREA", CLI_TEXT, "only lines with this area=", .optional = true)},
+	 .details = "Without AREA it is the level of all areas.", .example = "log level debug login\nlog level info"),
 	{0},
 };

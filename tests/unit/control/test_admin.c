@@ -34,6 +34,8 @@ struct fixture {
 	struct store *store;
 	struct server *server;
 	struct admin *admin;
+	struct admin_reload reload;
+	char reload_path[64];
 	unsigned wakes;
 };
 
@@ -118,7 +120,10 @@ set_up(void **state)
 	uv_check_init(&f->loop, &f->batch);
 	f->batch.data = f;
 	uv_check_start(&f->batch, run_batch);
+	snprintf(f->reload_path, sizeof(f->reload_path), "%s/my.yaml", f->dir);
+	f->reload = (struct admin_reload){.config = f->config, .path = f->reload_path, .state = f->dir};
 	struct admin_options o = {
+		.reload = &f->reload,
 		.loop = &f->loop, .server = f->server, .config = f->config, .program = ADMIN_CONTROL,
 		.socket = "control.sock", .run = admin_command_run, .wake = wake, .wake_arg = f};
 	assert_int_equal(admin_open(&f->admin, &o, error, sizeof(error)), 0);
@@ -394,6 +399,88 @@ test_drain_and_sample(void **state)
 	close(fd);
 }
 
+static void
+write_config(const struct fixture *f, const char *text)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "%s/my.yaml", f->dir);
+	FILE *out = fopen(path, "w");
+	assert_non_null(out);
+	fputs(text, out);
+	fclose(out);
+}
+
+/* The change of this key, or NULL. */
+static const json_t *
+change_of(const json_t *result, const char *key)
+{
+	size_t i;
+	const json_t *c;
+	json_array_foreach(json_object_get(result, "changes"), i, c)
+		if (strcmp(json_string_value(json_object_get(c, "key")), key) == 0)
+			return c;
+	return NULL;
+}
+
+static void
+test_config(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial_and_greet(f);
+	json_t *r = ask(f, fd, "config.show", "{}");
+	assert_string_equal(string_at(r, "values", "control.buddies_max"), "2000");
+	assert_string_equal(string_at(r, "values", "control.registration"), "true");
+	assert_string_equal(string_at(r, "values", "log.level"), "info");
+	assert_string_equal(string_at(r, "values", "dataplane.ports[0].listen"), "127.0.0.1:8000");
+	assert_null(string_at(r, "values", "dataplane.eal")); /* empty lists are left out */
+	json_decref(r);
+
+	/* A mistake changes nothing. */
+	write_config(f, "control:\n  buddies_max: 7\n  registratoin: false\n");
+	ask_refused(f, fd, "config.reload", "{}", "invalid");
+	assert_int_equal(f->config->control.buddies_max, 2000);
+
+	write_config(f, "control: {buddies_max: 7, password_memory_kib: 1024, password_passes: 1}\n"
+			"dataplane:\n  workers: 2\n  ports:\n    - {type: socket, listen: 127.0.0.1:8000}\n"
+			"    - {type: socket, listen: 127.0.0.1:8001}\n");
+	r = ask(f, fd, "config.reload", "{\"dry_run\":true}");
+	assert_true(json_is_false(json_object_get(r, "applied")));
+	assert_true(json_is_true(json_object_get(change_of(r, "control.buddies_max"), "live")));
+	assert_int_equal(f->config->control.buddies_max, 2000);
+	json_decref(r);
+	r = ask(f, fd, "config.reload", "{}");
+	const json_t *workers = change_of(r, "dataplane.workers");
+	assert_true(json_is_false(json_object_get(workers, "live")));
+	assert_string_equal(json_string_value(json_object_get(workers, "from")), "1");
+	assert_string_equal(json_string_value(json_object_get(workers, "to")), "2");
+	assert_string_equal(json_string_value(json_object_get(workers, "mend")), "rookctl restart dataplane");
+	/* A port that only the file has. */
+	const json_t *port = change_of(r, "dataplane.ports[1].listen");
+	assert_non_null(port);
+	assert_true(json_is_null(json_object_get(port, "from")));
+	assert_null(change_of(r, "dataplane.ports[0].listen"));
+	json_decref(r);
+	assert_int_equal(f->config->control.buddies_max, 7);
+	assert_int_equal(f->config->dataplane.workers, 1);
+	r = ask(f, fd, "config.reload", "{}");
+	assert_null(change_of(r, "control.buddies_max"));
+	assert_non_null(change_of(r, "dataplane.workers"));
+	json_decref(r);
+	close(fd);
+}
+
+static void
+test_log_level(void **state)
+{
+	struct fixture *f = *state;
+	int fd = dial_and_greet(f);
+	ask_ok(f, fd, "log.level", "{\"level\":\"warning\",\"area\":\"login\"}");
+	ask_ok(f, fd, "log.level", "{\"level\":\"error\"}");
+	ask_refused(f, fd, "log.level", "{\"level\":\"loud\"}", "invalid");
+	ask_refused(f, fd, "log.level", "{\"area\":\"login\"}", "invalid");
+	close(fd);
+}
+
 /* The tool and the server are built together: what the one sends, the other knows. */
 static void
 test_methods(void **state)
@@ -665,6 +752,8 @@ main(void)
 		TEST(test_sessions_and_stats),
 		TEST(test_views),
 		TEST(test_drain_and_sample),
+		TEST(test_config),
+		TEST(test_log_level),
 		TEST(test_methods),
 		TEST(test_arguments),
 		TEST(test_malformed_lines),

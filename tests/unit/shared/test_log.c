@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "shared/log.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -113,6 +114,41 @@ test_long_line_is_cut_and_ends(void **state)
 	assert_ptr_not_equal(strchr(line, '\n'), strrchr(line, '\n'));
 }
 
+static void
+test_areas_have_levels_of_their_own(void **state)
+{
+	const char *line;
+	char name[8];
+
+	(void)state;
+	log_open("rookery-test", LOG_LEVEL_INFO);
+	assert_int_equal(log_set_level("login", LOG_LEVEL_DEBUG), 0);
+	assert_int_equal(log_set_level("store", LOG_LEVEL_ERROR), 0);
+	log_debug("login", "seen 1", "");
+	log_debug("loginx", "hidden", "");
+	log_warning("store", "hidden", "");
+	log_error("store", "seen 2", "");
+	assert_int_equal(log_set_level("store", LOG_LEVEL_WARNING), 0);
+	log_warning("store", "seen 3", "");
+	assert_int_equal(log_set_level("an area with far too long a name", LOG_LEVEL_DEBUG), -EINVAL);
+	for (int i = 0; i < 14; i++) {
+		snprintf(name, sizeof(name), "a%d", i);
+		assert_int_equal(log_set_level(name, LOG_LEVEL_ERROR), 0);
+	}
+	assert_int_equal(log_set_level("one more", LOG_LEVEL_ERROR), -ENOSPC);
+	assert_int_equal(log_set_level("login", LOG_LEVEL_ERROR), 0);
+	/* All at once: nothing is left of the single ones. */
+	assert_int_equal(log_set_level(NULL, LOG_LEVEL_INFO), 0);
+	log_info("login", "seen 4", "");
+	log_debug("login", "hidden", "");
+	line = logged();
+	assert_null(strstr(line, "hidden"));
+	for (char c = '1'; c <= '4'; c++) {
+		snprintf(name, sizeof(name), "seen %c", c);
+		assert_non_null(strstr(line, name));
+	}
+}
+
 int
 main(void)
 {
@@ -122,6 +158,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_level_is_a_threshold, capture, release),
 		cmocka_unit_test_setup_teardown(test_value_cannot_forge_a_line, capture, release),
 		cmocka_unit_test_setup_teardown(test_long_line_is_cut_and_ends, capture, release),
+		cmocka_unit_test_setup_teardown(test_areas_have_levels_of_their_own, capture, release),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "reload.h"
+
+#include "shared/log.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* Read each time that they are used. */
+#define LIVE_KEYS(X)                    \
+	X(control.registration)         \
+	X(control.buddies_max)          \
+	X(control.devices_max)          \
+	X(control.stored_max)           \
+	X(control.stored_days)          \
+	X(control.password_memory_kib)  \
+	X(control.password_passes)      \
+	X(log.level)
+
+static const char *const live_keys[] = {
+#define NAME(key) #key,
+	LIVE_KEYS(NAME)
+#undef NAME
+};
+
+/* Which workers use them; all of control's limits that are no live key need its restart. */
+static const char *const dataplane_keys[] = {
+	"dataplane.", "control.logins_per_second", "limits.messages_", "limits.conversations_", "limits.requests_",
+	"limits.host_logins_", "limits.net_logins_", "session.retransmit_limit",
+};
+
+static bool
+begins(const char *key, const char *with)
+{
+	return strncmp(key, with, strlen(with)) == 0;
+}
+
+enum reload_outcome
+reload_outcome_of(const char *key)
+{
+	for (size_t i = 0; i < sizeof(live_keys) / sizeof(live_keys[0]); i++)
+		if (strcmp(key, live_keys[i]) == 0)
+			return RELOAD_LIVE;
+	for (size_t i = 0; i < sizeof(dataplane_keys) / sizeof(dataplane_keys[0]); i++)
+		if (begins(key, dataplane_keys[i]))
+			return RELOAD_DATAPLANE;
+	if (begins(key, "session."))
+		return RELOAD_BOTH;
+	return begins(key, "control.") || begins(key, "limits.") ? RELOAD_CONTROL : RELOAD_STOP;
+}
+
+void
+reload_apply(struct config *to, const struct config *from)
+{
+#define COPY(key) to->key = from->key;
+	LIVE_KEYS(COPY)
+#undef COPY
+	log_set_level(NULL, (enum log_level)to->log.level);
+}
