@@ -5,6 +5,7 @@
 #include "loop_rings.h"
 
 #include "shared/log.h"
+#include "shared/sandbox.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -300,6 +301,9 @@ loop_run(const struct loop_options *o, char *error, size_t cap)
 	rc = handles_open(l, error, cap);
 	if (rc == 0)
 		rc = parts_start(l, o, error, cap);
+	/* Before the first thread and the first byte from a client. */
+	if (rc == 0)
+		rc = sandbox_enter(SANDBOX_CONTROL, 0, o->config->security.sandbox, error, cap);
 	if (rc < 0 && l->opened)
 		loop_stop(l);
 	if (l->opened) {

@@ -4,11 +4,14 @@
 #include "loop.h"
 #include "store/store.h"
 
+#include "shared/account.h"
 #include "shared/config.h"
 #include "shared/log.h"
+#include "shared/privilege.h"
 #include "shared/program.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +47,28 @@ database_open(struct store **store, const struct config *config, char *error, si
 	return rc;
 }
 
+/* Everything that follows, from opening the key on, is done without root's rights. */
+static int
+unprivileged(const struct config *config, char *error, size_t cap)
+{
+	uint64_t keep = 0;
+	struct account account;
+	int rc = account_find(&account, config->security.user, error, cap);
+
+	if (rc == 0)
+		rc = config_make_dirs(config, &account, error, cap);
+	if (rc < 0)
+		return rc;
+	if (account.change && account.fallback)
+		log_warning("control", "no account of our own: running as " ACCOUNT_FALLBACK,
+			    "mend=\"useradd --system --shell /usr/sbin/nologin " ACCOUNT_PREFERRED "\"");
+	if (!account.change && account.uid == 0) {
+		log_warning("control", "running as root", "mend=\"name an account in security.user\"");
+		keep = UINT64_C(1) << CAP_DAC_OVERRIDE; /* the files may be somebody else's */
+	}
+	return privilege_drop(&account, keep, error, cap);
+}
+
 static int
 control_run(const struct config *config, const struct admin_reload *reload, char *error, size_t cap)
 {
@@ -52,7 +77,9 @@ control_run(const struct config *config, const struct admin_reload *reload, char
 	char path[PATH_SIZE], threads[16];
 	int rc;
 
-	rc = config_make_dirs(config, error, cap);
+	rc = unprivileged(config, error, cap);
+	/* After it: a change of identity makes memory readable or not as the kernel sees fit. */
+	program_hide_memory();
 	if (rc == 0 && handshake_init() < 0) {
 		snprintf(error, cap, "no source of random numbers");
 		rc = -EIO;
@@ -99,8 +126,8 @@ main(int argc, char **argv)
 	}
 	log_open("rookery-control", (enum log_level)config->log.level);
 	signal(SIGPIPE, SIG_IGN);
-	program_hide_memory();
-	reload = (struct admin_reload){.config = config, .path = config_path, .state = state};
+	/* The directories stay as they are now, when we may still be root. */
+	reload = (struct admin_reload){.config = config, .path = config_path, .state = config->state_dir};
 	rc = control_run(config, &reload, error, sizeof(error));
 	if (rc < 0) {
 		if (error[0] == '\0')

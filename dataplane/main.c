@@ -2,6 +2,7 @@
 /* rookery-dataplane: the packet path. */
 #include "dataplane/boot.h"
 #include "dataplane/port.h"
+#include "dataplane/privileges.h"
 #include "dataplane/worker.h"
 #include "shared/log.h"
 #include "shared/program.h"
@@ -27,6 +28,7 @@
 
 struct dataplane {
 	struct config *config;
+	struct account account;              /* that we are once the ports are open */
 	uint32_t workers;
 	int lock;                            /* runtime_dir/dataplane.lock */
 	bool eal;
@@ -84,7 +86,7 @@ lock_take(struct dataplane *d, bool wait, char *error, size_t cap)
 	for (;;) {
 		if (path == NULL)
 			return -ENAMETOOLONG;
-		d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (d->lock < 0) {
 			snprintf(error, cap, "%s: %s", path, strerror(errno));
 			return -errno;
@@ -144,8 +146,13 @@ ipc_start(struct dataplane *d, const char *name, char *error, size_t cap)
 {
 	struct ipc_options options = ring_sizes(d->config);
 	const char *path = runtime_path(d, name);
-	int rc = path == NULL ? -ENAMETOOLONG : ipc_new(&d->ipc, path, &options);
+	int rc = -ENAMETOOLONG;
 
+	/* In a directory of the account's, root's rights would follow whatever link it might have put there. */
+	account_files_as(&d->account);
+	if (path != NULL)
+		rc = ipc_new(&d->ipc, path, &options);
+	account_files_own();
 	if (rc != 0) {
 		snprintf(error, cap,
 			 "the rings to rookery-control cannot be made at %s/%s (%zu MiB): %s",
@@ -161,12 +168,14 @@ static int
 ipc_publish(struct dataplane *d, char *error, size_t cap)
 {
 	char path[PATH_SIZE];
+	int rc;
 
 	if (config_runtime_path(d->config, RINGS_NAME, path, sizeof(path)) == NULL)
 		return -ENAMETOOLONG;
-	if (rename(runtime_path(d, d->ipc_name), path) < 0) {
-		int rc = -errno;
-
+	account_files_as(&d->account);
+	rc = rename(runtime_path(d, d->ipc_name), path) < 0 ? -errno : 0;
+	account_files_own();
+	if (rc < 0) {
 		snprintf(error, cap, "%s/" RINGS_NAME ": %s", d->config->runtime_dir, strerror(-rc));
 		return rc;
 	}
@@ -268,8 +277,10 @@ dataplane_start(struct dataplane *d, char *error, size_t cap)
 
 	if (rc == 0)
 		rc = program_standby();
+	account_files_as(&d->account);
 	if (rc == 0)
 		rc = lock_take(d, upgrade, error, cap);
+	account_files_own();
 	if (rc == 0 && !beside)
 		rc = memory_start(d, RINGS_NEXT, error, cap);
 	if (rc == 0)
@@ -370,12 +381,13 @@ main(int argc, char **argv)
 	log_open("rookery-dataplane", (enum log_level)d->config->log.level);
 	signals_set();
 	d->workers = d->config->dataplane.workers;
-	rc = config_make_dirs(d->config, error, sizeof(error));
+	rc = account_find(&d->account, d->config->security.user, error, sizeof(error));
+	if (rc == 0)
+		rc = config_make_dirs(d->config, &d->account, error, sizeof(error));
 	if (rc == 0)
 		rc = dataplane_start(d, error, sizeof(error));
-	/* Only now: EAL reads /proc/self, which this takes away from a process without root. */
 	if (rc == 0)
-		program_hide_memory();
+		rc = privileges_drop(d->config, &d->account, error, sizeof(error));
 	if (rc == 0)
 		rc = dataplane_run(d, error, sizeof(error));
 	if (rc != 0)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "shared/config.h"
 
+#include "shared/account.h"
 #include "shared/address.h"
 #include "shared/config_default.h"
 #include "shared/config_parse.h"
@@ -14,12 +15,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define FILE_MAX (1u << 20)
 #define SOCKET_NAME_MAX 13 /* "doorbell.sock" */
+#define STATE_DIR_DEFAULT "~/.local/state/rookery" /* as in config/default.yaml */
+#define STATE_DIR_ROOT "/var/lib/rookery"
 #define CPU_MAX 4096
 
 /* ---- loading ------------------------------------------------------------------------ */
@@ -222,6 +224,10 @@ expand_dirs(struct config *c, const char *state_dir_override, size_t state_line,
 {
 	size_t longest = sizeof(((struct sockaddr_un *)0)->sun_path) - 1 - SOCKET_NAME_MAX - 1;
 
+	/* Root's home is closed to the account that the server runs as. */
+	if (state_dir_override == NULL && strcmp(c->state_dir, STATE_DIR_DEFAULT) == 0 &&
+	    strcmp(c->security.user, "root") != 0 && account_changeable())
+		state_dir_override = STATE_DIR_ROOT;
 	if (state_dir_override != NULL) {
 		char *copy = strdup(state_dir_override);
 
@@ -543,56 +549,6 @@ config_free(struct config *c)
 	/* state_dir and runtime_dir may come from strdup and asprintf: cyaml_mem is realloc and free. */
 	if (c != NULL)
 		cyaml_free(&settings, &config_schema, c, 0);
-}
-
-/* mkdir -p; directories that are made are for the owner alone. */
-static int
-make_dir(const char *key, const char *dir, char *error, size_t cap)
-{
-	char path[4096];
-	struct stat st;
-	size_t n = strlen(dir);
-
-	if (n >= sizeof(path)) {
-		snprintf(error, cap, "%s: \"%.64s...\" is too long", key, dir);
-		return -ENAMETOOLONG;
-	}
-	memcpy(path, dir, n + 1);
-	for (size_t i = 1; i <= n; i++) {
-		char c = path[i];
-
-		if (c != '/' && c != '\0')
-			continue;
-		path[i] = '\0';
-		if (mkdir(path, 0700) < 0 && errno != EEXIST && (errno != EACCES || stat(path, &st) < 0)) {
-			int rc = -errno;
-
-			snprintf(error, cap, "%s: cannot make %s: %s; choose another with --state or in the configuration", key,
-				 path, strerror(-rc));
-			return rc;
-		}
-		path[i] = c;
-	}
-	if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode)) {
-		snprintf(error, cap, "%s: %s is not a directory", key, dir);
-		return -ENOTDIR;
-	}
-	if (access(dir, R_OK | W_OK | X_OK) < 0) {
-		int rc = -errno;
-
-		snprintf(error, cap, "%s: %s is not writable: %s; run as its owner or choose another directory", key, dir,
-			 strerror(-rc));
-		return rc;
-	}
-	return 0;
-}
-
-int
-config_make_dirs(const struct config *c, char *error, size_t error_cap)
-{
-	int rc = make_dir("state_dir", c->state_dir, error, error_cap);
-
-	return rc < 0 ? rc : make_dir("runtime_dir", c->runtime_dir, error, error_cap);
 }
 
 static const char *

@@ -30,6 +30,8 @@ struct config_port {
 };
 
 enum config_poll { POLL_ADAPTIVE, POLL_BUSY };
+/* What the kernel does about a system call that a process does not need: refuses it, writes a line to its log, nothing. */
+enum config_sandbox { SANDBOX_ENFORCE, SANDBOX_LOG, SANDBOX_OFF };
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARNING, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
 
 struct config {
@@ -98,6 +100,11 @@ struct config {
 	} limits;
 
 	struct {
+		char *user;            /* whom root's processes become: "", a name or a number, see account.h */
+		enum config_sandbox sandbox;
+	} security;
+
+	struct {
 		enum config_log_level level;
 	} log;
 };
@@ -107,8 +114,14 @@ struct config {
 int config_load(struct config **out, const char *path, const char *state_dir_override, char *error, size_t error_cap);
 void config_free(struct config *c);
 
-/* Creates state_dir and runtime_dir (0700) if missing. Returns 0 or -errno with a line in error. */
-int config_make_dirs(const struct config *c, char *error, size_t error_cap);
+/*
+ * Creates state_dir and runtime_dir (0700) if missing, and makes sure that nobody else can write into them. If account
+ * says that we are root and become somebody else, both belong to that account afterwards, together with the files of a
+ * server that root or the fallback account ran there before; account NULL: no such change.
+ * Returns 0 or -errno with a line in error.
+ */
+struct account;
+int config_make_dirs(const struct config *c, const struct account *account, char *error, size_t error_cap);
 
 /* Well-known files: "<runtime_dir>/rings.shm", "doorbell.sock", "control.sock"; "<state_dir>/rookery.db", "server.key".
  * Returns buf, or NULL when cap is too small. */

@@ -20,7 +20,8 @@
 
 #define CONFIG_FILE_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                                  \
 	TEXT(S, state_dir, "",                                                                                                    \
-	     "database and server key; `--state DIR` overrides it. Made with mode 0700 if missing.")                              \
+	     "database and server key; `--state DIR` overrides it. Made with mode 0700 if missing. Started by root:"              \
+	     " `/var/lib/rookery`, unless this says something else, or `security.user` says `root`.")                                 \
 	TEXT(S, runtime_dir, "",                                                                                                  \
 	     "shared-memory rings and sockets; `\"\"` is `run` inside `state_dir`. On a server `/run/rookery`. At most 93 bytes," \
 	     " since the sockets in it have short names only.")
@@ -131,6 +132,15 @@
 	NUMBER(S, list_rows, 1, 200, "",                                                                                         \
 	       "buddies in one answer; the client asks for the next page")
 
+#define CONFIG_SECURITY_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                              \
+	TEXT(S, user, "",                                                                                                         \
+	     "a server that root starts opens its ports and then runs as this account (a name or a number), which also gets"      \
+	     " `state_dir` and `runtime_dir`. `\"\"`: `rookery` if there is such an account, otherwise `nobody`, with a warning;"  \
+	     " `root`: stays root, without its capabilities. Without root this says nothing.")                                    \
+	CHOICE(S, sandbox, sandboxes,                                                                                             \
+	       "system calls that the processes do not need once they run: `enforce` refuses them, `log` lets them pass and has"  \
+	       " the kernel log them")
+
 #define CONFIG_LOG_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                                   \
 	CHOICE(S, level, log_levels, "least important lines that are written to standard error")
 
@@ -140,6 +150,7 @@
 	SECTION(session, CONFIG_SESSION_KEYS)                                                                                     \
 	SECTION(control, CONFIG_CONTROL_KEYS)                                                                                     \
 	SECTION(limits, CONFIG_LIMITS_KEYS)                                                                                      \
+	SECTION(security, CONFIG_SECURITY_KEYS)                                                                               \
 	SECTION(log, CONFIG_LOG_KEYS)
 
 #endif

@@ -13,6 +13,7 @@
 
 static const cyaml_strval_t port_types[] = {{"socket", PORT_SOCKET}, {"ethdev", PORT_ETHDEV}};
 static const cyaml_strval_t poll_modes[] = {{"adaptive", POLL_ADAPTIVE}, {"busy", POLL_BUSY}};
+static const cyaml_strval_t sandboxes[] = {{"enforce", SANDBOX_ENFORCE}, {"log", SANDBOX_LOG}, {"off", SANDBOX_OFF}};
 static const cyaml_strval_t log_levels[] = {
 	{"error", CONFIG_LOG_ERROR},
 	{"warning", CONFIG_LOG_WARNING},
@@ -79,6 +80,7 @@ const cyaml_schema_value_t config_schema = {
 #define PREFIX_session "session."
 #define PREFIX_control "control."
 #define PREFIX_limits "limits."
+#define PREFIX_security "security."
 #define PREFIX_log "log."
 
 #define KEY(S, k, ...) {.path = PREFIX_##S #k, __VA_ARGS__},

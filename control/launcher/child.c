@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "control/launcher/child.h"
 
+#include "shared/account.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -45,6 +47,8 @@ static int
 become(char *const argv[], int keep, pid_t parent)
 {
 	setpgid(0, 0);
+	/* The program may be in a directory that is closed to the account as which we use files. */
+	account_files_own();
 	/* SIGKILL rather than SIGTERM: a child that hangs must not outlive us either, and each process is
 	 * built to be killed at any moment. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)

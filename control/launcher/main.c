@@ -3,6 +3,7 @@
 #include "control/launcher/banner.h"
 #include "control/launcher/lock.h"
 #include "control/launcher/supervisor.h"
+#include "shared/account.h"
 #include "shared/config.h"
 #include "shared/log.h"
 
@@ -173,10 +174,15 @@ run(struct launcher *l)
 			strerror(-r));
 		return 1;
 	}
-	if (config_make_dirs(l->config, error, sizeof(error)) < 0) {
+	struct account account;
+	if (account_find(&account, l->config->security.user, error, sizeof(error)) < 0 ||
+	    config_make_dirs(l->config, &account, error, sizeof(error)) < 0) {
 		fprintf(stderr, "rookery: %s\n", error);
 		return 1;
 	}
+	/* We stay root, to start the dataplane again; but what we do with files is done in the account's directories, and
+	 * must not follow a link that it could put there. */
+	account_files_as(&account);
 	r = take_locks(l);
 	if (r < 0) {
 		lock_drop(&l->state_lock);

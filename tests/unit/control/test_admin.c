@@ -102,7 +102,7 @@ set_up(void **state)
 	assert_non_null(mkdtemp(f->dir));
 	assert_int_equal(handshake_init(), 0);
 	assert_int_equal(config_load(&f->config, NULL, f->dir, error, sizeof(error)), 0);
-	assert_int_equal(config_make_dirs(f->config, error, sizeof(error)), 0);
+	assert_int_equal(config_make_dirs(f->config, NULL, error, sizeof(error)), 0);
 	f->config->control.password_memory_kib = 1024;
 	f->config->control.password_passes = 1;
 	assert_int_equal(uv_loop_init(&f->loop), 0);
