@@ -10,6 +10,7 @@ release=build
 sanitize=build-sanitize
 problems=0
 logs=
+e2e_processes=$(($(nproc) + 2)) # they mostly wait
 
 problem() {
 	echo "$1" >&2
@@ -55,7 +56,7 @@ export ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1
 
 if build $release gcc; then
 	run gcc $release unit --suite unit --suite sim
-	run gcc $release e2e --suite e2e
+	run gcc $release e2e --suite e2e --num-processes "$e2e_processes"
 else
 	problem "gcc: the build failed"
 fi
@@ -63,7 +64,7 @@ fi
 # b_lundef: clang's sanitizers leave their symbols open in shared libraries.
 if build $sanitize clang -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true; then
 	run clang-sanitizers $sanitize unit --suite unit --suite sim --timeout-multiplier 5
-	run clang-sanitizers $sanitize e2e --suite e2e --no-suite root --timeout-multiplier 3
+	run clang-sanitizers $sanitize e2e --suite e2e --no-suite root --timeout-multiplier 3 --num-processes "$e2e_processes"
 else
 	problem "clang: the build failed"
 fi

@@ -43,8 +43,9 @@ note_level(struct client *c, const char *id, const char *level)
 {
 	const char *before = text_of(c->levels, id);
 
-	/* G2: never failed and delivered; never delivered and then merely stored. */
-	if (before[0] && (level_rank(level) == 0) != (level_rank(before) == 0))
+	/* G2: never failed and delivered; never delivered and then merely stored. ACCEPTED is no answer yet: a refusal may follow it when the
+	 * account was deleted or the sender blocked in this moment. */
+	if (before[0] && (level_rank(level) == 0) != (level_rank(before) == 0) && strcmp(before, "accepted") != 0)
 		world_fault(c->world, "%s: message %s is '%s' after it was '%s'", c->user, id, level, before);
 	if (level_rank(level) < level_rank(before))
 		world_fault(c->world, "%s: message %s falls back from '%s' to '%s'", c->user, id, before, level);

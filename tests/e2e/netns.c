@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,24 +42,52 @@ socket_in(const char *netns, int domain, int type, int protocol)
 	return fd;
 }
 
+/* Free on both families at once? */
+static bool
+port_is_free(uint16_t port)
+{
+	struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT, .sin6_port = htons(port)};
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), off = 0;
+	bool ok;
+
+	if (fd < 0)
+		abort();
+	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	ok = bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0;
+	close(fd);
+	return ok;
+}
+
+/* Takes the port among all tests on this machine: an abstract socket, which goes with the process and belongs to the network namespace,
+ * as ports do. */
+static bool
+port_is_ours(uint16_t port)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		abort();
+	snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, WORLD_PREFIX "port-%u", port);
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0)
+		return true; /* and it stays open */
+	close(fd);
+	return false;
+}
+
 uint16_t
 free_udp_port(void)
 {
-	for (int attempt = 0; attempt < 100; attempt++) {
-		struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
-		socklen_t len = sizeof(a);
-		int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), off = 0;
-		bool ok;
+	/* Below the ports that the kernel gives to clients by itself: one of theirs must not take the server's while it is being
+	 * restarted. */
+	const unsigned first = 10000, count = 20000;
+	unsigned at = (unsigned)getpid() * 7919u;
 
-		if (fd < 0)
-			abort();
-		/* Dual-stack: free on both families at once. */
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-		ok = bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 &&
-		     getsockname(fd, (struct sockaddr *)&a, &len) == 0;
-		close(fd);
-		if (ok)
-			return ntohs(a.sin6_port);
+	for (unsigned i = 0; i < count; i++) {
+		uint16_t port = (uint16_t)(first + (at + i) % count);
+
+		if (port_is_ours(port) && port_is_free(port))
+			return port;
 	}
 	abort();
 }

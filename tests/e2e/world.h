@@ -162,7 +162,7 @@ char *file_text(const char *path);
 
 /* A socket that lives in a namespace (NULL or "": the test's own). Returns the descriptor or -errno. */
 int socket_in(const char *netns, int domain, int type, int protocol);
-/* A UDP port that is free on both loopback addresses. */
+/* A UDP port that is free on both loopback addresses, and stays this program's among all tests. */
 uint16_t free_udp_port(void);
 
 #endif
