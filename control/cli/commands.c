@@ -59,6 +59,11 @@ static const struct cli_param stats_options[] = {
 	{0},
 };
 
+static const struct cli_param backup_options[] = {
+	FLAG("force", "replace FILE if it is there"),
+	{0},
+};
+
 #define NAME(help_) ARG("NAME", CLI_USER, help_)
 
 const struct command cli_commands[] = {
@@ -124,5 +129,16 @@ const struct command cli_commands[] = {
 	 .args = {ARG("LEVEL", CLI_WORD, "error, warning, info or debug", .words = "error|warning|info|debug"),
 		  ARG("AREA", CLI_TEXT, "only lines with this area=", .optional = true)},
 	 .details = "Without AREA it is the level of all areas.", .example = "log level debug login\nlog level info"),
+	COMMAND("backup", "copy database and key, also while the server runs", run_backup, NULL, CLI_LOCAL,
+	 .args = {ARG("FILE", CLI_FILE, "the copy; the key goes to FILE.key")}, .options = backup_options,
+	 .details = "The copy is of one moment, checked from end to end and on disk when the command ends. It holds\n"
+		    "everything, FILE.key the server's identity: keep both as private as the server's own files.",
+	 .example = "backup /backup/rookery.db\nbackup --force /backup/monday.db"),
+	COMMAND("restore", "put a backup in the place of database and key", run_restore, NULL, CLI_LOCAL,
+	 .args = {ARG("FILE", CLI_FILE, "a copy made by `rookctl backup`, with FILE.key beside it")},
+	 .details = "The server must be stopped. The copy is checked first; what was there before is kept as\n"
+		    "rookery.db.before-restore and server.key.before-restore. Sessions are not restored: devices log in\n"
+		    "again by themselves.",
+	 .example = "restore /backup/rookery.db"),
 	{0},
 };

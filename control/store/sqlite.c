@@ -58,6 +58,12 @@ static const char *const migrations[] = {
 
 #define SCHEMA_VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))
 
+int
+store_schema_version(void)
+{
+	return SCHEMA_VERSION;
+}
+
 /* ---- errors ------------------------------------------------------------------------- */
 
 static int

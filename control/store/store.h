@@ -44,6 +44,8 @@ struct store;
  * error. -EBUSY is worth trying again. */
 int store_open(struct store **out, const char *path, char *error, size_t cap);
 void store_close(struct store *st);
+/* The newest schema that this program knows. */
+int store_schema_version(void);
 const char *store_error(const struct store *st);
 
 /* Is rc one of the four that speak of the database as a whole? */
