@@ -379,7 +379,9 @@ login_enrolled(struct rk_client *c, const Rookery__Response *r)
 	sodium_memzero(c->login.password, sizeof(c->login.password));
 	c->login.credential = CREDENTIAL_NONE;
 	c->session.full = true;
-	client_identified(c, r->logged_in->user_id, r->logged_in->device_id, 0, true);
+	/* The same device as before: its password was changed elsewhere, and nothing else. */
+	client_identified(c, r->logged_in->user_id, r->logged_in->device_id, r->logged_in->last_message_id,
+			  r->logged_in->user_id != c->user_id || r->logged_in->device_id != c->device_id);
 	outbox_resend(c);
 	login_announce(c, true);
 }

@@ -239,7 +239,7 @@ const struct chat_command_info chat_commands[] = {
 	{"note", "NAME GROUP [REMARK]", "sort a buddy into a group, with a remark", command_note},
 	{"search", "PREFIX", "users whose name begins so", command_search},
 	{"status", "online|away|busy|invisible [TEXT]", "what your buddies see", command_status},
-	{"password", "", "change your password (ends your other sessions)", command_password},
+	{"password", "", "change your password (your other devices must enter it again)", command_password},
 	{"quit", "", "leave, once everything sent has its receipt (at most 10 s)", command_quit},
 	{NULL, NULL, NULL, NULL},
 };

@@ -541,7 +541,7 @@ show_closed(struct term *t, enum rk_closed_reason reason)
 		say(t, RED, "You logged in from another window of this device; this one ends.");
 		break;
 	case RK_CLOSED_REVOKED:
-		say(t, RED, "Your password was changed or your account removed; log in again.");
+		say(t, RED, "Your password was changed on another device, or your account removed. Start again and enter the new password.");
 		break;
 	default:
 		break;

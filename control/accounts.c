@@ -20,14 +20,14 @@ refuse(struct server *s, const struct request *r, Rookery__Code code, const char
 }
 
 static void
-respond_logged_in(struct server *s, session_id_t sid, uint32_t number, const char *name, user_id_t user,
-		  device_id_t device)
+respond_logged_in(struct server *s, session_id_t sid, uint32_t number, const char *name, const struct store_device *d)
 {
 	Rookery__Response response = ROOKERY__RESPONSE__INIT;
 	Rookery__LoggedIn logged_in = ROOKERY__LOGGED_IN__INIT;
 
-	logged_in.user_id = user;
-	logged_in.device_id = device;
+	logged_in.user_id = d->user;
+	logged_in.device_id = d->id;
+	logged_in.last_message_id = d->last_message_id;
 	logged_in.user = (char *)(uintptr_t)name;
 	response.code = ROOKERY__CODE__CODE_OK;
 	response.body_case = ROOKERY__RESPONSE__BODY_LOGGED_IN;
@@ -159,9 +159,10 @@ sync_run(struct server *s, void *data)
 		pump_start(s, n, true, true);
 }
 
-/* Stores the device of the job's session as one of job->user's and lets the session become a full one. */
+/* Stores the device of the job's session as one of job->user's, or opens it again (known, unless its id is 0), and lets the
+ * session become a full one. */
 static int
-enrol_device(struct server *s, struct password_job *job, struct session *n)
+enrol_device(struct server *s, struct password_job *job, struct session *n, const struct store_device *known)
 {
 	struct promote_effect e = {.sid = job->sid, .user = job->user, .status = job->status};
 	struct store_device d = {
@@ -175,7 +176,16 @@ enrol_device(struct server *s, struct password_job *job, struct session *n)
 	memcpy(d.name, job->device_name, sizeof(d.name));
 	memcpy(e.text, job->text, sizeof(e.text));
 	memcpy(e.device_name, job->device_name, sizeof(e.device_name));
-	rc = store_device_add(s->store, &d);
+	if (known->id == 0) {
+		rc = store_device_add(s->store, &d);
+	} else {
+		/* What was stored for it meanwhile is still there. */
+		d.id = known->id;
+		d.last_message_id = known->last_message_id;
+		rc = store_device_unlock(s->store, d.id);
+		if (rc == 0)
+			rc = store_device_login(s->store, d.id, d.login_timestamp, d.last_seen_ms, d.name);
+	}
 	if (rc == 0)
 		rc = store_session_user(s->store, n->sid, d.user, d.id);
 	if (rc == 0)
@@ -186,18 +196,17 @@ enrol_device(struct server *s, struct password_job *job, struct session *n)
 		return rc;
 	e.device = d.id;
 	effect_add(s, promote_run, NULL, &e, sizeof(e));
-	respond_logged_in(s, job->sid, job->number, job->user.name, d.user, d.id);
+	respond_logged_in(s, job->sid, job->number, job->user.name, &d);
 	effect_add(s, sync_run, NULL, &job->sid, sizeof(job->sid));
 	return 0;
 }
 
-/* The checks that both ways of enrolling share, once the password is done. false: answered, or nobody is
- * there any more. */
+/* The checks that both ways of enrolling share, once the password is done. known: what is stored of the device, which
+ * may be there only if it is locked and user's; otherwise its id is 0. false: answered, or nobody is there any more. */
 static bool
-enrol_ready(struct server *s, struct password_job *job, struct session *n)
+enrol_ready(struct server *s, struct password_job *job, struct session *n, user_id_t user, struct store_device *known)
 {
-	struct store_device d;
-
+	memset(known, 0, sizeof(*known));
 	if (n == NULL)
 		return false;
 	if (job->result == -ENOMEM) {
@@ -205,7 +214,8 @@ enrol_ready(struct server *s, struct password_job *job, struct session *n)
 			     "the server is short of memory");
 		return false;
 	}
-	if (n->user != NULL || store_device_by_key(s->store, n->key, &d) == 0) {
+	if (n->user != NULL || (store_device_by_key(s->store, n->key, known) == 0 &&
+				(!known->locked || known->user != user))) {
 		respond_code(s, job->sid, job->number, ROOKERY__CODE__CODE_MALFORMED,
 			     "this device is enrolled already");
 		return false;
@@ -220,8 +230,13 @@ enrolled_already(struct server *s, const struct request *r, const char *name)
 	if (r->user == NULL)
 		return false;
 	if (strcmp(name, r->user->name) == 0) {
+		struct store_device d = {0};
+
+		(void)store_device_by_id(s->store, r->session->device, &d);
+		d.id = r->session->device;
+		d.user = r->user->id;
 		session_update_emit(s, r->session);
-		respond_logged_in(s, r->sid, r->number, r->user->name, r->user->id, r->session->device);
+		respond_logged_in(s, r->sid, r->number, r->user->name, &d);
 	} else {
 		refuse(s, r, ROOKERY__CODE__CODE_MALFORMED, "this device is enrolled for another account");
 	}
@@ -235,9 +250,10 @@ register_finish(struct server *s, struct operation *op)
 {
 	struct password_job *job = (struct password_job *)op;
 	struct session *n = session_get(s, job->sid);
+	struct store_device known;
 	int rc;
 
-	if (!enrol_ready(s, job, n))
+	if (!enrol_ready(s, job, n, 0, &known))
 		return 0;
 	memcpy(job->user.hash, job->hash, sizeof(job->user.hash));
 	memcpy(job->user.text, job->text, sizeof(job->user.text));
@@ -250,7 +266,7 @@ register_finish(struct server *s, struct operation *op)
 	if (rc < 0)
 		return rc;
 	COUNT(s, accounts);
-	return enrol_device(s, job, n);
+	return enrol_device(s, job, n, &known);
 }
 
 int
@@ -343,10 +359,11 @@ enrol_finish(struct server *s, struct operation *op)
 {
 	struct password_job *job = (struct password_job *)op;
 	struct session *n = session_get(s, job->sid);
+	struct store_device known;
 	struct store_user u;
 	int rc;
 
-	if (!enrol_ready(s, job, n))
+	if (!enrol_ready(s, job, n, job->user.id, &known))
 		return 0;
 	/* It may have been removed, or its password changed, while this one was checked. */
 	rc = store_user_by_id(s->store, job->user.id, &u);
@@ -360,13 +377,13 @@ enrol_finish(struct server *s, struct operation *op)
 		effect_add(s, wrong_run, NULL, &e, sizeof(e));
 		return 0;
 	}
-	rc = device_make_room(s, job->user.id);
+	rc = known.id == 0 ? device_make_room(s, job->user.id) : 0;
 	if (rc == -EDQUOT) {
 		respond_code(s, job->sid, job->number, ROOKERY__CODE__CODE_LIMIT,
 			     "too many devices are in use by this account");
 		return 0;
 	}
-	return rc < 0 ? rc : enrol_device(s, job, n);
+	return rc < 0 ? rc : enrol_device(s, job, n, &known);
 }
 
 int
@@ -428,6 +445,7 @@ change_finish(struct server *s, struct operation *op)
 {
 	struct password_job *job = (struct password_job *)op;
 	struct revoke_effect e = {.user = job->user.id, .except = job->sid};
+	const struct session *n = session_get(s, job->sid);
 	struct store_user u;
 	int rc;
 
@@ -445,7 +463,10 @@ change_finish(struct server *s, struct operation *op)
 			     "the old password is wrong");
 		return 0;
 	}
+	/* Whoever changes a password may think that somebody else has a device of theirs, or knew the old one. */
 	rc = store_user_set_hash(s->store, job->user.id, job->hash);
+	if (rc == 0)
+		rc = store_devices_lock(s->store, job->user.id, n == NULL ? 0 : n->device);
 	if (rc < 0)
 		return rc;
 	respond_code(s, job->sid, job->number, ROOKERY__CODE__CODE_OK, "");

@@ -105,6 +105,7 @@ struct session {
 	uint8_t password_tries;
 	bool heard;
 	bool password_busy;   /* one password at a time */
+	bool revoked;         /* its device is locked: ended as soon as the worker can be told */
 	bool resync;          /* provisioned again: what it missed is sent once it is heard */
 	char device_name[STORE_DEVICE_NAME_MAX + 1];
 	struct pump *pump;        /* full sessions */

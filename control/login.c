@@ -385,6 +385,9 @@ login_known(struct server *s, struct login *l, const struct store_device *d)
 		reply_refuse(s, l, ROOKERY__LOGIN_RESULT__LOGIN_REPLAYED, 0);
 		return 0;
 	}
+	/* It has to say the new password first. */
+	if (d->locked)
+		return login_unknown(s, l);
 	rc = store_user_by_id(s->store, d->user, &u);
 	if (rc < 0)
 		return rc;

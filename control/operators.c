@@ -170,6 +170,8 @@ passwd_finish(struct server *s, struct operation *op)
 	}
 	if (rc == 0)
 		rc = store_user_set_hash(s->store, u.id, job->hash);
+	if (rc == 0)
+		rc = store_devices_lock(s->store, u.id, 0);
 	if (rc < 0)
 		return rc;
 	effect_add(s, revoke_run, NULL, &u.id, sizeof(u.id));

@@ -52,6 +52,7 @@ load_one(void *arg, const struct store_session *row)
 	n->peer = row->peer;
 	n->port = row->port;
 	n->status = row->status;
+	n->revoked = row->locked;
 	memcpy(n->device_name, row->device_name, sizeof(n->device_name));
 	l->items[l->count++] = (struct load_item){.session = n, .user = row->user};
 	return 0;
@@ -174,6 +175,21 @@ sessions_provision(struct server *s, bool again)
 	}
 }
 
+/* Control was killed after the commit of a new password, before it ended the sessions of the other devices. */
+static void
+sessions_revoke(struct server *s)
+{
+	uint32_t position = 0;
+	struct session *n;
+
+	while ((n = map_next(&s->sessions, &position)) != NULL) {
+		if (!n->revoked)
+			continue;
+		session_end(s, n, CLOSE_REVOKED, true);
+		position = 0; /* the map has changed */
+	}
+}
+
 int
 server_attach(struct server *s, uint64_t boot, uint32_t workers, uint32_t sessions_per_worker)
 {
@@ -193,6 +209,7 @@ server_attach(struct server *s, uint64_t boot, uint32_t workers, uint32_t sessio
 		return rc;
 	s->attached = true;
 	sessions_provision(s, again);
+	sessions_revoke(s);
 	while ((u = map_next(&s->users, &position)) != NULL)
 		user_publish(s, u->id);
 	s->barrier = version_next(s);

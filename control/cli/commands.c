@@ -91,7 +91,7 @@ const struct command cli_commands[] = {
 	 .example = "users add alice\nusers add alice --password-file - < secret.txt"),
 	COMMAND("users passwd", "set an account's password", run_users_passwd, "users.passwd", 0, .also = "users password",
 	 .args = {NAME("the account")}, .options = password_options,
-	 .details = "All sessions of the user end. Devices that were enrolled log in again without the new password."),
+	 .details = "All sessions of the user end. Each device must enter the new password once; what waits for it is kept."),
 	COMMAND("users del", "delete an account for ever", run_users_del, "users.del", 0, .also = "users delete",
 	 .args = {NAME("the account")}, .details = "Devices, buddies and waiting messages go with it."),
 	COMMAND("sessions list", "who is logged in, from where", run_sessions_list, "sessions.list",

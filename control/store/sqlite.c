@@ -54,6 +54,8 @@ static const char *const migrations[] = {
 	"  UPDATE devices SET messages = messages + 1 WHERE id = new.device; END;"
 	"CREATE TRIGGER messages_out AFTER DELETE ON messages BEGIN"
 	"  UPDATE devices SET messages = messages - 1 WHERE id = old.device; END;",
+	/* Its user's password was changed since this device proved to know it. */
+	"ALTER TABLE devices ADD COLUMN locked INTEGER NOT NULL DEFAULT 0;",
 };
 
 #define SCHEMA_VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))

@@ -200,7 +200,7 @@ store_users(struct store *st, const char *prefix, uint64_t offset, uint32_t limi
 
 /* ---- devices ------------------------------------------------------------------------ */
 
-#define DEVICE_COLUMNS "id, user, key, name, login_timestamp, last_message_id, last_seen_ms, messages"
+#define DEVICE_COLUMNS "id, user, key, name, login_timestamp, last_message_id, last_seen_ms, messages, locked"
 
 static void
 device_read(sqlite3_stmt *q, struct store_device *d)
@@ -214,6 +214,7 @@ device_read(sqlite3_stmt *q, struct store_device *d)
 	d->last_message_id = column_u64(q, 5);
 	d->last_seen_ms = column_u64(q, 6);
 	d->messages = (uint32_t)column_u64(q, 7);
+	d->locked = column_u64(q, 8) != 0;
 }
 
 static int
@@ -288,6 +289,25 @@ store_device_seen(struct store *st, device_id_t id, uint64_t now_ms)
 
 	bind_u64(q, 1, now_ms);
 	bind_u64(q, 2, id);
+	return statement_run(st, q);
+}
+
+int
+store_devices_lock(struct store *st, user_id_t user, device_id_t except)
+{
+	sqlite3_stmt *q = statement(st, STATEMENT_DEVICES_LOCK, "UPDATE devices SET locked = 1 WHERE user = ? AND id <> ?");
+
+	bind_u64(q, 1, user);
+	bind_u64(q, 2, except);
+	return statement_run(st, q);
+}
+
+int
+store_device_unlock(struct store *st, device_id_t id)
+{
+	sqlite3_stmt *q = statement(st, STATEMENT_DEVICE_UNLOCK, "UPDATE devices SET locked = 0 WHERE id = ?");
+
+	bind_u64(q, 1, id);
 	return statement_run(st, q);
 }
 
@@ -395,7 +415,8 @@ store_session_del(struct store *st, session_id_t sid)
 
 #define SESSION_COLUMNS                                                                                      \
 	"sid, user, device, key, ephemeral, secret, instance, login_ms, login_timestamp, peer, port,"        \
-	" status, device_name, reply"
+	" status, device_name, reply,"                                                                       \
+	" coalesce((SELECT locked FROM devices WHERE devices.id = sessions.device), 0)"
 
 static void
 session_read(sqlite3_stmt *q, struct store_session *s)
@@ -421,6 +442,7 @@ session_read(sqlite3_stmt *q, struct store_session *s)
 		s->reply_length = (uint16_t)reply_length;
 		column_blob(q, 13, s->reply, reply_length);
 	}
+	s->locked = column_u64(q, 14) != 0;
 }
 
 int

@@ -113,6 +113,7 @@ struct store_device {
 	message_id_t last_message_id; /* highest id of a message of this device that was ever stored */
 	uint64_t last_seen_ms;
 	uint32_t messages;            /* waiting for it */
+	bool locked;                  /* logs in only with the password, which was changed */
 };
 
 /* d->id is set. -EEXIST: the key is enrolled already. */
@@ -122,6 +123,9 @@ int store_device_by_id(struct store *st, device_id_t id, struct store_device *d)
 int store_device_login(struct store *st, device_id_t id, uint64_t timestamp, uint64_t now_ms,
 		       const char *name);
 int store_device_seen(struct store *st, device_id_t id, uint64_t now_ms);
+/* All devices of the user but one (0: all): what waits for them stays. */
+int store_devices_lock(struct store *st, user_id_t user, device_id_t except);
+int store_device_unlock(struct store *st, device_id_t id);
 /* With its session and waiting messages. */
 int store_device_del(struct store *st, device_id_t id);
 /* In the order of ids. Returns the count. */
@@ -145,6 +149,7 @@ struct store_session {
 	char device_name[STORE_DEVICE_NAME_MAX + 1];
 	uint16_t reply_length;
 	uint8_t reply[STORE_REPLY_MAX]; /* for a LOGIN that comes again */
+	bool locked;        /* its device is (read only): control was killed before it could end the session */
 };
 
 /* Replaces a session of the same device key or the same id. */

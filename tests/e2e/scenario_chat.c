@@ -330,7 +330,11 @@ operator(void **state)
 	client_expect_exit(other, 3);
 	other = client_start(w, &(struct client_options){.user = "dave", .device = "daves-phone", .password = "another password"});
 	client_expect(other, "login", "user", "dave", NULL);
-	dave = client_login(w, "dave"); /* its device key is still good */
+	/* The device that was there before must know the new password, too. */
+	dave = client_start(w, &(struct client_options){.user = "dave", .password = "given by the operator"});
+	client_expect_exit(dave, 3);
+	dave = client_start(w, &(struct client_options){.user = "dave", .password = "another password"});
+	client_expect(dave, "login", "user", "dave", NULL);
 	one_message(alice, dave, "everything as before");
 
 	json_decref(rookctl(w, "users", "del", "dave"));

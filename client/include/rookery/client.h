@@ -97,7 +97,7 @@ enum rk_closed_reason {
 	RK_CLOSED_LOGOUT = 1,   /* rk_client_logout */
 	RK_CLOSED_KICKED = 2,   /* by an operator */
 	RK_CLOSED_REPLACED = 3, /* another process logged in with the same device key */
-	RK_CLOSED_REVOKED = 5   /* password changed elsewhere; account or device removed */
+	RK_CLOSED_REVOKED = 5   /* password changed elsewhere: the next login asks to enrol; account or device removed */
 };
 
 /* Names for people and for JSON: "online", "accepted", "not_buddies", "password_wrong", "kicked", ...; never
@@ -201,7 +201,7 @@ int64_t rk_client_list_buddies(struct rk_client *c);
 /* The new status also holds for later logins of this client. */
 int64_t rk_client_set_presence(struct rk_client *c, enum rk_status status, const char *text /* or NULL */);
 
-/* Other sessions of this user are closed (revoked). */
+/* All other devices of this user are closed (revoked) and must enrol again with the new password; they keep their messages. */
 int64_t rk_client_change_password(struct rk_client *c, const char *old_password, const char *new_password);
 
 /* Users whose name begins with prefix, at most limit (0: the server's choice), in RK_EVENT_RESPONSE. */

@@ -403,6 +403,67 @@ test_change_password(void **state)
 	assert_int_equal(client_enrol(h, &tablet, "alice", "secret2"), ROOKERY__CODE__CODE_OK);
 }
 
+/* Who has a stolen device must not go on with its key once the password was changed. */
+static void
+test_changed_password_locks_devices(void **state)
+{
+	struct harness *h = *state;
+	Rookery__Request q = ROOKERY__REQUEST__INIT;
+	Rookery__ChangePassword b = ROOKERY__CHANGE_PASSWORD__INIT;
+	struct client alice, phone;
+	struct store_device before, after;
+
+	client_init(&alice, 0);
+	client_register(h, &alice, "alice", "secret1");
+	client_init(&phone, 1);
+	assert_true(client_login(h, &phone, ""));
+	assert_int_equal(client_enrol(h, &phone, "alice", "secret1"), ROOKERY__CODE__CODE_OK);
+	assert_int_equal(store_device_by_key(h->store, phone.key.public, &before), 0);
+	assert_false(before.locked);
+	q.body_case = ROOKERY__REQUEST__BODY_CHANGE_PASSWORD;
+	q.change_password = &b;
+	b.old_password = (char *)(uintptr_t)"secret1";
+	b.new_password = (char *)(uintptr_t)"secret2";
+	assert_int_equal(ask(h, &alice, &q), ROOKERY__CODE__CODE_OK);
+	harness_settle(h);
+
+	assert_true(client_login(h, &phone, "alice"));
+	assert_int_equal(phone.result, ROOKERY__LOGIN_RESULT__LOGIN_RESTRICTED);
+	assert_int_equal(client_enrol(h, &phone, "alice", "secret1"), ROOKERY__CODE__CODE_PASSWORD_WRONG);
+	assert_int_equal(client_enrol(h, &phone, "alice", "secret2"), ROOKERY__CODE__CODE_OK);
+	assert_int_equal(store_device_by_key(h->store, phone.key.public, &after), 0);
+	assert_false(after.locked);
+	assert_true(after.id == before.id);
+	assert_true(client_login(h, &phone, "alice"));
+	assert_int_equal(phone.result, ROOKERY__LOGIN_RESULT__LOGIN_OK);
+	/* The one that changed it never noticed. */
+	assert_true(client_login(h, &alice, "alice"));
+	assert_int_equal(alice.result, ROOKERY__LOGIN_RESULT__LOGIN_OK);
+}
+
+/* kill -9 between the commit of the new password and the end of the other sessions. */
+static void
+test_killed_while_revoking(void **state)
+{
+	struct harness *h = *state;
+	struct client alice, phone;
+	struct store_device d;
+
+	client_init(&alice, 0);
+	client_register(h, &alice, "alice", "secret1");
+	client_init(&phone, 0);
+	assert_true(client_login(h, &phone, ""));
+	assert_int_equal(client_enrol(h, &phone, "alice", "secret1"), ROOKERY__CODE__CODE_OK);
+	assert_int_equal(store_device_by_key(h->store, alice.key.public, &d), 0);
+	assert_int_equal(store_begin(h->store), 0);
+	assert_int_equal(store_devices_lock(h->store, d.user, d.id), 0);
+	assert_int_equal(store_commit(h->store), 0);
+	harness_restart(h, 1);
+	assert_int_equal(harness_sent_count(h, INJECT_SESSION_DEL), 1);
+	assert_true(harness_find(h, INJECT_SESSION_DEL, 0)->session_del.sid == phone.sid);
+	assert_int_equal(harness_find(h, INJECT_SESSION_DEL, 0)->session_del.reason, CLOSE_REVOKED);
+}
+
 static void
 test_devices_are_bounded(void **state)
 {
@@ -654,6 +715,7 @@ test_operators(void **state)
 	assert_int_equal(news.calls, 2);
 	assert_int_equal(harness_find(h, INJECT_SESSION_DEL, 0)->session_del.reason, CLOSE_REVOKED);
 	assert_true(client_login(h, &alice, "alice"));
+	assert_int_equal(alice.result, ROOKERY__LOGIN_RESULT__LOGIN_RESTRICTED);
 	assert_int_equal(server_user_del(h->server, "alice", on_done, &news, error, sizeof(error)), 0);
 	harness_settle(h);
 	assert_int_equal(news.calls, 3);
@@ -663,6 +725,26 @@ test_operators(void **state)
 	assert_true(client_login(h, &alice, "alice"));
 	assert_int_equal(alice.result, ROOKERY__LOGIN_RESULT__LOGIN_RESTRICTED);
 	free(status);
+}
+
+/* A locked device does not become another account's. */
+static void
+test_locked_device_keeps_its_account(void **state)
+{
+	struct harness *h = *state;
+	struct client alice, bob;
+	struct news news = {0};
+	char error[128];
+
+	client_init(&alice, 0);
+	client_register(h, &alice, "alice", "secret1");
+	client_init(&bob, 0);
+	client_register(h, &bob, "bob", "secret1");
+	assert_int_equal(server_user_passwd(h->server, "alice", "secret2", on_done, &news, error, sizeof(error)), 0);
+	harness_settle(h);
+	assert_true(client_login(h, &alice, ""));
+	assert_int_equal(alice.result, ROOKERY__LOGIN_RESULT__LOGIN_RESTRICTED);
+	assert_int_equal(client_enrol(h, &alice, "bob", "secret1"), ROOKERY__CODE__CODE_MALFORMED);
 }
 
 static void
@@ -707,6 +789,9 @@ main(void)
 		T(test_one_password_at_a_time),
 		T(test_password_threads_are_bounded),
 		T(test_change_password),
+		T(test_changed_password_locks_devices),
+		T(test_locked_device_keeps_its_account),
+		T(test_killed_while_revoking),
 		T(test_devices_are_bounded),
 		T(test_requests_need_a_login),
 		T(test_request_retransmitted),
