@@ -64,6 +64,11 @@ static const struct cli_param backup_options[] = {
 	{0},
 };
 
+static const struct cli_param host_options[] = {
+	OPTION("root", CLI_FILE, "DIR", "look at the /sys, /proc and /dev below DIR instead of this machine's"),
+	{0},
+};
+
 #define NAME(help_) ARG("NAME", CLI_USER, help_)
 
 const struct command cli_commands[] = {
@@ -140,5 +145,15 @@ const struct command cli_commands[] = {
 		    "rookery.db.before-restore and server.key.before-restore. Sessions are not restored: devices log in\n"
 		    "again by themselves.",
 	 .example = "restore /backup/rookery.db"),
+	COMMAND("host check", "does this machine have what the configuration needs?", run_host_check, NULL, CLI_READ | CLI_LOCAL,
+	 .options = host_options,
+	 .details = "CPU, pinning, frequency, hugepages per NUMA node, IOMMU and vfio, driver, queues, MTU, clock, limits:\n"
+		    "each with its state and, where it is not well, why it matters and the exact mend. Exit status 1 when\n"
+		    "something fails.",
+	 .example = "--config /etc/rookery/rookery.yaml host check"),
+	COMMAND("doctor", "everything that is wrong, and how to mend it", run_doctor, NULL, CLI_READ | CLI_LOCAL,
+	 .details = "`host check`, and: configuration, files and their rights, disk, clock, port, and the server if it runs.\n"
+		    "Works without one. Exit status 1 when something fails.",
+	 .example = "--state /var/lib/rookery doctor"),
 	{0},
 };

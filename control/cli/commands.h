@@ -36,6 +36,8 @@ int run_log_level(struct cli *cli);
 int run_limits(struct cli *cli);
 int run_backup(struct cli *cli);
 int run_restore(struct cli *cli);
+int run_doctor(struct cli *cli);
+int run_host_check(struct cli *cli);
 int run_workers(struct cli *cli);
 int run_ports(struct cli *cli);
 int run_drain(struct cli *cli);

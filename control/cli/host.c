@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The machine: CPU, memory, frequency, clock. Ports are in host_ports.c. */
+#include "control/cli/host.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct finding *
+finding_add(struct findings *f, enum finding_state state, const char *name, const char *why, const char *format, ...)
+{
+	static struct finding lost;
+	struct finding *x = f->count < FINDINGS_MAX ? &f->list[f->count++] : &lost;
+	va_list args;
+	*x = (struct finding){.state = state};
+	snprintf(x->name, sizeof(x->name), "%s", name);
+	snprintf(x->why, sizeof(x->why), "%s", why);
+	va_start(args, format);
+	vsnprintf(x->what, sizeof(x->what), format, args);
+	va_end(args);
+	return x;
+}
+
+void
+finding_mend(struct finding *f, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	vsnprintf(f->mend, sizeof(f->mend), format, args);
+	va_end(args);
+}
+
+const char *
+finding_state_name(enum finding_state state)
+{
+	static const char *const names[] = {"ok", "note", "warn", "FAIL"};
+	return names[state];
+}
+
+/* ---- CPU -------------------------------------------------------------------------------- */
+
+/* The words behind "flags" (x86) or "Features" (ARM) of the first CPU, with a space at both ends. */
+static bool
+cpu_flags(const char *root, char *buf, size_t cap)
+{
+	char path[512], line[8192];
+	snprintf(path, sizeof(path), "%s/proc/cpuinfo", root);
+	FILE *in = fopen(path, "re");
+	bool found = false;
+	while (in && !found && fgets(line, sizeof(line), in)) {
+		const char *colon = strchr(line, ':');
+		found = colon && (strncmp(line, "flags", 5) == 0 || strncmp(line, "Features", 8) == 0);
+		if (found)
+			snprintf(buf, cap, " %.*s ", (int)strcspn(colon + 1, "\n"), colon + 1);
+	}
+	if (in)
+		fclose(in);
+	return found;
+}
+
+static bool
+has_flag(const char *flags, const char *flag)
+{
+	char word[32];
+	snprintf(word, sizeof(word), " %s ", flag);
+	return strstr(flags, word);
+}
+
+static void
+check_cpu(struct findings *f, const char *root)
+{
+	static const char *const fast[] = {"aes", "pclmulqdq", "vaes", "vpclmulqdq", "avx2", "avx512f"};
+	char flags[8192], have[128] = "";
+	bool x86, found = cpu_flags(root, flags, sizeof(flags));
+	if (!found)
+		return;
+	x86 = has_flag(flags, "sse2");
+	if (x86 && !has_flag(flags, "sse4_2")) {
+		struct finding *x = finding_add(f, FINDING_FAIL, "cpu", "DPDK is compiled for it", "no SSE4.2");
+		finding_mend(x, "another machine; in a virtual one: CPU type `host`");
+		return;
+	}
+	for (size_t i = 0; i < sizeof(fast) / sizeof(fast[0]); i++)
+		if (has_flag(flags, fast[i]))
+			snprintf(have + strlen(have), sizeof(have) - strlen(have), "%s%s", *have ? ", " : "", fast[i]);
+	if (has_flag(flags, "aes")) {
+		finding_add(f, FINDING_OK, "cpu", "", "%s", have);
+	} else {
+		struct finding *x = finding_add(f, FINDING_WARN, "cpu", "every packet is encrypted with AES-GCM",
+						"no AES instructions: several times slower");
+		finding_mend(x, "another machine; in a virtual one: CPU type `host`");
+	}
+}
+
+static void
+check_placement(struct findings *f, const char *root, const struct config *c)
+{
+	unsigned cpus[HOST_CPUS_MAX], count = host_cpus(c, cpus);
+	char online[256], isolated[256] = "", siblings[64];
+	struct finding *x;
+	bool busy = c->dataplane.poll == POLL_BUSY;
+	host_read(root, isolated, sizeof(isolated), "/sys/devices/system/cpu/isolated");
+	if (count == 0) {
+		x = finding_add(f, busy ? FINDING_WARN : FINDING_NOTE, "cpus",
+				"the kernel may move a worker, and put other work on its CPU", "workers are not pinned");
+		finding_mend(x, "set dataplane.cpus: housekeeping's CPU and one per worker");
+		return;
+	}
+	host_read(root, online, sizeof(online), "/sys/devices/system/cpu/online");
+	for (unsigned i = 0; i < count; i++) {
+		if (*online && !host_in_list(online, cpus[i])) {
+			x = finding_add(f, FINDING_FAIL, "cpus", "a worker is bound to each", "there is no CPU %u; online are %s",
+					cpus[i], online);
+			finding_mend(x, "correct dataplane.cpus");
+			return;
+		}
+	}
+	/* Workers only: housekeeping sleeps most of the time. */
+	for (unsigned i = 1; i < count; i++) {
+		host_read(root, siblings, sizeof(siblings), "/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list", cpus[i]);
+		for (unsigned j = i + 1; j < count; j++) {
+			if (!host_in_list(siblings, cpus[j]))
+				continue;
+			x = finding_add(f, FINDING_WARN, "cpus", "two workers share one core's units",
+					"CPUs %u and %u are threads of one core", cpus[i], cpus[j]);
+			finding_mend(x, "take one thread of each core in dataplane.cpus");
+			return;
+		}
+		if (busy && !host_in_list(isolated, cpus[i])) {
+			x = finding_add(f, FINDING_NOTE, "cpus", "the kernel puts other work on them: latency has peaks",
+					"CPU %u is not isolated", cpus[i]);
+			finding_mend(x, "kernel command line: isolcpus=LIST nohz_full=LIST rcu_nocbs=LIST with the "
+							   "workers' CPUs");
+			return;
+		}
+	}
+	finding_add(f, FINDING_OK, "cpus", "", "%u, all online%s", count, *isolated ? ", workers isolated where asked for" : "");
+}
+
+static void
+check_governor(struct findings *f, const char *root, const struct config *c)
+{
+	unsigned cpus[HOST_CPUS_MAX] = {0}, count = host_cpus(c, cpus);
+	char governor[32];
+	for (unsigned i = 0; i < (count ? count : 1); i++) {
+		if (!host_read(root, governor, sizeof(governor), "/sys/devices/system/cpu/cpu%u/cpufreq/scaling_governor", cpus[i]))
+			return; /* fixed, or up to the hypervisor */
+		if (strcmp(governor, "performance") == 0)
+			continue;
+		struct finding *x = finding_add(f, FINDING_NOTE, "frequency", "a worker that wakes up runs slowly at first",
+						"CPU %u has governor %s", cpus[i], governor);
+		finding_mend(x, "cpupower frequency-set -g performance");
+		return;
+	}
+	finding_add(f, FINDING_OK, "frequency", "", "governor performance");
+}
+
+/* ---- memory ----------------------------------------------------------------------------- */
+
+static const unsigned page_kb[] = {2048, 1048576};
+
+/* MiB of huge pages reserved on a node; -1: no such node. */
+static long
+huge_mb(const char *root, int node, bool only_free)
+{
+	char text[32];
+	long mb = 0;
+	if (!host_exists(root, "/sys/devices/system/node/node%d", node))
+		return -1;
+	for (size_t i = 0; i < sizeof(page_kb) / sizeof(page_kb[0]); i++)
+		if (host_read(root, text, sizeof(text), "/sys/devices/system/node/node%d/hugepages/hugepages-%ukB/%s", node,
+			      page_kb[i], only_free ? "free_hugepages" : "nr_hugepages"))
+			mb += atol(text) * (long)(page_kb[i] / 1024);
+	return mb;
+}
+
+/* Does a worker run there? Without pinning it may be anywhere. */
+static bool
+node_used(const char *root, const struct config *c, int node)
+{
+	unsigned cpus[HOST_CPUS_MAX], count = host_cpus(c, cpus);
+	for (unsigned i = 0; i < count; i++)
+		if (host_cpu_node(root, cpus[i]) == node)
+			return true;
+	return count == 0;
+}
+
+static bool
+has_hugetlbfs(const char *root)
+{
+	char path[512], line[512];
+	bool found = false;
+	snprintf(path, sizeof(path), "%s/proc/mounts", root);
+	FILE *in = fopen(path, "re");
+	while (in && !found && fgets(line, sizeof(line), in))
+		found = strstr(line, " hugetlbfs ");
+	if (in)
+		fclose(in);
+	return found;
+}
+
+static void
+check_hugepages(struct findings *f, const char *root, const struct config *c)
+{
+	struct finding *x;
+	if (!c->dataplane.hugepages) {
+		finding_add(f, FINDING_OK, "hugepages", "", "not asked for (dataplane.hugepages)");
+		return;
+	}
+	for (int node = 0; node < 64; node++) {
+		long all = huge_mb(root, node, false), unused = huge_mb(root, node, true);
+		if (all < 0 || !node_used(root, c, node))
+			continue;
+		if (all > 0) {
+			finding_add(f, FINDING_OK, "hugepages", "", "node %d: %ld MiB, %ld of them free", node, all, unused);
+			continue;
+		}
+		x = finding_add(f, FINDING_FAIL, "hugepages", "packets and sessions are kept in them, on the node of their worker",
+				"node %d: none reserved", node);
+		finding_mend(x, "echo 512 > /sys/devices/system/node/node%d/hugepages/hugepages-2048kB/nr_hugepages",
+			 node);
+	}
+	if (has_hugetlbfs(root)) {
+		finding_add(f, FINDING_OK, "hugetlbfs", "", "mounted");
+	} else {
+		x = finding_add(f, FINDING_FAIL, "hugetlbfs", "DPDK takes hugepages through it", "not mounted");
+		finding_mend(x, "mkdir -p /dev/hugepages && mount -t hugetlbfs nodev /dev/hugepages");
+	}
+}
+
+/* ---- clock and limits -------------------------------------------------------------------- */
+
+static void
+check_clock(struct findings *f, const char *root)
+{
+	char source[32];
+	if (!host_read(root, source, sizeof(source), "/sys/devices/system/clocksource/clocksource0/current_clocksource"))
+		return;
+	static const char *const good[] = {"tsc", "arch_sys_counter", "kvm-clock", "hyperv_clocksource_tsc_page"};
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		if (strcmp(source, good[i]) == 0) {
+			finding_add(f, FINDING_OK, "clock source", "", "%s", source);
+			return;
+		}
+	struct finding *x = finding_add(f, FINDING_WARN, "clock source", "reading the time costs a system call or worse", "%s", source);
+	finding_mend(x, "see `dmesg | grep -i tsc`; kernel command line: tsc=reliable if the hardware's is");
+}
+
+/* "Max open files   1024   1048576   files": the soft limit; -1: unlimited. */
+static bool
+limit_of(const char *root, const char *name, long *out)
+{
+	char path[512], line[256];
+	bool found = false;
+	snprintf(path, sizeof(path), "%s/proc/self/limits", root);
+	FILE *in = fopen(path, "re");
+	while (in && !found && fgets(line, sizeof(line), in)) {
+		found = strncmp(line, name, strlen(name)) == 0;
+		const char *value = line + strlen(name);
+		if (found)
+			*out = strstr(value, "unlimited") == value + strspn(value, " ") ? -1 : atol(value);
+	}
+	if (in)
+		fclose(in);
+	return found;
+}
+
+static void
+check_limits(struct findings *f, const char *root, const struct config *c)
+{
+	long files;
+	char text[32];
+	struct finding *x;
+	if (limit_of(root, "Max open files", &files) && files >= 0 && files < 512) {
+		x = finding_add(f, FINDING_WARN, "file limit", "sockets, rings and the database need some", "%ld open files", files);
+		finding_mend(x, "ulimit -n 4096, or LimitNOFILE=4096 in the unit");
+	} else {
+		finding_add(f, FINDING_OK, "file limit", "", "enough open files");
+	}
+	for (unsigned i = 0; i < c->dataplane.ports_count; i++) {
+		if (c->dataplane.ports[i].type != PORT_SOCKET ||
+		    !host_read(root, text, sizeof(text), "/proc/sys/net/core/rmem_max"))
+			continue;
+		if (atol(text) >= 1 << 20) {
+			finding_add(f, FINDING_OK, "socket buffer", "", "up to %s bytes", text);
+		} else {
+			x = finding_add(f, FINDING_NOTE, "socket buffer", "a burst of packets overflows it before a worker comes by",
+					"at most %s bytes for programs that are not root's", text);
+			finding_mend(x, "sysctl -w net.core.rmem_max=8388608");
+		}
+		return;
+	}
+}
+
+void
+host_check(struct findings *f, const char *root, const struct config *c)
+{
+	check_cpu(f, root);
+	check_placement(f, root, c);
+	check_governor(f, root, c);
+	check_hugepages(f, root, c);
+	check_clock(f, root);
+	check_limits(f, root, c);
+	for (unsigned i = 0; i < c->dataplane.ports_count; i++)
+		host_check_port(f, root, c, i);
+}
