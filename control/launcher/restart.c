@@ -2,6 +2,7 @@
 #include "control/launcher/restart.h"
 
 #include "control/launcher/supervisor_state.h"
+#include "shared/config.h"
 #include "shared/log.h"
 #include "shared/program.h"
 
@@ -56,6 +57,15 @@ send_go(struct restart *r)
 
 /* ---- the new process is ready to take over ------------------------------------------- */
 
+static bool
+only_sockets(const struct config *c)
+{
+	for (unsigned i = 0; i < c->dataplane.ports_count; i++)
+		if (c->dataplane.ports[i].type != PORT_SOCKET)
+			return false;
+	return true;
+}
+
 static void
 stop_old(struct restart *r)
 {
@@ -69,9 +79,9 @@ stop_old(struct restart *r)
 	uv_timer_stop(&r->timer);
 	kill(old->pid, SIGTERM);
 	uv_timer_start(&s->kill, supervisor_kill_late, SUPERVISOR_STOP_MS, 0);
-	/* It waits for the old one's lock by itself, which is released before the old one has ended. Control does not: its database and
-	 * its sockets are free when the old one is gone. */
-	if (r->which == SUPERVISED_DATAPLANE)
+	/* It waits for the old one's lock by itself, which is released before the old one has ended. What control holds (database, sockets)
+	 * and what a device's driver holds in the kernel (AF_XDP) is free only when the old one is gone. */
+	if (r->which == SUPERVISED_DATAPLANE && only_sockets(s->options->config))
 		send_go(r);
 }
 
@@ -139,9 +149,10 @@ restart_standby_died(struct supervisor *s, int status)
 
 	r->standby = 0;
 	uv_timer_stop(&s->kill);
-	snprintf(text, sizeof(text), "the new %s ended with %s %d before it could take over (its own lines in the log say why); the old one goes on",
+	snprintf(text, sizeof(text), "the new %s ended with %s %d before it could take over (its own lines in the log say why); %s",
 		 supervised_name[r->which], WIFEXITED(status) ? "exit status" : "signal",
-		 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+		 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status),
+		 r->phase == RESTART_PREPARING ? "the old one goes on" : "the launcher starts another");
 	/* In RESTART_STOPPING the old one is ending: its death is handled like any other. */
 	finish(r, -ECHILD, text);
 	return true;
@@ -169,7 +180,9 @@ restart_old_died(struct supervisor *s, enum supervised which)
 	if (r->phase == RESTART_NONE || r->which != which)
 		return false;
 	if (r->phase == RESTART_WAITING) {
-		finish(r, -ECHILD, "the new process died before clients could log in; the launcher goes on trying");
+		/* Once is no reason to give up: the kernel takes a moment to free an AF_XDP queue. */
+		if (++r->deaths == RESTART_DEATHS_MAX)
+			finish(r, -ECHILD, "the new process dies before clients can log in; the launcher goes on trying");
 		return false;
 	}
 	/* Also when it dies of itself while the new one prepares: there is no faster successor. */
@@ -277,6 +290,7 @@ restart_begin(struct supervisor *s, enum supervised which, struct admin_call *ca
 	if (rc < 0)
 		return refuse(call, rc, "the new %s cannot be started, the old one goes on: %s", supervised_name[which], strerror(-rc));
 	r->phase = RESTART_PREPARING;
+	r->deaths = 0;
 	r->done = call->done;
 	r->arg = call->done_arg;
 	log_info("launcher", "restart: starting the new process", "process=%s old=%ld new=%ld", supervised_name[which],

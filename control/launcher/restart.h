@@ -17,6 +17,7 @@
 
 #define RESTART_PREPARE_MS 60000 /* for the new process, until it could take over */
 #define RESTART_READY_MS 60000   /* and until clients can log in */
+#define RESTART_DEATHS_MAX 3     /* so many in that time are a failure */
 
 enum restart_phase {
 	RESTART_NONE,
@@ -29,6 +30,7 @@ struct restart {
 	struct supervisor *supervisor;
 	enum restart_phase phase;
 	enum supervised which;
+	unsigned deaths; /* in RESTART_WAITING */
 	uint64_t started_ms;
 	pid_t standby; /* until it has taken over; 0: none */
 	int fd;        /* to it */

@@ -281,10 +281,43 @@ bad_frames(void **state)
 	server_finish(w);
 }
 
+#define MANY 200
+
+/* The device is one's alone: the new dataplane opens it when the old one has let go. */
+static void
+restart_on_order(void **state)
+{
+	static const char *const processes[] = {"dataplane", "control"};
+	struct world *w = *state;
+	struct client *alice, *bob;
+	struct session_info before;
+
+	server_start_with(w, &(struct server_settings){.heartbeat_ms = 1000});
+	alice = client_register(w, "alice");
+	bob = client_register(w, "bob");
+	clients_befriend(alice, bob);
+	before = session_of(w, "alice");
+	for (size_t i = 0; i < sizeof(processes) / sizeof(processes[0]); i++) {
+		client_send_series(alice, "bob", processes[i], MANY);
+		client_send_series(bob, "alice", processes[i], MANY);
+		json_decref(rookctl(w, "restart", processes[i]));
+		if (w->place.kind == KIND_TAP && i == 0)
+			netns_tap_up(w); /* the interface is a new one */
+		client_expect_series(bob, "alice", processes[i], MANY);
+		client_expect_series(alice, "bob", processes[i], MANY);
+		client_expect_levels(alice, MANY, "stored");
+		client_expect_levels(bob, MANY, "stored");
+	}
+	world_check(w, strcmp(session_of(w, "alice").id, before.id) == 0);
+	world_check(w, client_count(alice, "login", NULL) == 1 && client_count(bob, "login", NULL) == 1);
+	server_finish(w);
+}
+
 static const struct scenario scenarios[] = {
 	{"ping", ping},
 	{"transmit offload of the peer", peer_offload},
 	{"bad frames", bad_frames},
+	{"restart on order", restart_on_order},
 };
 
 const struct scenario_list scenario_link = {scenarios, sizeof(scenarios) / sizeof(scenarios[0])};
