@@ -2,6 +2,7 @@
 #include "loop.h"
 
 #include "admin.h"
+#include "http.h"
 #include "loop_rings.h"
 
 #include "shared/log.h"
@@ -40,6 +41,7 @@ struct loop {
 	struct rings rings;
 	struct server *server;
 	struct admin *admin;
+	struct http *http;
 };
 
 static uint64_t
@@ -176,6 +178,7 @@ loop_stop(struct loop *l)
 	log_info("control", "stopping", "sessions=kept");
 	if (l->admin != NULL)
 		admin_close(l->admin);
+	http_close(l->http);
 	uv_close((uv_handle_t *)&l->prepare, NULL);
 	uv_close((uv_handle_t *)&l->idle, NULL);
 	uv_close((uv_handle_t *)&l->timer, NULL);
@@ -247,6 +250,24 @@ doorbell_start(struct loop *l, const struct config *config, char *error, size_t 
 	return uv_failed(rc, "doorbell", error, cap);
 }
 
+/* A mistake in the configuration ends it; a port that is taken must not keep people from chatting. */
+static int
+http_start(struct loop *l, const struct config *config, char *error, size_t cap)
+{
+	struct http_options o = {
+		.loop = &l->uv, .server = l->server, .config = config, .login_latency = &l->rings.login_latency};
+	int rc = http_open(&l->http, &o, error, cap);
+
+	if (rc == -EINVAL)
+		return -EIO; /* its files are no error of usage */
+	if (rc < 0)
+		log_error("metrics", "no status page and no metrics", "reason=\"%s\"", error);
+	else if (l->http != NULL)
+		log_info("metrics", "status page and metrics", "url=\"http://%s/\"", config->metrics.listen);
+	error[0] = '\0';
+	return 0;
+}
+
 static int
 parts_start(struct loop *l, const struct loop_options *o, char *error, size_t cap)
 {
@@ -284,7 +305,9 @@ parts_start(struct loop *l, const struct loop_options *o, char *error, size_t ca
 	/* First the admin socket: it notices another control process in the same place. */
 	ao.server = l->server;
 	rc = admin_open(&l->admin, &ao, error, cap);
-	return rc < 0 ? rc : doorbell_start(l, o->config, error, cap);
+	if (rc == 0)
+		rc = doorbell_start(l, o->config, error, cap);
+	return rc < 0 ? rc : http_start(l, o->config, error, cap);
 }
 
 int
@@ -314,6 +337,7 @@ loop_run(const struct loop_options *o, char *error, size_t cap)
 	rings_free(&l->rings);
 	server_free(l->server);
 	admin_free(l->admin);
+	http_free(l->http);
 	if (l->doorbell_fd >= 0) {
 		close(l->doorbell_fd);
 		if (config_runtime_path(o->config, "doorbell.sock", path, sizeof(path)) != NULL)

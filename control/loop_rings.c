@@ -112,11 +112,23 @@ class_take(struct rings *r, enum ipc_ring kind, uint32_t have, uint32_t max, str
 	return have;
 }
 
+static void
+logins_measure(struct rings *r, const struct take *takes, uint32_t workers, uint64_t us)
+{
+	uint32_t logins = 0;
+
+	for (uint32_t w = 0; w < workers; w++)
+		logins += takes[w].count;
+	if (logins != 0)
+		histogram_add(&r->login_latency, us, logins);
+}
+
 uint32_t
 rings_drain(struct rings *r)
 {
 	struct take takes[3][SESSION_WORKERS_MAX];
 	uint32_t workers, have = 0;
+	uint64_t start_us;
 	bool events, requests;
 
 	if (!r->joined || !r->attached)
@@ -134,7 +146,9 @@ rings_drain(struct rings *r)
 	r->turn = (r->turn + 1) % workers;
 	if (have == 0)
 		return 0;
+	start_us = histogram_clock_us();
 	server_batch(r->server, r->cells, have);
+	logins_measure(r, takes[2], workers, histogram_clock_us() - start_us);
 	/* There may be passwords in them. */
 	for (uint32_t i = 0; i < have; i++)
 		explicit_bzero(&r->copies[i], cell_used(&r->copies[i]));

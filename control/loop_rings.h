@@ -30,6 +30,7 @@ struct rings {
 	struct server *server;
 	uint8_t public_key[32];
 	uint32_t batch_max;
+	struct histogram login_latency; /* from the ring to the answer, commit included */
 	const struct cell **cells; /* [RINGS_BATCH_MAX]: into copies */
 	struct cell *copies;       /* of a batch: what the dataplane still can write to is not acted upon */
 };

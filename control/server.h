@@ -12,8 +12,10 @@
 #ifndef ROOKERY_CONTROL_SERVER_H
 #define ROOKERY_CONTROL_SERVER_H
 
+#include "control/histogram.h"
 #include "shared/cell.h"
 #include "shared/config.h"
+#include "shared/counters.h"
 #include "shared/handshake.h"
 
 #include <stdbool.h>
@@ -66,6 +68,8 @@ struct server_status {
 void server_status(struct server *s, struct server_status *out);
 /* The same without users, devices and stored_messages, which the store has to count: for whoever asks often. */
 void server_pulse(struct server *s, struct server_status *out);
+/* Those three alone, into out. Returns 0 or -errno (store). */
+int server_status_counts(struct server *s, struct server_status *out);
 
 struct server_user {
 	user_id_t id;
@@ -183,6 +187,22 @@ struct server_counter {
 	uint64_t value;
 	bool drop; /* a reason why packets are dropped */
 };
+/* Control's counters by index, with name and text; false past the last. */
+bool server_control_counter(unsigned i, const char **name, const char **text);
+
+/* All in one go: control's in the order of server_control_counter, the dataplane's in that of counters.h. */
+#define SERVER_CONTROL_COUNTERS_MAX 128
+struct server_counters {
+	uint64_t control[SERVER_CONTROL_COUNTERS_MAX];
+	bool connected;   /* the rest is valid */
+	uint32_t workers;
+	uint64_t dataplane[SESSION_WORKERS_MAX + 1][COUNTER_COUNT]; /* [workers]: housekeeping's */
+};
+void server_counters(const struct server *s, struct server_counters *out);
+
+/* How long commits of the database took. */
+const struct histogram *server_commit_latency(const struct server *s);
+
 typedef bool (*server_counter_fn)(void *arg, const struct server_counter *c);
 int server_stats(struct server *s, server_counter_fn cb, void *arg);
 

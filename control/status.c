@@ -33,6 +33,20 @@ ring_fill(struct server_ring_fill *f, const struct ipc *ipc, enum ipc_ring kind,
 	f->backlog = (uint32_t)backlog;
 }
 
+int
+server_status_counts(struct server *s, struct server_status *out)
+{
+	struct store_counts counts;
+	int rc = store_counts(s->store, &counts);
+
+	if (rc < 0)
+		return rc;
+	out->users = counts.users;
+	out->devices = counts.devices;
+	out->stored_messages = counts.messages;
+	return 0;
+}
+
 void
 server_pulse(struct server *s, struct server_status *out)
 {
@@ -67,18 +81,45 @@ server_pulse(struct server *s, struct server_status *out)
 void
 server_status(struct server *s, struct server_status *out)
 {
-	struct store_counts counts;
-
 	server_pulse(s, out);
-	if (store_counts(s->store, &counts) == 0) {
-		out->users = counts.users;
-		out->devices = counts.devices;
-		out->stored_messages = counts.messages;
-	} else if (out->store_ok) {
+	if (server_status_counts(s, out) < 0 && out->store_ok) {
 		out->store_ok = false;
 		snprintf(out->store_error, sizeof(out->store_error), "%.*s",
 			 (int)sizeof(out->store_error) - 1, store_error(s->store));
 	}
+}
+
+_Static_assert(CONTROL_COUNTER_COUNT <= SERVER_CONTROL_COUNTERS_MAX, "a snapshot holds every counter");
+
+bool
+server_control_counter(unsigned i, const char **name, const char **text)
+{
+	if (i >= CONTROL_COUNTER_COUNT)
+		return false;
+	*name = control_counter_name[i];
+	*text = control_counter_text[i];
+	return true;
+}
+
+void
+server_counters(const struct server *s, struct server_counters *out)
+{
+	memset(out, 0, sizeof(*out));
+	memcpy(out->control, s->counters, sizeof(s->counters));
+	out->connected = s->attached && s->ipc != NULL;
+	out->workers = out->connected ? s->workers : 0;
+	for (uint32_t w = 0; out->connected && w <= s->workers; w++) {
+		struct ipc_worker_stats *stats = ipc_stats(s->ipc, w);
+
+		for (unsigned i = 0; i < COUNTER_COUNT; i++)
+			out->dataplane[w][i] = atomic_load_explicit(&stats->counter[i], memory_order_relaxed);
+	}
+}
+
+const struct histogram *
+server_commit_latency(const struct server *s)
+{
+	return store_commit_latency(s->store);
 }
 
 static bool

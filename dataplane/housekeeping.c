@@ -4,11 +4,16 @@
 #include "worker_state.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <rte_cycles.h>
+#include <rte_mempool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define TABLE_BURST 256
 #define PUBLISH_GAP_US UINT64_C(100000)
+#define MEMORY_GAP_US UINT64_C(1000000)
 
 struct housekeeping {
 	const struct ipc *ipc;
@@ -20,6 +25,8 @@ struct housekeeping {
 	uint64_t cookie_us;
 	uint64_t published_us;
 	uint64_t tables_full;
+	int statm; /* /proc/self/statm, open before the process hides its memory; -1: not there */
+	uint64_t memory_us;
 	int doorbell;
 	char doorbell_path[108];
 };
@@ -44,6 +51,7 @@ housekeeping_new(struct housekeeping **out, const struct ipc *ipc, struct tables
 		free(h);
 		return rc;
 	}
+	h->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	h->ipc = ipc;
 	h->tables = tables;
 	h->workers = workers;
@@ -61,6 +69,8 @@ housekeeping_free(struct housekeeping *h)
 {
 	if (h == NULL)
 		return;
+	if (h->statm >= 0)
+		close(h->statm);
 	close(h->doorbell);
 	explicit_bzero(&h->guard_shared, sizeof(h->guard_shared));
 	free(h);
@@ -104,19 +114,57 @@ tables_poll(struct housekeeping *h)
 }
 
 static void
-counters_publish(struct housekeeping *h)
+publish(struct ipc_worker_stats *stats, enum counter c, uint64_t value)
 {
+	atomic_store_explicit(&stats->counter[c], value, memory_order_relaxed);
+}
+
+static void
+gauges_publish(const struct worker *w, struct ipc_worker_stats *stats)
+{
+	publish(stats, COUNTER_sessions_live, __atomic_load_n(&w->sessions.live, __ATOMIC_RELAXED));
+	publish(stats, COUNTER_messages_live, __atomic_load_n(&w->messages.used, __ATOMIC_RELAXED));
+	publish(stats, COUNTER_deliveries_live, __atomic_load_n(&w->deliveries.used, __ATOMIC_RELAXED));
+	/* Looks at the caches of the workers without their knowledge: right within a burst. */
+	publish(stats, COUNTER_packets_used, rte_mempool_in_use_count(w->pool));
+	publish(stats, COUNTER_packets_capacity, w->pool->size);
+}
+
+static void
+memory_publish(struct housekeeping *h, struct ipc_worker_stats *stats, uint64_t now_us)
+{
+	char text[128];
+	unsigned long pages;
+	ssize_t n;
+
+	if (h->memory_us != 0 && now_us - h->memory_us < MEMORY_GAP_US)
+		return;
+	h->memory_us = now_us;
+	publish(stats, COUNTER_cycles_per_second, rte_get_tsc_hz());
+	n = h->statm < 0 ? -1 : pread(h->statm, text, sizeof(text) - 1, 0);
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	if (sscanf(text, "%*u %lu", &pages) == 1)
+		publish(stats, COUNTER_memory_resident, pages * (uint64_t)sysconf(_SC_PAGESIZE));
+}
+
+static void
+counters_publish(struct housekeeping *h, uint64_t now_us)
+{
+	struct ipc_worker_stats *own = ipc_stats(h->ipc, h->count);
+
 	for (uint32_t i = 0; i < h->count; i++) {
 		const struct worker *w = h->workers[i];
 		struct ipc_worker_stats *stats = ipc_stats(h->ipc, i);
 
 		for (unsigned c = 0; c < COUNTER_COUNT; c++)
-			atomic_store_explicit(&stats->counter[c], __atomic_load_n(&w->counters[c], __ATOMIC_RELAXED),
-					      memory_order_relaxed);
-		atomic_store_explicit(&stats->counter[COUNTER_sessions_live], __atomic_load_n(&w->sessions.live, __ATOMIC_RELAXED),
-				      memory_order_relaxed);
+			if (!counter_info[c].is_gauge)
+				publish(stats, c, __atomic_load_n(&w->counters[c], __ATOMIC_RELAXED));
+		gauges_publish(w, stats);
 	}
-	atomic_store_explicit(&ipc_stats(h->ipc, h->count)->counter[COUNTER_tables_full], h->tables_full, memory_order_relaxed);
+	publish(own, COUNTER_tables_full, h->tables_full);
+	memory_publish(h, own, now_us);
 }
 
 static bool
@@ -139,7 +187,7 @@ housekeeping_poll(struct housekeeping *h, uint64_t now_us)
 		bool first = h->published_us == 0;
 
 		h->published_us = now_us;
-		counters_publish(h);
+		counters_publish(h, now_us);
 		guard_shared_rotate(&h->guard_shared, now_us, &h->cookie_us);
 		atomic_store_explicit(&header->dataplane_alive, now_us / 1000, memory_order_release);
 		if (first)

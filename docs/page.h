@@ -15,4 +15,7 @@ typedef int (*page_writer)(FILE *out, const char *argument);
 int config_page(FILE *out, const char *argument);
 int config_page_complete(void);
 
+/* metrics_page.c */
+int metrics_page(FILE *out, const char *argument);
+
 #endif

@@ -14,6 +14,7 @@ static const struct {
 	page_writer write;
 } writers[] = {
 	{"keys", config_page},
+	{"metrics", metrics_page},
 };
 
 static const struct {
@@ -21,6 +22,7 @@ static const struct {
 	int (*complete)(void);
 } pages[] = {
 	{"configuration.md", config_page_complete},
+	{"metrics.md", NULL},
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -123,7 +125,7 @@ main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < COUNT(pages); i++) {
 		snprintf(path, sizeof(path), "%s/%s", argv[2], pages[i].file);
-		if (page_do(path, write) != 0 || pages[i].complete() != 0)
+		if (page_do(path, write) != 0 || (pages[i].complete != NULL && pages[i].complete() != 0))
 			status = 1;
 	}
 	return status;

@@ -254,6 +254,9 @@ expand_dirs(struct config *c, const char *state_dir_override, size_t state_line,
 				       c->runtime_dir);
 	}
 	trim_slashes(c->runtime_dir);
+	if (c->metrics.token_file[0] != '\0' && expand_path(&c->metrics.token_file) < 0)
+		return config_error_at(e, 0, "metrics.token_file: \"%s\": the variable or home directory is not set",
+				       c->metrics.token_file);
 	if (strlen(c->runtime_dir) > longest)
 		return config_error_at(e, runtime_line,
 				       "runtime_dir: \"%s\" is too long for the sockets in it (at most %zu bytes); set a shorter runtime_dir",
@@ -419,10 +422,31 @@ check_dataplane(const struct config *c, yaml_document_t *doc, yaml_node_t *datap
 }
 
 static int
+check_metrics(const struct config *c, yaml_document_t *doc, yaml_node_t *metrics, struct config_error *e)
+{
+	static const uint8_t loopback6[16] = {[15] = 1};
+	const char *listen = c->metrics.listen;
+	size_t line = config_line(config_node(doc, metrics, "listen"));
+	struct endpoint at;
+
+	if (listen[0] == '\0')
+		return 0;
+	if (endpoint_parse(&at, listen, METRICS_PORT) < 0)
+		return config_error_at(e, line, "metrics.listen: \"%s\" is no address, as \"127.0.0.1:8001\"", listen);
+	if (c->metrics.token_file[0] == '\0' && !(endpoint_is_ipv4(&at) && at.ip[12] == 127) &&
+	    memcmp(at.ip, loopback6, sizeof(loopback6)) != 0)
+		return config_error_at(e, line,
+				       "metrics.listen: %s can be reached from other machines: set metrics.token_file, too",
+				       listen);
+	return 0;
+}
+
+static int
 check_whole(const struct config *c, yaml_document_t *doc, struct config_error *e)
 {
 	yaml_node_t *root = yaml_document_get_root_node(doc);
 	yaml_node_t *session = config_node(doc, root, "session");
+	int rc;
 
 	if (c->session.timeout_ms <= c->session.heartbeat_ms) {
 		yaml_node_t *timeout = config_node(doc, session, "timeout_ms");
@@ -432,7 +456,8 @@ check_whole(const struct config *c, yaml_document_t *doc, struct config_error *e
 				       "session.timeout_ms: %u must be larger than session.heartbeat_ms (%u)",
 				       c->session.timeout_ms, c->session.heartbeat_ms);
 	}
-	return check_dataplane(c, doc, config_node(doc, root, "dataplane"), e);
+	rc = check_metrics(c, doc, config_node(doc, root, "metrics"), e);
+	return rc < 0 ? rc : check_dataplane(c, doc, config_node(doc, root, "dataplane"), e);
 }
 
 /* ---- interface ---------------------------------------------------------------------- */

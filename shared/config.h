@@ -105,6 +105,11 @@ struct config {
 	} security;
 
 	struct {
+		char *listen;          /* "127.0.0.1:8001"; "": none */
+		char *token_file;      /* absolute; "": none */
+	} metrics;
+
+	struct {
 		enum config_log_level level;
 	} log;
 };

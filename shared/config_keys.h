@@ -144,6 +144,13 @@
 #define CONFIG_LOG_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                                   \
 	CHOICE(S, level, log_levels, "least important lines that are written to standard error")
 
+#define CONFIG_METRICS_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                               \
+	TEXT(S, listen, "",                                                                                                       \
+	     "TCP address of the HTTP endpoint: status page, Prometheus metrics; `\"\"`: none. An address that other machines"    \
+	     " reach needs `token_file`.")                                                                                        \
+	TEXT(S, token_file, "",                                                                                                   \
+	     "file with the token that readers must send, 16 to 256 characters in one line, mode 0600; `\"\"`: none asked for")
+
 /* SECTION(name in the file and in struct config, its keys) */
 #define CONFIG_SECTIONS(SECTION)                                                                                                  \
 	SECTION(dataplane, CONFIG_DATAPLANE_KEYS)                                                                                 \
@@ -151,6 +158,7 @@
 	SECTION(control, CONFIG_CONTROL_KEYS)                                                                                     \
 	SECTION(limits, CONFIG_LIMITS_KEYS)                                                                                      \
 	SECTION(security, CONFIG_SECURITY_KEYS)                                                                               \
+	SECTION(metrics, CONFIG_METRICS_KEYS)                                                                                     \
 	SECTION(log, CONFIG_LOG_KEYS)
 
 #endif

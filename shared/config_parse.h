@@ -8,6 +8,8 @@
 #include <cyaml/cyaml.h>
 #include <yaml.h>
 
+#define METRICS_PORT 8001
+
 /* ---- config_schema.c ---------------------------------------------------------------- */
 
 /* The whole file: a mapping. */

@@ -81,6 +81,7 @@ const cyaml_schema_value_t config_schema = {
 #define PREFIX_control "control."
 #define PREFIX_limits "limits."
 #define PREFIX_security "security."
+#define PREFIX_metrics "metrics."
 #define PREFIX_log "log."
 
 #define KEY(S, k, ...) {.path = PREFIX_##S #k, __VA_ARGS__},

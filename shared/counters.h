@@ -7,12 +7,13 @@
  * where every received packet ends in exactly one of the right-hand terms ("consumed": parsed and acted on,
  * whatever it caused to be sent).
  *
- * COUNTER(name, text) or DROP(name, text).
+ * COUNTER(name, text), DROP(name, text) or GAUGE(name, text): a gauge is a present state, which housekeeping fills in.
+ * The text is the help of `rookctl stats`, the Prometheus endpoint and docs/metrics.md (`ninja -C build docs`).
  */
 #ifndef ROOKERY_SHARED_COUNTERS_H
 #define ROOKERY_SHARED_COUNTERS_H
 
-#define COUNTERS(COUNTER, DROP)                                                                    \
+#define COUNTERS(COUNTER, DROP, GAUGE)                                                              \
 	COUNTER(rx_packets, "packets received from ports")                                         \
 	COUNTER(rx_bytes, "UDP payload bytes received")                                            \
 	COUNTER(tx_packets, "packets handed to ports for sending")                                 \
@@ -45,7 +46,6 @@
 	COUNTER(sessions_closed, "sessions closed by the client")                                  \
 	COUNTER(sessions_expired, "sessions without a heartbeat in time")                          \
 	COUNTER(sessions_removed, "sessions removed by control")                                   \
-	COUNTER(sessions_live, "sessions now (gauge)")                                             \
 	COUNTER(cookies_sent, "cookies sent to prove an address under load")                       \
 	COUNTER(version_replies, "version replies sent")                                           \
 	COUNTER(key_replies, "server key replies sent")                                            \
@@ -87,11 +87,18 @@
 	DROP(drop_ring_login, "login ring full")                                                   \
 	DROP(drop_ring_request, "request ring full")                                               \
 	DROP(drop_ring_handoff, "hand-off ring full")                                              \
-	COUNTER(answered, "version and key queries answered without a session")
+	COUNTER(answered, "version and key queries answered without a session")                    \
+	GAUGE(sessions_live, "sessions now")                                                       \
+	GAUGE(messages_live, "message records in use, of dataplane.messages")                      \
+	GAUGE(deliveries_live, "deliveries to devices that are not acknowledged yet")              \
+	GAUGE(packets_used, "packet buffers in use")                                               \
+	GAUGE(packets_capacity, "packet buffers of the pool")                                      \
+	GAUGE(memory_resident, "bytes of memory that the dataplane holds (housekeeping)")          \
+	GAUGE(cycles_per_second, "TSC cycles in a second (housekeeping), to read cycles_busy with")
 
 enum counter {
 #define COUNTER_ENUM(name, text) COUNTER_##name,
-	COUNTERS(COUNTER_ENUM, COUNTER_ENUM)
+	COUNTERS(COUNTER_ENUM, COUNTER_ENUM, COUNTER_ENUM)
 #undef COUNTER_ENUM
 	COUNTER_COUNT
 };
@@ -100,6 +107,7 @@ struct counter_info {
 	const char *name;
 	const char *text;
 	unsigned is_drop;
+	unsigned is_gauge;
 };
 
 extern const struct counter_info counter_info[COUNTER_COUNT];

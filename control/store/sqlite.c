@@ -263,14 +263,22 @@ int
 store_commit(struct store *st)
 {
 	sqlite3_stmt *q = statement(st, STATEMENT_COMMIT, "COMMIT");
+	uint64_t start_us = histogram_clock_us();
 	int rc = statement_step(st, q);
 
 	if (rc < 0) {
 		store_rollback(st);
 		return rc;
 	}
+	histogram_add(&st->commit_latency, histogram_clock_us() - start_us, 1);
 	st->in_transaction = false;
 	return 0;
+}
+
+const struct histogram *
+store_commit_latency(const struct store *st)
+{
+	return &st->commit_latency;
 }
 
 void

@@ -60,6 +60,7 @@ enum statement {
 struct store {
 	sqlite3 *db;
 	bool in_transaction;
+	struct histogram commit_latency;
 	char *path;
 	char error[256];
 	sqlite3_stmt *statements[STATEMENT_COUNT];

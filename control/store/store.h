@@ -20,6 +20,7 @@
 #ifndef ROOKERY_CONTROL_STORE_H
 #define ROOKERY_CONTROL_STORE_H
 
+#include "control/histogram.h"
 #include "shared/address.h"
 #include "shared/ids.h"
 #include "shared/session_keys.h"
@@ -58,6 +59,8 @@ store_failed(int rc)
 int store_begin(struct store *st);
 int store_commit(struct store *st); /* on error the transaction is rolled back */
 void store_rollback(struct store *st);
+/* How long successful commits took. */
+const struct histogram *store_commit_latency(const struct store *st);
 
 /* ---- server ------------------------------------------------------------------------- */
 

@@ -76,6 +76,7 @@ server_write_config(struct world *w)
 	fprintf(f, "session:\n  heartbeat_ms: %u\n  timeout_ms: %u\n  retransmit_limit: %u\n",
 		or_default(o->heartbeat_ms, 5000), or_default(o->timeout_ms, 60000),
 		or_default(o->retransmit_limit, 8));
+	fprintf(f, "metrics:\n  listen: \"%s\"\n", o->metrics ? o->metrics : "");
 	fprintf(f, "control:\n  password_memory_kib: 8192\n  password_passes: 1\n");
 	if (o->extra)
 		fputs(o->extra, f);

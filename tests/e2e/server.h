@@ -15,6 +15,7 @@ struct server_settings {
 	unsigned messages; /* in flight, per worker */
 	bool full_size;    /* tables as large as the default configuration makes them */
 	const char *cpus;  /* of the dataplane */
+	const char *metrics; /* metrics.listen; NULL: none, for servers run side by side */
 	const char *extra; /* further lines of the configuration */
 };
 
