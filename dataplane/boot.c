@@ -2,6 +2,7 @@
 #include "dataplane/boot.h"
 
 #include "dataplane/packet.h"
+#include "dataplane/telemetry.h"
 #include "shared/log.h"
 
 #include <errno.h>
@@ -17,7 +18,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FILE_PREFIX "rookery"
 #define ARGUMENTS_MAX 96
 #define ARGUMENT_SIZE 8192 /* a list of all CPUs of the largest machine */
 
@@ -273,7 +273,7 @@ memory_estimate_mb(const struct config *c)
 static void
 arguments_make(struct arguments *a, const struct config *c, const char *lcores)
 {
-	char memory[16];
+	char memory[16], prefix[TELEMETRY_PREFIX_SIZE];
 	unsigned i;
 
 	memset(a, 0, sizeof(*a));
@@ -283,9 +283,11 @@ arguments_make(struct arguments *a, const struct config *c, const char *lcores)
 	argument_add(a, "--main-lcore");
 	argument_add(a, "0");
 	argument_add(a, "--file-prefix");
-	argument_add(a, FILE_PREFIX);
-	argument_add(a, "--no-telemetry");
+	argument_add(a, telemetry_prefix(prefix));
+	if (!telemetry_possible(c))
+		argument_add(a, "--no-telemetry");
 	argument_add(a, "--log-level=*:warning");
+	argument_add(a, "--log-level=lib.telemetry:error"); /* warns of a socket of earlier versions */
 	/* Both forms: no files of EAL's own, so nothing to leave behind when killed. */
 	if (c->dataplane.hugepages) {
 		argument_add(a, "--in-memory");
@@ -326,18 +328,6 @@ init_in_runtime_dir(const struct config *c, struct arguments *a)
 	return rc < 0 ? -rte_errno : 0;
 }
 
-/* What EAL makes even without files of its own; only if empty: other DPDK programs may share runtime_dir. */
-static void
-directories_remove(const struct config *c)
-{
-	char path[4096];
-
-	snprintf(path, sizeof(path), "%s/dpdk/" FILE_PREFIX, c->runtime_dir);
-	(void)rmdir(path);
-	snprintf(path, sizeof(path), "%s/dpdk", c->runtime_dir);
-	(void)rmdir(path);
-}
-
 int
 boot_eal(const struct config *c, char *error, size_t cap)
 {
@@ -358,7 +348,9 @@ boot_eal(const struct config *c, char *error, size_t cap)
 	if (rc == 0) {
 		log_redirect();
 		rc = init_in_runtime_dir(c, &a);
-		directories_remove(c);
+		/* What EAL makes even without files of its own. */
+		if (rc != 0 || !telemetry_possible(c))
+			telemetry_remove(c);
 		if (rc != 0)
 			log_restore();
 	}
@@ -382,9 +374,10 @@ boot_eal(const struct config *c, char *error, size_t cap)
 }
 
 void
-boot_stop(void)
+boot_stop(const struct config *c)
 {
 	(void)rte_eal_cleanup();
+	telemetry_remove(c);
 	log_restore();
 }
 

@@ -21,7 +21,7 @@ bool boot_can_share(const struct config *c);
  * in error. */
 int boot_eal(const struct config *c, char *error, size_t cap);
 
-void boot_stop(void);
+void boot_stop(const struct config *c);
 
 static inline unsigned
 boot_lcore(uint32_t worker)

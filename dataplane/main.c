@@ -3,6 +3,7 @@
 #include "dataplane/boot.h"
 #include "dataplane/port.h"
 #include "dataplane/privileges.h"
+#include "dataplane/telemetry.h"
 #include "dataplane/worker.h"
 #include "shared/log.h"
 #include "shared/program.h"
@@ -285,7 +286,11 @@ dataplane_start(struct dataplane *d, char *error, size_t cap)
 		rc = memory_start(d, RINGS_NEXT, error, cap);
 	if (rc == 0)
 		rc = ports_start(d, error, cap);
-	return rc == 0 ? ipc_publish(d, error, cap) : rc;
+	if (rc == 0)
+		rc = ipc_publish(d, error, cap);
+	if (rc == 0)
+		telemetry_open(d->config, &d->ipc, d->workers);
+	return rc;
 }
 
 /* ---- run ------------------------------------------------------------------------------------- */
@@ -352,12 +357,13 @@ dataplane_stop(struct dataplane *d)
 		worker_free(d->worker[i]);
 	if (d->tables != NULL)
 		tables_free(d->tables);
+	telemetry_close();
 	if (d->ipc_name != NULL)
 		ipc_leave(&d->ipc);
 	for (i = 0; i < d->workers; i++)
 		rte_mempool_free(d->pool[i]);
 	if (d->eal)
-		boot_stop();
+		boot_stop(d->config);
 	config_free(d->config);
 }
 

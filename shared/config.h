@@ -50,6 +50,7 @@ struct config {
 		unsigned users;        /* rows of the user table */
 		unsigned conversations; /* rows of the verdict table */
 		unsigned activities;   /* sessions that may have something under way at once, per worker */
+		bool telemetry;        /* DPDK's socket */
 		char **eal;            /* further EAL arguments, for experts */
 		unsigned eal_count;
 		struct config_port *ports;

@@ -45,6 +45,8 @@
 	NUMBER(S, activities, 64, 200000000, "",                                                                                 \
 	       "sessions with messages, deliveries or requests under way (or within the last minute) at once, per worker; 128"   \
 	       " bytes each")                                                                                                    \
+	BOOLEAN(S, telemetry,                                                                                                     \
+		"DPDK's telemetry socket in `runtime_dir`, for `dpdk-telemetry.py` ([metrics.md](metrics.md))")                   \
 	LIST(S, eal, &text_entry, LIST_MAX, "", "further arguments for DPDK's EAL, one per entry")                                \
 	LIST(S, ports, &port_entry, PORTS_MAX, "1 to 8 entries", "see below")
 

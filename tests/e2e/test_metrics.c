@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Every counter on every surface of a real server: rookctl, Prometheus over HTTP, DPDK's telemetry socket. */
+#include "server.h"
+
+#include "shared/counters.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define ANSWER_MAX (512 * 1024)
+
+static const char *const counters[] = {
+#define NAME(name, text) #name,
+	COUNTERS(NAME, NAME, NAME)
+#undef NAME
+};
+
+/* The whole answer, headers too; to be freed. NULL: nobody listens. */
+static char *
+http_get(struct world *w, const char *path)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(w->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct timeval patience = {.tv_sec = WAIT_EVENT};
+	char request[256], *answer = calloc(1, ANSWER_MAX);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	size_t used = 0;
+	ssize_t n;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0) {
+		close(fd);
+		free(answer);
+		return NULL;
+	}
+	n = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", path);
+	world_check(w, send(fd, request, (size_t)n, MSG_NOSIGNAL) == n);
+	while ((n = recv(fd, answer + used, ANSWER_MAX - 1 - used, 0)) > 0)
+		used += (size_t)n;
+	world_check(w, n == 0);
+	close(fd);
+	return answer;
+}
+
+/* What DPDK answers to a command; to be freed. */
+static json_t *
+telemetry(struct world *w, const char *command)
+{
+	struct timeval patience = {.tv_sec = WAIT_EVENT};
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	static char answer[64 * 1024];
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	json_t *all, *one;
+	ssize_t n;
+
+	snprintf(to.sun_path, sizeof(to.sun_path), "%s/run/dpdk/rookery/dpdk_telemetry.v2", w->server->state_dir);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0)
+		world_fail(w, "%s: %s", to.sun_path, strerror(errno));
+	world_check(w, recv(fd, answer, sizeof(answer), 0) > 0); /* who it is */
+	world_check(w, send(fd, command, strlen(command), MSG_NOSIGNAL) > 0);
+	n = recv(fd, answer, sizeof(answer), 0);
+	world_check(w, n > 0);
+	close(fd);
+	all = json_loadb(answer, (size_t)n, 0, NULL);
+	world_check(w, all != NULL);
+	one = json_incref(json_object_iter_value(json_object_iter(all)));
+	json_decref(all);
+	return one;
+}
+
+static void
+start(struct world *w)
+{
+	char listen[64];
+
+	snprintf(listen, sizeof(listen), "127.0.0.1:%u", w->port);
+	server_start_with(w, &(struct server_settings){.metrics = listen});
+}
+
+static bool
+shown_by_rookctl(json_t *stats, const char *name)
+{
+	json_t *list = json_object_get(stats, "counters"), *one;
+	size_t i;
+
+	json_array_foreach(list, i, one)
+		if (strcmp(json_string_value(json_object_get(one, "name")), name) == 0)
+			return true;
+	return false;
+}
+
+static void
+every_counter_on_every_surface(void **state)
+{
+	struct world *w = *state;
+	json_t *stats, *worker, *drops;
+	char *text, line[160];
+
+	start(w);
+	stats = rookctl(w, "stats", "--all");
+	text = http_get(w, "/metrics");
+	world_check(w, text != NULL && strstr(text, "200 OK") != NULL);
+	worker = telemetry(w, "/rookery/worker,0");
+	drops = telemetry(w, "/rookery/drops");
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
+		if (!shown_by_rookctl(stats, counters[i]))
+			world_fail(w, "rookctl stats lacks %s", counters[i]);
+		snprintf(line, sizeof(line), "\nrookery_dataplane_%s{worker=\"0\"} ", counters[i]);
+		if (strstr(text, line) == NULL) {
+			snprintf(line, sizeof(line), "\nrookery_dataplane_%s_total{worker=\"0\"} ", counters[i]);
+			if (strstr(text, line) == NULL)
+				world_fail(w, "/metrics lacks %s", counters[i]);
+		}
+		if (!json_is_integer(json_object_get(worker, counters[i])))
+			world_fail(w, "telemetry lacks %s", counters[i]);
+		if ((json_object_get(drops, counters[i]) != NULL) != (strncmp(counters[i], "drop_", 5) == 0))
+			world_fail(w, "/rookery/drops is wrong about %s", counters[i]);
+	}
+	world_check(w, json_integer_value(json_object_get(worker, "packets_capacity")) > 0);
+	json_decref(stats);
+	json_decref(worker);
+	json_decref(drops);
+	free(text);
+	text = http_get(w, "/status.json");
+	world_check(w, strstr(text, "\"ready\":true") != NULL);
+	free(text);
+	server_finish(w);
+	world_check(w, http_get(w, "/health") == NULL);
+}
+
+/* Both come back in their places after a process was killed, and a clean stop leaves nothing (server_finish looks). */
+static void
+surfaces_after_a_kill(void **state)
+{
+	struct world *w = *state;
+	json_t *info;
+	char *text;
+	pid_t pid;
+
+	start(w);
+	pid = server_child(w, "rookery-dataplane", 0);
+	kill(pid, SIGKILL);
+	server_replaced(w, "rookery-dataplane", pid);
+	info = telemetry(w, "/rookery/info");
+	world_check(w, json_integer_value(json_object_get(info, "workers")) == 1);
+	json_decref(info);
+	pid = server_child(w, "rookery-control", 0);
+	kill(pid, SIGKILL);
+	server_replaced(w, "rookery-control", pid);
+	text = http_get(w, "/health");
+	world_check(w, text != NULL && strstr(text, "200 OK") != NULL);
+	free(text);
+	server_finish(w);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(every_counter_on_every_surface, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(surfaces_after_a_kill, world_setup, world_teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
