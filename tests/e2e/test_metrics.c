@@ -62,8 +62,9 @@ telemetry(struct world *w, const char *command)
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	json_t *all, *one;
 	ssize_t n;
+	int length = snprintf(to.sun_path, sizeof(to.sun_path), "%s/run/dpdk/rookery/dpdk_telemetry.v2", w->server->state_dir);
 
-	snprintf(to.sun_path, sizeof(to.sun_path), "%s/run/dpdk/rookery/dpdk_telemetry.v2", w->server->state_dir);
+	world_check(w, length > 0 && (size_t)length < sizeof(to.sun_path));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0)
 		world_fail(w, "%s: %s", to.sun_path, strerror(errno));
