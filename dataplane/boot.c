@@ -48,7 +48,8 @@ log_line_write(struct log_line *line)
 	for (i = 0; i < line->length; i++)
 		if (line->text[i] == '"')
 			line->text[i] = '\'';
-	if (line->length > 0)
+	/* Said at every start, about a socket that nobody asked for. */
+	if (line->length > 0 && strcmp(line->text, "TELEMETRY: No legacy callbacks, legacy socket not created") != 0)
 		log_write(level <= (int)RTE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "dpdk", line->text,
 			  "");
 	line->length = 0;
@@ -287,7 +288,6 @@ arguments_make(struct arguments *a, const struct config *c, const char *lcores)
 	if (!telemetry_possible(c))
 		argument_add(a, "--no-telemetry");
 	argument_add(a, "--log-level=*:warning");
-	argument_add(a, "--log-level=lib.telemetry:error"); /* warns of a socket of earlier versions */
 	/* Both forms: no files of EAL's own, so nothing to leave behind when killed. */
 	if (c->dataplane.hugepages) {
 		argument_add(a, "--in-memory");

@@ -58,6 +58,7 @@ telemetry(struct world *w, const char *command)
 {
 	struct timeval patience = {.tv_sec = WAIT_EVENT};
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	uint64_t deadline = deadline_in(WAIT_EVENT);
 	static char answer[64 * 1024];
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	json_t *all, *one;
@@ -66,8 +67,9 @@ telemetry(struct world *w, const char *command)
 
 	world_check(w, length > 0 && (size_t)length < sizeof(to.sun_path));
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0)
-		world_fail(w, "%s: %s", to.sun_path, strerror(errno));
+	while (connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0)
+		if (!world_poll(w, deadline)) /* a killed one's successor is on its way */
+			world_fail(w, "%s: %s", to.sun_path, strerror(errno));
 	world_check(w, recv(fd, answer, sizeof(answer), 0) > 0); /* who it is */
 	world_check(w, send(fd, command, strlen(command), MSG_NOSIGNAL) > 0);
 	n = recv(fd, answer, sizeof(answer), 0);
