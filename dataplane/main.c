@@ -289,7 +289,7 @@ dataplane_start(struct dataplane *d, char *error, size_t cap)
 	if (rc == 0)
 		rc = ipc_publish(d, error, cap);
 	if (rc == 0)
-		telemetry_open(d->config, &d->ipc, d->workers);
+		telemetry_open(d->config, &d->account, &d->ipc, d->workers);
 	return rc;
 }
 

@@ -6,12 +6,14 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <rte_telemetry.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -177,8 +179,46 @@ link_set(const struct config *c)
 	}
 }
 
+/* Gives what name in dir is to the account, if it is of that type and no symbolic link. */
+static void
+give(int dir, const char *name, mode_t type, const struct account *account)
+{
+	int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) != 0 || (st.st_mode & S_IFMT) != type ||
+	    fchownat(fd, "", account->uid, account->gid, AT_EMPTY_PATH) != 0)
+		log_warning("telemetry", "cannot be given to the account", "name=%s", name);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Whoever the process becomes has to remove them in the end. The directory around them may be that account's, so nothing is
+ * followed in it. */
+static void
+files_give(const struct config *c, const struct account *account)
+{
+	char prefix[TELEMETRY_PREFIX_SIZE], path[PATH_SIZE];
+	int top, inner;
+
+	snprintf(path, sizeof(path), "%s/dpdk", c->runtime_dir);
+	top = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (top < 0) {
+		log_warning("telemetry", "no directory of EAL's own", "path=\"%s\" reason=\"%s\"", path, strerror(errno));
+		return;
+	}
+	inner = openat(top, telemetry_prefix(prefix), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (inner >= 0) {
+		give(inner, SOCKET, S_IFSOCK, account);
+		close(inner);
+	}
+	give(top, prefix, S_IFDIR, account);
+	(void)!fchown(top, account->uid, account->gid);
+	close(top);
+}
+
 void
-telemetry_open(const struct config *c, const struct ipc *ipc, uint32_t workers)
+telemetry_open(const struct config *c, const struct account *account, const struct ipc *ipc, uint32_t workers)
 {
 	static const struct {
 		const char *name, *help;
@@ -190,7 +230,13 @@ telemetry_open(const struct config *c, const struct ipc *ipc, uint32_t workers)
 		{"/rookery/drops", "Why packets were dropped. No parameters."},
 	};
 
+	if (account->change && telemetry_possible(c))
+		files_give(c, account);
+	account_files_as(account);
 	leftovers_remove(c);
+	if (telemetry_possible(c))
+		link_set(c);
+	account_files_own();
 	if (!telemetry_possible(c)) {
 		if (c->dataplane.telemetry)
 			log_warning("telemetry", "no telemetry socket: its name would be too long; choose a shorter runtime_dir",
@@ -209,7 +255,6 @@ telemetry_open(const struct config *c, const struct ipc *ipc, uint32_t workers)
 			log_warning("telemetry", "command not registered", "command=%s reason=\"%s\"", commands[i].name,
 				    strerror(-rc));
 	}
-	link_set(c);
 }
 
 void

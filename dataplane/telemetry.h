@@ -14,6 +14,7 @@
 #ifndef ROOKERY_DATAPLANE_TELEMETRY_H
 #define ROOKERY_DATAPLANE_TELEMETRY_H
 
+#include "shared/account.h"
 #include "shared/config.h"
 #include "shared/ipc.h"
 
@@ -27,8 +28,9 @@ const char *telemetry_prefix(char prefix[TELEMETRY_PREFIX_SIZE]);
 /* Wanted, and its socket has a name short enough: with a longer one EAL would not start. */
 bool telemetry_possible(const struct config *c);
 
-/* After EAL has started, as the only owner of runtime_dir: answers, and removes what killed dataplanes left. */
-void telemetry_open(const struct config *c, const struct ipc *ipc, uint32_t workers);
+/* After EAL has started, as the only owner of runtime_dir and before rights are given up: answers, gives its files to account, and
+ * removes what killed dataplanes left. */
+void telemetry_open(const struct config *c, const struct account *account, const struct ipc *ipc, uint32_t workers);
 
 /* Before the region of ipc goes: no answers any more. */
 void telemetry_close(void);

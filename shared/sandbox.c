@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
@@ -144,9 +145,17 @@ allow_parts(struct filter *f)
 static void
 allow_role(struct filter *f, enum sandbox_role role, unsigned needs)
 {
+	/* DPDK's telemetry: who asks, and at the end whose the link is. */
+	if (role == SANDBOX_DATAPLANE) {
+		rule(f, SCMP_ACT_ALLOW, "accept", 0, NULL);
+		rule(f, SCMP_ACT_ALLOW, "readlink", 0, NULL);
+		rule(f, SCMP_ACT_ALLOW, "readlinkat", 0, NULL);
+		rule(f, SCMP_ACT_ALLOW, "pread64", 0, NULL); /* /proc/self/statm */
+	}
 	if (role == SANDBOX_CONTROL) {
 		allow(f, control);
 		allow_if(f, "socket", 0, AF_UNIX);
+		allow_if(f, "setsockopt", 1, IPPROTO_TCP); /* libmicrohttpd, when it sends */
 		allow_if(f, "ioctl", 1, FIONBIO);
 		allow_if(f, "ioctl", 1, FIOCLEX);
 	}
