@@ -72,7 +72,7 @@ set_up(void **state)
 	assert_non_null(mkdtemp(f->dir));
 	assert_int_equal(handshake_init(), 0);
 	assert_int_equal(config_load(&f->config, NULL, f->dir, f->error, sizeof(f->error)), 0);
-	assert_int_equal(config_make_dirs(f->config, f->error, sizeof(f->error)), 0);
+	assert_int_equal(config_make_dirs(f->config, NULL, f->error, sizeof(f->error)), 0);
 	assert_non_null(config_state_path(f->config, "rookery.db", path, sizeof(path)));
 	assert_int_equal(store_open(&f->store, path, f->error, sizeof(f->error)), 0);
 	so.config = f->config;
