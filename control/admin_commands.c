@@ -136,6 +136,19 @@ run_users_passwd(struct admin_call *call)
 }
 
 static enum admin_outcome
+run_users_enable(struct admin_call *call)
+{
+	const char *name;
+	bool on;
+	if (!only_known(call, (const char *const[]){"name", "on", NULL}) ||
+	    !get_string(call, "name", true, &name) || !get_bool(call, "on", true, &on))
+		return ADMIN_ERROR;
+	return started(call, name,
+		       server_user_enable(call->server, name, on, call->done, call->done_arg, call->text,
+					  sizeof(call->text)));
+}
+
+static enum admin_outcome
 run_users_del(struct admin_call *call)
 {
 	const char *name;
@@ -188,6 +201,7 @@ static const struct {
 	{"users.show", admin_users_show},
 	{"users.add", run_users_add},
 	{"users.passwd", run_users_passwd},
+	{"users.enable", run_users_enable},
 	{"users.del", run_users_del},
 	{"sessions.list", admin_sessions_list},
 	{"sessions.show", admin_sessions_show},

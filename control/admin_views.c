@@ -39,11 +39,11 @@ page_answer(struct admin_call *call, struct page *p, const char *key, int result
 static json_t *
 user_json(const struct server_user *u)
 {
-	return json_pack("{s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:s, s:o}", "id", (json_int_t)u->id,
+	return json_pack("{s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:b, s:s, s:o}", "id", (json_int_t)u->id,
 				"name", text_json(u->name), "created", time_json(u->created_ms), "last_seen",
 				time_json(u->last_seen_ms), "devices", (json_int_t)u->devices, "sessions",
 				(json_int_t)u->sessions, "buddies", (json_int_t)u->buddies, "stored",
-				(json_int_t)u->stored, "presence", u->presence, "presence_text",
+				(json_int_t)u->stored, "disabled", u->disabled, "presence", u->presence, "presence_text",
 				text_json(u->presence_text));
 }
 

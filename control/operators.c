@@ -189,6 +189,78 @@ server_user_passwd(struct server *s, const char *name, const char *password, ser
 	return rc < 0 ? rc : job_begin(s, &u, password, passwd_finish, done, arg, error, error_cap);
 }
 
+/* ---- users disable, users enable --------------------------------------------------------- */
+
+struct user_close {
+	struct operation op;
+	struct store_user user;
+	bool closed;
+	server_done_fn done;
+	void *arg;
+};
+
+static int
+close_run(struct server *s, struct operation *op)
+{
+	struct user_close *c = (struct user_close *)op;
+	struct store_user u;
+	int rc = store_user_by_id(s->store, c->user.id, &u);
+
+	if (rc == -ENOENT) {
+		done_later(s, c->done, c->arg, -ENOENT, "there is no such account");
+		return 0;
+	}
+	if (rc == 0)
+		rc = store_user_close(s->store, u.id, c->closed);
+	/* A device key alone must not let it in, either. */
+	if (rc == 0 && c->closed)
+		rc = store_devices_lock(s->store, u.id, 0);
+	if (rc < 0)
+		return rc;
+	if (c->closed)
+		effect_add(s, revoke_run, NULL, &u.id, sizeof(u.id));
+	done_later(s, c->done, c->arg, 0, "");
+	return 0;
+}
+
+static void
+close_fail(struct server *s, struct operation *op, int rc)
+{
+	struct user_close *c = (struct user_close *)op;
+
+	done_fail(s, c->done, c->arg, rc);
+}
+
+static void
+close_free(struct operation *op)
+{
+	free(op);
+}
+
+int
+server_user_enable(struct server *s, const char *name, bool enabled, server_done_fn done, void *arg, char *error,
+		   size_t error_cap)
+{
+	struct user_close *c = calloc(1, sizeof(*c));
+	int rc;
+
+	if (c == NULL)
+		return error_line(error, error_cap, -ENOMEM, "the server is short of memory");
+	rc = arguments_check(s, name, NULL, true, &c->user, error, error_cap);
+	if (rc < 0) {
+		free(c);
+		return rc;
+	}
+	c->op.run = close_run;
+	c->op.fail = close_fail;
+	c->op.free = close_free;
+	c->closed = !enabled;
+	c->done = done;
+	c->arg = arg;
+	operation_add(s, &c->op);
+	return 0;
+}
+
 /* ---- users del ------------------------------------------------------------------------- */
 
 struct user_del {

@@ -80,6 +80,7 @@ struct server_user {
 	uint32_t sessions;     /* live now */
 	uint32_t buddies;
 	uint64_t stored;       /* waiting messages, all devices */
+	bool disabled;
 	const char *presence;  /* as buddies see it: "online", "away", "busy", "offline" */
 	const char *presence_text;
 };
@@ -134,6 +135,10 @@ int server_user_add(struct server *s, const char *name, const char *password, se
 /* Ends all sessions of the user (REVOKED); enrolled devices stay enrolled. */
 int server_user_passwd(struct server *s, const char *name, const char *password, server_done_fn done,
 		       void *arg, char *error, size_t error_cap);
+/* Disabled: no password and no device key lets anybody in, and sessions end (REVOKED). Everything else stays; messages wait. Enabled
+ * again: devices log in once their user says the password. */
+int server_user_enable(struct server *s, const char *name, bool enabled, server_done_fn done, void *arg, char *error,
+		       size_t error_cap);
 /* Account, devices, buddies, waiting messages; buddies who are online are told. */
 int server_user_del(struct server *s, const char *name, server_done_fn done, void *arg, char *error,
 		    size_t error_cap);

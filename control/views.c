@@ -23,6 +23,7 @@ user_info(const struct server *s, const struct store_user_info *row, struct serv
 		.sessions = u == NULL ? 0 : u->session_count,
 		.buddies = row->buddies,
 		.stored = row->messages,
+		.disabled = row->user.hash[0] == '!',
 		.presence = status_name(u == NULL ? ROOKERY__STATUS__STATUS_OFFLINE : u->shown),
 		.presence_text = u == NULL ? "" : u->shown_text,
 	};

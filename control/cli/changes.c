@@ -51,6 +51,25 @@ run_users_passwd(struct cli *cli)
 	return change_password(cli, "users.passwd", "has a new password");
 }
 
+static int
+enable(struct cli *cli, bool on, const char *done)
+{
+	json_t *args = json_pack("{s:s, s:b}", "name", cli->args[0], "on", on);
+	return args ? change(cli, "users.enable", args, done) : cli_fail(CLI_USAGE, "the name must be UTF-8");
+}
+
+int
+run_users_enable(struct cli *cli)
+{
+	return enable(cli, true, "enabled");
+}
+
+int
+run_users_disable(struct cli *cli)
+{
+	return enable(cli, false, "disabled");
+}
+
 int
 run_users_del(struct cli *cli)
 {

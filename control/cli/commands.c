@@ -97,6 +97,12 @@ const struct command cli_commands[] = {
 	COMMAND("users passwd", "set an account's password", run_users_passwd, "users.passwd", 0, .also = "users password",
 	 .args = {NAME("the account")}, .options = password_options,
 	 .details = "All sessions of the user end. Each device must enter the new password once; what waits for it is kept."),
+	COMMAND("users disable", "let nobody in with an account, without deleting it", run_users_disable, "users.enable", 0,
+	 .args = {NAME("the account")},
+	 .details = "All sessions of the user end; every password and every device is refused as with a wrong password.\n"
+		    "Messages to the user wait."),
+	COMMAND("users enable", "the opposite of `users disable`", run_users_enable, "users.enable", 0,
+	 .args = {NAME("the account")}, .details = "Each device asks for the password once."),
 	COMMAND("users del", "delete an account for ever", run_users_del, "users.del", 0, .also = "users delete",
 	 .args = {NAME("the account")}, .details = "Devices, buddies and waiting messages go with it."),
 	COMMAND("sessions list", "who is logged in, from where", run_sessions_list, "sessions.list",

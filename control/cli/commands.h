@@ -46,6 +46,8 @@ int run_presence(struct cli *cli);
 int run_buddies_show(struct cli *cli);
 int run_users_show(struct cli *cli);
 int run_sessions_show(struct cli *cli);
+int run_users_enable(struct cli *cli);
+int run_users_disable(struct cli *cli);
 int run_users_list(struct cli *cli);
 int run_users_add(struct cli *cli);
 int run_users_passwd(struct cli *cli);

@@ -77,7 +77,8 @@ run_users_list(struct cli *cli)
 	const json_t *u;
 	json_array_foreach(json_object_get(list, "users"), i, u)
 		table_add(&t, (const char *const[]){
-				      text_of(u, "name"), show_number(u, "id").text, text_of(u, "presence"),
+				      text_of(u, "name"), show_number(u, "id").text,
+				      json_is_true(json_object_get(u, "disabled")) ? "disabled" : text_of(u, "presence"),
 				      show_number(u, "devices").text, show_number(u, "sessions").text,
 				      show_number(u, "buddies").text, show_number(u, "stored").text,
 				      show_time(u, "created").text, show_time(u, "last_seen").text});
@@ -163,7 +164,8 @@ run_users_show(struct cli *cli)
 		return r == CLI_OK ? print_json(cli, result) : r;
 	const json_t *u = json_object_get(result, "user"), *d;
 	char *text = table_clean(text_of(u, "presence_text"));
-	fprintf(cli->out, "%s\n", text_of(u, "name"));
+	fprintf(cli->out, "%s%s\n", text_of(u, "name"),
+		json_is_true(json_object_get(u, "disabled")) ? " (disabled)" : "");
 	fprintf(cli->out, "  %-12s %lld\n", "id", number_of(u, "id"));
 	fprintf(cli->out, "  %-12s %s%s%s\n", "presence", text_of(u, "presence"), text && *text ? ": " : "",
 		text ? text : "");

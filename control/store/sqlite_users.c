@@ -117,10 +117,23 @@ store_user_by_id(struct store *st, user_id_t id, struct store_user *u)
 int
 store_user_set_hash(struct store *st, user_id_t id, const char *hash)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_USER_HASH, "UPDATE users SET hash = ? WHERE id = ?");
+	sqlite3_stmt *q = statement(st, STATEMENT_USER_HASH, "UPDATE users SET hash = CASE WHEN hash LIKE '!%' THEN '!' || ?1 ELSE ?1 END WHERE id = ?2");
 
 	bind_text(q, 1, hash);
 	bind_u64(q, 2, id);
+	return statement_run(st, q);
+}
+
+int
+store_user_close(struct store *st, user_id_t id, bool closed)
+{
+	sqlite3_stmt *q =
+		closed ? statement(st, STATEMENT_USER_CLOSE,
+				   "UPDATE users SET hash = '!' || hash WHERE id = ? AND hash NOT LIKE '!%'")
+		       : statement(st, STATEMENT_USER_OPEN,
+				   "UPDATE users SET hash = substr(hash, 2) WHERE id = ? AND hash LIKE '!%'");
+
+	bind_u64(q, 1, id);
 	return statement_run(st, q);
 }
 

@@ -87,7 +87,10 @@ struct store_user {
 int store_user_add(struct store *st, struct store_user *u);
 int store_user_by_name(struct store *st, const char *name, struct store_user *u); /* or -ENOENT */
 int store_user_by_id(struct store *st, user_id_t id, struct store_user *u);       /* or -ENOENT */
+/* A closed account stays closed. */
 int store_user_set_hash(struct store *st, user_id_t id, const char *hash);
+/* A closed account's hash has a '!' in front, as in shadow(5): no password fits it. */
+int store_user_close(struct store *st, user_id_t id, bool closed);
 int store_user_set_text(struct store *st, user_id_t id, const char *text);
 /* With devices, sessions, relations, events, waiting messages. */
 int store_user_del(struct store *st, user_id_t id);

@@ -325,6 +325,17 @@ test_users(void **state)
 
 	ask_ok(f, fd, "users.passwd", "{\"name\":\"bob\",\"password\":\"another one\"}");
 	ask_refused(f, fd, "users.passwd", "{\"name\":\"carol\",\"password\":\"another one\"}", "not_found");
+	/* A new password does not open a closed account. */
+	ask_ok(f, fd, "users.enable", "{\"name\":\"bob\",\"on\":false}");
+	ask_ok(f, fd, "users.passwd", "{\"name\":\"bob\",\"password\":\"a third one\"}");
+	list = ask(f, fd, "users.show", "{\"name\":\"bob\"}");
+	assert_true(json_is_true(json_object_get(json_object_get(list, "user"), "disabled")));
+	json_decref(list);
+	ask_ok(f, fd, "users.enable", "{\"name\":\"bob\"}");
+	list = ask(f, fd, "users.show", "{\"name\":\"bob\"}");
+	assert_true(json_is_false(json_object_get(json_object_get(list, "user"), "disabled")));
+	json_decref(list);
+	ask_refused(f, fd, "users.enable", "{\"name\":\"carol\"}", "not_found");
 	ask_ok(f, fd, "users.del", "{\"name\":\"bob\"}");
 	ask_refused(f, fd, "users.del", "{\"name\":\"bob\"}", "not_found");
 	assert_int_equal(count_users(f, fd), 1);

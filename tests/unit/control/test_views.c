@@ -162,6 +162,54 @@ test_user(void **state)
 }
 
 static void
+done(void *arg, int result, const char *text)
+{
+	(void)text;
+	*(int *)arg = result;
+}
+
+static void
+enable(struct harness *h, const char *name, bool on)
+{
+	int result = 1;
+	char error[128];
+
+	assert_int_equal(server_user_enable(h->server, name, on, done, &result, error, sizeof(error)), 0);
+	harness_settle(h);
+	assert_int_equal(result, 0);
+}
+
+static void
+test_disabled(void **state)
+{
+	struct harness *h = *state;
+	struct client a, b, phone;
+	char error[128];
+
+	client_init(&a, 0);
+	client_init(&b, 1);
+	client_init(&phone, 0);
+	client_register(h, &a, "alice", "secret word");
+	client_register(h, &b, "bob", "secret word");
+	befriend(h, &a, "alice", &b, "bob");
+	enable(h, "Alice", false);
+	enable(h, "alice", false); /* twice is once */
+	assert_int_equal(sessions(h, (struct server_session_filter){.worker = -1, .name = "alice"}), 0);
+	/* Neither the device nor the password lets anybody in. */
+	assert_true(client_login(h, &a, ""));
+	assert_int_equal(a.result, ROOKERY__LOGIN_RESULT__LOGIN_RESTRICTED);
+	assert_int_equal(client_enrol(h, &a, "alice", "secret word"), ROOKERY__CODE__CODE_PASSWORD_WRONG);
+	assert_true(client_login(h, &phone, ""));
+	assert_int_equal(client_enrol(h, &phone, "alice", "secret word"), ROOKERY__CODE__CODE_PASSWORD_WRONG);
+	/* What people write to her waits. */
+	assert_int_equal(store_message(h, &b, a.user, 77, "later").ok, 1);
+	enable(h, "alice", true);
+	assert_int_equal(client_enrol(h, &a, "alice", "secret word"), ROOKERY__CODE__CODE_OK);
+	assert_int_equal(sessions(h, (struct server_session_filter){.worker = -1, .name = "alice"}), 1);
+	assert_int_equal(server_user_enable(h->server, "nobody", true, done, NULL, error, sizeof(error)), -ENOENT);
+}
+
+static void
 test_drain(void **state)
 {
 	struct harness *h = *state;
@@ -197,6 +245,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_sessions, harness_setup, harness_teardown),
 		cmocka_unit_test_setup_teardown(test_buddies_and_presence, harness_setup, harness_teardown),
 		cmocka_unit_test_setup_teardown(test_user, harness_setup, harness_teardown),
+		cmocka_unit_test_setup_teardown(test_disabled, harness_setup, harness_teardown),
 		cmocka_unit_test_setup_teardown(test_drain, harness_setup, harness_teardown),
 	};
 
