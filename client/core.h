@@ -406,6 +406,7 @@ bool request_pending(const struct rk_client *c, enum request_kind kind);
 void request_drop(struct rk_client *c, enum request_kind kind);
 void requests_session(struct rk_client *c);
 void requests_response(struct rk_client *c, const struct frame_response *f);
+void requests_slow_down(struct rk_client *c, const struct frame_slow_down *f);
 size_t requests_frames(struct rk_client *c, uint8_t *out, size_t cap);
 uint64_t requests_deadline(const struct rk_client *c);
 const char *requests_check(const struct rk_client *c);

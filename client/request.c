@@ -11,6 +11,7 @@
 #define MAX_INTERVAL (4 * SECOND)
 #define UNDER_WAY_MAX 8
 /* A request of the core itself that the server cannot serve now is made again after this long. */
+#define SLOW_DOWN_MAX (60 * SECOND)
 #define RETRY_MS 2000
 
 void
@@ -234,6 +235,22 @@ requests_response(struct rk_client *c, const struct frame_response *f)
 	q->next_fragment = fragments(q);
 	if (q->received == q->expected)
 		complete(c, q);
+}
+
+/* The same number again, later: another copy of the request may have been taken. */
+void
+requests_slow_down(struct rk_client *c, const struct frame_slow_down *f)
+{
+	uint64_t wait_us = earlier((uint64_t)f->retry_ms * MS, SLOW_DOWN_MAX);
+	struct request *q = c->requests.first;
+
+	while (q != NULL && (q->number == 0 || q->number != f->request))
+		q = q->next;
+	if (q == NULL || q->received != 0)
+		return;
+	q->sends = 0;
+	q->next_fragment = 0;
+	q->due_us = c->now_us + wait_us;
 }
 
 /* ---- frames ------------------------------------------------------------------------------ */

@@ -392,6 +392,9 @@ handle_frame(struct rk_client *c, const struct frame *f)
 		if (first_arrival(c, f->response.delivery))
 			requests_response(c, &f->response);
 		break;
+	case FRAME_SLOW_DOWN:
+		requests_slow_down(c, &f->slow_down);
+		break;
 	default:
 		break; /* padding, or a frame that only clients send */
 	}

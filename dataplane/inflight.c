@@ -322,9 +322,15 @@ inflight_ack(struct worker *w, struct session *s, uint32_t first, uint32_t lengt
 	struct activity *a = activity_of(&w->sessions, s);
 	uint32_t next, found = 0;
 
-	for (uint32_t i = a != NULL ? a->inflight_head : NONE; i != NONE; i = next) {
+	/* Never sent: nothing to look for. */
+	for (uint32_t i = a != NULL && first <= s->delivery ? a->inflight_head : NONE; i != NONE; i = next) {
 		struct delivery *d = delivery_at(w, i);
 
+		if (w->ack_steps == 0) {
+			count(w, COUNTER_limit_acks);
+			break;
+		}
+		w->ack_steps--;
 		next = d->next;
 		if (d->number < first)
 			continue;

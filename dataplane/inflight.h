@@ -59,6 +59,8 @@ void inflight_start(struct worker *w, const struct message *m, struct record_ref
 void inflight_prefetch(const struct worker *w, const struct session *s, bool record);
 /* Acknowledges delivery numbers first .. first + length - 1 of the session. */
 void inflight_ack(struct worker *w, struct session *s, uint32_t first, uint32_t length);
+/* Deliveries that the ACKs of one packet may look at: a full window several times over, which is more than ranges in order need. */
+#define ACK_STEPS 4096
 /* The session ends: all its deliveries fail. */
 void inflight_fail_all(struct worker *w, struct session *s);
 unsigned inflight_timers(struct worker *w);

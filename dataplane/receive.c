@@ -9,6 +9,7 @@
 
 #define PATH_CHALLENGE_GAP_US UINT64_C(200000)
 #define RESETS_PER_SECOND 1000
+#define REQUEST_RETRY_US UINT64_C(500000)
 
 /* A DATA packet of this worker on its way through the stages. */
 struct arrival {
@@ -183,10 +184,11 @@ path_challenge(struct worker *w, struct session *s, const struct packet_info *fr
 
 	if (a == NULL)
 		return;
+	/* One in a while whatever the address: a client that forges its own sends no more to others than this. */
+	if (a->path_token != 0 && w->now_us - a->path_sent_us < PATH_CHALLENGE_GAP_US)
+		return;
 	if (a->path_token == 0 || !endpoint_equal(&a->path_peer, &from->peer) || a->path_port != from->port)
 		a->path_token = worker_random(w) | 1;
-	else if (w->now_us - a->path_sent_us < PATH_CHALLENGE_GAP_US)
-		return;
 	a->path_peer = from->peer;
 	a->path_port = from->port;
 	a->path_local = from->local;
@@ -220,6 +222,27 @@ acks(struct worker *w, struct session *s, const struct frame_ack *ack)
 	}
 }
 
+/* Whoever asks too often is told so here: control and its ring are for all. */
+static void
+request(struct worker *w, struct session *s, const struct frame_request *f)
+{
+	struct activity *a = activity_get(&w->sessions, s, w->now_us);
+	uint64_t wait = a != NULL ? rate_take(&a->request_bucket, &w->request_rate, w->now_us) : REQUEST_RETRY_US;
+	struct frame out = {.type = FRAME_SLOW_DOWN};
+	uint8_t *at;
+
+	if (wait == 0) {
+		punt_request(w, s, f);
+		return;
+	}
+	count(w, COUNTER_limit_requests);
+	out.slow_down.request = f->request;
+	out.slow_down.retry_ms = (uint32_t)RTE_MIN((wait + 999) / 1000, (uint64_t)UINT32_MAX);
+	at = output_frame(w, s, SLOW_DOWN_SIZE);
+	if (at != NULL)
+		frame_write(&out, at, SLOW_DOWN_SIZE);
+}
+
 /* Acts on one frame; found: what the tables say about a MESSAGE, if they were asked already. Returns the counter that says
  * how the packet goes on: consumed, or a drop. */
 static enum counter
@@ -245,7 +268,7 @@ frame_act(struct worker *w, struct session *s, const struct packet_info *from, c
 		acks(w, s, &f->ack);
 		break;
 	case FRAME_REQUEST:
-		punt_request(w, s, &f->request);
+		request(w, s, &f->request);
 		break;
 	case FRAME_PAD:
 	case FRAME_PONG:
@@ -268,6 +291,7 @@ frames(struct worker *w, struct session *s, const struct arrival *a)
 	struct frame f = a->first;
 	int n = a->first_length;
 
+	w->ack_steps = ACK_STEPS;
 	for (;;) {
 		if (n < 0)
 			return COUNTER_drop_frame;

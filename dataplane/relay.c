@@ -9,7 +9,9 @@
 #include "worker_state.h"
 
 #define RECORDS_PER_SESSION 512
-#define SLOW_DOWN_MS 200
+#define SLOW_DOWN_US UINT64_C(200000)
+#define SLOW_DOWN_STEP_MS 50 /* receipts that say the same share a frame */
+#define FRAMES_UNACKED 8     /* that any session may have */
 #define VERDICT_WAIT_US UINT64_C(2000000)
 #define LINGER_US UINT64_C(60000000)
 #define EVENT_RETRY_US UINT64_C(5000)
@@ -190,10 +192,13 @@ message_judge(struct worker *w, struct session *s, struct message *m, enum verdi
 }
 
 static void
-slow_down(struct worker *w, struct session *s, message_id_t id)
+slow_down(struct worker *w, struct session *s, message_id_t id, uint64_t wait_us)
 {
+	uint64_t steps = (wait_us + SLOW_DOWN_STEP_MS * 1000 - 1) / (SLOW_DOWN_STEP_MS * 1000);
+
 	count(w, COUNTER_messages_slowed);
-	output_receipt(w, s, RECEIPT_REFUSED, REFUSE_SLOW_DOWN, SLOW_DOWN_MS, id);
+	output_receipt(w, s, RECEIPT_REFUSED, REFUSE_SLOW_DOWN, (uint32_t)RTE_MIN(steps * SLOW_DOWN_STEP_MS, (uint64_t)UINT32_MAX),
+		       id);
 }
 
 /* A retry: the same answer as before, as far as there is one. */
@@ -208,11 +213,49 @@ message_again(struct worker *w, struct session *s, const struct message *m)
 }
 
 /* A quarter of the records is kept for frames from control: those end by themselves within the retransmission limit, so cells from
- * control (also those that free records) never wait for ever. */
+ * control (also those that free records) never wait for ever. Of what is free of the rest a session may hold an eighth (dynamic
+ * thresholds, Choudhury and Hahne 1998): one session takes a ninth at most, and it takes dozens together to leave little. */
 static bool
-message_room(const struct worker *w)
+message_room(const struct worker *w, const struct activity *a)
 {
-	return w->messages.used < w->messages.capacity - w->messages.capacity / 4;
+	uint32_t most = w->messages.capacity - w->messages.capacity / 4;
+
+	return w->messages.used < most && a->record_count < RECORDS_PER_SESSION && a->record_count <= (most - w->messages.used) / 8;
+}
+
+/* A message that was not seen before: may it come in now? 0, or microseconds to wait. */
+static uint64_t
+message_wait(struct worker *w, struct activity *a)
+{
+	uint64_t wait;
+
+	if (!message_room(w, a)) {
+		count(w, COUNTER_limit_records);
+		return SLOW_DOWN_US;
+	}
+	wait = rate_take(&a->message_bucket, &w->message_rate, w->now_us);
+	w->counters[COUNTER_limit_messages] += wait != 0;
+	return wait;
+}
+
+/* Asks control for the verdict. false: the record is gone, the client was told to slow down. */
+static bool
+verdict_ask(struct worker *w, struct session *s, struct activity *a, struct message *m)
+{
+	uint64_t wait = rate_wait(&a->conversation_bucket, &w->conversation_rate, w->now_us);
+
+	count(w, COUNTER_verdict_misses);
+	if (wait != 0) {
+		count(w, COUNTER_limit_conversations);
+	} else if (punt_verdict(w, m)) {
+		rate_pay(&a->conversation_bucket, &w->conversation_rate, w->now_us);
+		return true;
+	} else {
+		wait = SLOW_DOWN_US;
+	}
+	slow_down(w, s, m->id, wait);
+	record_free(w, m);
+	return false;
 }
 
 static struct message *
@@ -287,10 +330,11 @@ relay_message(struct worker *w, struct session *s, const struct frame_message *f
 	struct user_entry user;
 	enum verdict verdict;
 	struct message *m;
+	uint64_t wait;
 
 	count(w, COUNTER_messages_in);
 	if (a == NULL) {
-		slow_down(w, s, f->id);
+		slow_down(w, s, f->id, SLOW_DOWN_US);
 		return;
 	}
 	if (f->id <= a->confirmed) {
@@ -305,9 +349,10 @@ relay_message(struct worker *w, struct session *s, const struct frame_message *f
 		message_again(w, s, m);
 		return;
 	}
-	m = a->record_count < RECORDS_PER_SESSION && message_room(w) ? message_new(w, s, a, f) : NULL;
+	wait = message_wait(w, a);
+	m = wait == 0 ? message_new(w, s, a, f) : NULL;
 	if (m == NULL) {
-		slow_down(w, s, f->id);
+		slow_down(w, s, f->id, wait != 0 ? wait : SLOW_DOWN_US);
 		return;
 	}
 	/* The session may have become another user's since the tables were asked. */
@@ -315,13 +360,8 @@ relay_message(struct worker *w, struct session *s, const struct frame_message *f
 		found = NULL;
 	verdict = found != NULL ? found->verdict : tables_verdict(w->tables, m->from, m->to);
 	if (verdict == VERDICT_NONE) {
-		count(w, COUNTER_verdict_misses);
-		if (!punt_verdict(w, m)) {
-			record_free(w, m);
-			slow_down(w, s, f->id);
-			return;
-		}
-		message_timer(&w->messages, m, w->now_us + VERDICT_WAIT_US);
+		if (verdict_ask(w, s, a, m))
+			message_timer(&w->messages, m, w->now_us + VERDICT_WAIT_US);
 		return;
 	}
 	count(w, COUNTER_verdict_hits);
@@ -415,6 +455,18 @@ relay_result(struct worker *w, struct record_ref ref, uint32_t part, enum delive
 	}
 }
 
+/* Has the session more frames unacknowledged than its share? Control's frames may use up all records, so they are bounded as
+ * messages are, by what is left. */
+static bool
+frames_too_many(const struct worker *w, session_id_t sid)
+{
+	const struct session *s = session_find(&w->sessions, sid);
+	const struct activity *a = s != NULL ? activity_of(&w->sessions, s) : NULL;
+	uint32_t unacked = a != NULL ? a->inflight_count + a->pending_count : 0;
+
+	return unacked >= FRAMES_UNACKED && unacked > (w->messages.capacity - w->messages.used) / 8;
+}
+
 bool
 relay_control_frame(struct worker *w, const struct cell_frame *f, const uint8_t *frame, uint16_t length)
 {
@@ -427,7 +479,16 @@ relay_control_frame(struct worker *w, const struct cell_frame *f, const uint8_t 
 	 * again what failed; frames without a token it does not, so they wait. */
 	if (f->token != 0 && w->messages.control >= w->messages.capacity / 2)
 		return punt_delivered(w, f->sids[0], f->token, DELIVERY_FAILED);
+	if (f->session_count == 1 && frames_too_many(w, f->sids[0])) {
+		count(w, COUNTER_limit_frames);
+		return f->token == 0 || punt_delivered(w, f->sids[0], f->token, DELIVERY_FAILED);
+	}
 	m = message_alloc(&w->messages, SESSION_ID_NONE, f->token, MESSAGE_CONTROL);
+	if (m == NULL && frame[0] == FRAME_RESPONSE) {
+		/* It is asked for again: nothing else waits behind answers that nobody takes. */
+		count(w, COUNTER_limit_frames);
+		return true;
+	}
 	if (m == NULL)
 		return false;
 	count(w, COUNTER_frames_injected);
@@ -488,7 +549,7 @@ message_store_timer(struct worker *w, struct message *m)
 		 * does not take the receipt of a copy that was stored for the answer to all. */
 		s = session_find(&w->sessions, m->sender);
 		if (s != NULL)
-			slow_down(w, s, m->id);
+			slow_down(w, s, m->id, SLOW_DOWN_US);
 		record_free(w, m);
 		return;
 	}

@@ -73,7 +73,13 @@ struct activity {
 	struct endpoint path_peer;
 	uint8_t path_port;
 	uint8_t path_local;
+	/* token buckets (shared/rate.h); an idle minute, after which the block may be taken, fills them */
+	uint64_t message_bucket;
+	uint64_t conversation_bucket;
+	uint64_t request_bucket;
 };
+
+_Static_assert(sizeof(struct activity) == 128, "an activity is two cache lines");
 
 struct session_table {
 	struct session *sessions;

@@ -87,6 +87,10 @@ worker_new(struct worker **out, const struct worker_options *o, char *error, siz
 	w->numa_node = o->numa_node;
 	w->port_count = o->port_count;
 	w->reset_second = UINT64_MAX;
+	w->message_rate = rate_make(o->config->limits.messages_per_second, 1000, o->config->limits.messages_burst);
+	w->conversation_rate =
+		rate_make(o->config->limits.conversations_per_second, 1000, o->config->limits.conversations_burst);
+	w->request_rate = rate_make(o->config->limits.requests_per_second, 1000, o->config->limits.requests_burst);
 	w->timeout_us = (uint64_t)o->config->session.timeout_ms * 1000;
 	w->restricted_us = (uint64_t)o->config->session.restricted_ms * 1000;
 	for (unsigned i = 0; i < o->port_count; i++)

@@ -34,6 +34,12 @@
 	COUNTER(messages_stored, "messages confirmed as stored")                                   \
 	COUNTER(messages_refused, "messages refused with a final reason")                          \
 	COUNTER(messages_slowed, "messages refused with slow_down")                                \
+	COUNTER(limit_messages, "messages over the rate of their session (slow_down)")             \
+	COUNTER(limit_conversations, "messages to unknown recipients over the rate of their session (slow_down)") \
+	COUNTER(limit_records, "messages of sessions that hold their share of the records (slow_down)") \
+	COUNTER(limit_requests, "requests over the rate of their session (slow_down)")             \
+	COUNTER(limit_frames, "frames from control to sessions that do not acknowledge: failed")   \
+	COUNTER(limit_acks, "acknowledgements not looked for: a packet held too many")             \
 	COUNTER(receipts_sent, "receipts sent to senders")                                         \
 	COUNTER(frames_injected, "reliable frames from control")                                   \
 	COUNTER(retransmits, "deliveries sent again")                                              \

@@ -349,6 +349,16 @@ read_response(struct frame *f, const uint8_t *in, size_t len)
 	return RESPONSE_HEADER + r->length;
 }
 
+static int
+read_slow_down(struct frame *f, const uint8_t *in, size_t len)
+{
+	if (len < SLOW_DOWN_SIZE)
+		return -EPROTO;
+	f->slow_down.request = get32(in + 1);
+	f->slow_down.retry_ms = get32(in + 5);
+	return SLOW_DOWN_SIZE;
+}
+
 int
 frame_read(struct frame *f, const uint8_t *in, size_t len)
 {
@@ -382,6 +392,8 @@ frame_read(struct frame *f, const uint8_t *in, size_t len)
 		return read_request(f, in, len);
 	case FRAME_RESPONSE:
 		return read_response(f, in, len);
+	case FRAME_SLOW_DOWN:
+		return read_slow_down(f, in, len);
 	default:
 		return -EPROTO;
 	}
@@ -556,6 +568,16 @@ write_response(const struct frame *f, uint8_t *out, size_t cap)
 }
 
 static int
+write_slow_down(const struct frame *f, uint8_t *out, size_t cap)
+{
+	if (cap < SLOW_DOWN_SIZE)
+		return -ENOSPC;
+	put32(out + 1, f->slow_down.request);
+	put32(out + 5, f->slow_down.retry_ms);
+	return SLOW_DOWN_SIZE;
+}
+
+static int
 write_fields(const struct frame *f, uint8_t *out, size_t cap)
 {
 	switch (f->type) {
@@ -584,6 +606,8 @@ write_fields(const struct frame *f, uint8_t *out, size_t cap)
 		return write_request(f, out, cap);
 	case FRAME_RESPONSE:
 		return write_response(f, out, cap);
+	case FRAME_SLOW_DOWN:
+		return write_slow_down(f, out, cap);
 	default:
 		return -EINVAL;
 	}

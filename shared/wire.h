@@ -101,6 +101,7 @@ enum frame_type {
 	FRAME_ACK = 0x0b,            /* client: ranges of delivery numbers */
 	FRAME_REQUEST = 0x0c,        /* client: protobuf Request (a fragment of it) */
 	FRAME_RESPONSE = 0x0d,       /* server, reliable: protobuf Response (a fragment of it) */
+	FRAME_SLOW_DOWN = 0x0e,      /* server: a REQUEST was not looked at; when to send it again */
 };
 
 enum close_reason {
@@ -139,6 +140,7 @@ enum refuse_reason {
 #define RECEIPT_HEADER 8
 #define REQUEST_HEADER 10
 #define RESPONSE_HEADER 14
+#define SLOW_DOWN_SIZE 9
 #define MESSAGE_BODY_MAX 1100
 #define NOTIFY_BODY_MAX 1100
 #define REQUEST_BODY_MAX 1100
@@ -196,6 +198,11 @@ struct frame_response {
 	const uint8_t *body;
 };
 
+struct frame_slow_down {
+	uint32_t request;
+	uint32_t retry_ms;
+};
+
 struct frame_receipt {
 	uint8_t level;  /* enum receipt_level */
 	uint8_t reason; /* enum refuse_reason */
@@ -226,6 +233,7 @@ struct frame {
 		struct frame_ack ack;
 		struct frame_request request;
 		struct frame_response response;
+		struct frame_slow_down slow_down;
 	};
 };
 

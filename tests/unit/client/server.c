@@ -217,6 +217,14 @@ handle_frame(struct server *s, struct session *n, const struct endpoint *from, c
 		pump(s, n);
 		break;
 	case FRAME_REQUEST:
+		if (s->slow_requests > 0) {
+			s->slow_requests--;
+			answer.type = FRAME_SLOW_DOWN;
+			answer.slow_down.request = f->request.request;
+			answer.slow_down.retry_ms = s->slow_request_ms;
+			send_frame(s, n, &answer);
+			break;
+		}
 		handle_request(s, n, &f->request);
 		break;
 	default:
@@ -408,6 +416,19 @@ void
 server_cookie_wait(struct server *s, uint32_t ms)
 {
 	s->cookie_wait_ms = ms;
+}
+
+void
+server_slow_requests(struct server *s, unsigned times, uint32_t retry_ms)
+{
+	s->slow_requests = times;
+	s->slow_request_ms = retry_ms;
+}
+
+unsigned
+server_slow_requests_left(const struct server *s)
+{
+	return s->slow_requests;
 }
 
 void

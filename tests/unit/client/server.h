@@ -30,6 +30,8 @@ uint64_t server_deadline(const struct server *s);
 void server_new_key(struct server *s);               /* another key pair, as after a lost state directory */
 void server_demand_cookie(struct server *s, bool on);
 void server_cookie_wait(struct server *s, uint32_t ms); /* every LOGIN: come again in so long; 0: no more */
+void server_slow_requests(struct server *s, unsigned times, uint32_t retry_ms); /* the next REQUESTs: SLOW_DOWN */
+unsigned server_slow_requests_left(const struct server *s);
 void server_other_version(struct server *s, bool on); /* answers everything with VERSION_REPLY */
 void server_silent(struct server *s, bool on);       /* nothing in, nothing out */
 void server_restart_dataplane(struct server *s);     /* records and in-flight lost, epoch + 1 */

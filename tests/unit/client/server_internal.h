@@ -131,7 +131,8 @@ struct server {
 	size_t n_rules;
 	unsigned refuse_nth, slow_every, slow_count, page, busy;
 	bool cookie, version, silent, lose_reply;
-	uint32_t cookie_wait_ms;
+	uint32_t cookie_wait_ms, slow_request_ms;
+	unsigned slow_requests;
 	unsigned logins, cookies;
 };
 

@@ -221,6 +221,28 @@ test_cookie_with_a_wait(void **state)
 	world_free(w);
 }
 
+/* A request that was turned away: sent again when the time has come and not before, and answered in the end. */
+static void
+test_slow_down(void **state)
+{
+	struct world *w = world_new(9);
+	struct person *p = person_registered(w, "alice");
+
+	(void)state;
+	world_run(w, 2000);
+	server_slow_requests(w->server, 3, 20000);
+	assert_true(rk_client_set_presence(p->client, RK_STATUS_AWAY, "") > 0);
+	world_run(w, 19000);
+	assert_int_equal(server_slow_requests_left(w->server), 2);
+	assert_int_equal(told(p, "response"), 0);
+	assert_int_equal(told(p, "disconnected"), 0);
+	world_run(w, 2000);
+	assert_int_equal(server_slow_requests_left(w->server), 1);
+	server_slow_requests(w->server, 0, 0);
+	world_until(w, p, "response", 1, 21000);
+	world_free(w);
+}
+
 /* Copies each LOGIN, and answers it at once with a forged LOGIN_REPLY and a forged COOKIE. */
 static bool
 forge(struct world *w, struct person *p, bool to_server, const uint8_t *data, size_t len)
@@ -674,6 +696,7 @@ main(void)
 		cmocka_unit_test(test_low_order_key),
 		cmocka_unit_test(test_cookie),
 		cmocka_unit_test(test_cookie_with_a_wait),
+		cmocka_unit_test(test_slow_down),
 		cmocka_unit_test(test_forged_answers),
 		cmocka_unit_test(test_retransmission),
 		cmocka_unit_test(test_lost_reply),

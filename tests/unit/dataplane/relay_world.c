@@ -80,7 +80,7 @@ world_new(uint32_t workers)
 	w->wall_ms = UINT64_C(1700000000000);
 	assert_int_equal(config_load(&w->config, NULL, "/tmp", error, sizeof(error)), 0);
 	w->config->dataplane.sessions = 64 * workers;
-	w->config->dataplane.messages = 128;
+	w->config->dataplane.messages = 1024;
 	w->config->dataplane.users = 64;
 	w->config->dataplane.conversations = 64;
 	world_ipc(w);

@@ -113,6 +113,7 @@ static const struct sample samples[] = {
 		       .length = 2,
 		       .body = BYTES("ok")}},
 	 "0d 00 0002 00000004 00000009 00 01 6f6b"},
+	{"slow down", {.type = FRAME_SLOW_DOWN, .slow_down = {.request = 9, .retry_ms = 1500}}, "0e 00000009 000005dc"},
 };
 
 #endif

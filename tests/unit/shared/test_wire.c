@@ -100,6 +100,10 @@ assert_frame_equal(const struct frame *a, const struct frame *b)
 		assert_int_equal(a->response.fragments, b->response.fragments);
 		assert_body(a->response.body, a->response.length, b->response.body, b->response.length);
 		break;
+	case FRAME_SLOW_DOWN:
+		assert_int_equal(a->slow_down.request, b->slow_down.request);
+		assert_int_equal(a->slow_down.retry_ms, b->slow_down.retry_ms);
+		break;
 	default:
 		break;
 	}
@@ -123,12 +127,12 @@ read_exact(struct frame *f, const uint8_t *in, size_t len)
 static void
 every_frame_type_has_a_sample(void **state)
 {
-	bool seen[FRAME_RESPONSE + 1] = {false};
+	bool seen[FRAME_SLOW_DOWN + 1] = {false};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(samples); i++)
 		seen[samples[i].frame.type] = true;
-	for (unsigned t = 0; t <= FRAME_RESPONSE; t++)
+	for (unsigned t = 0; t <= FRAME_SLOW_DOWN; t++)
 		assert_true(seen[t]);
 }
 
@@ -202,7 +206,7 @@ unknown_types_are_refused(void **state)
 	struct frame f;
 
 	(void)state;
-	for (unsigned type = FRAME_RESPONSE + 1; type <= UINT8_MAX; type++) {
+	for (unsigned type = FRAME_SLOW_DOWN + 1; type <= UINT8_MAX; type++) {
 		bytes[0] = (uint8_t)type;
 		assert_int_equal(frame_read(&f, bytes, sizeof(bytes)), -EPROTO);
 		f.type = (uint8_t)type;
