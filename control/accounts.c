@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEARCH_MAX 50
+#define SEARCH_MAX 200 /* the largest limits.search_rows */
 
 static void
 refuse(struct server *s, const struct request *r, Rookery__Code code, const char *text)
@@ -63,7 +63,7 @@ job_new(struct server *s, const struct request *r, enum password_kind kind)
 {
 	struct password_job *job;
 
-	if (password_full(s) || r->session->password_busy) {
+	if (password_full(s) || r->session->password_busy || password_crowded(s, &r->session->peer)) {
 		COUNT(s, passwords_slowed);
 		refuse(s, r, ROOKERY__CODE__CODE_SLOW_DOWN,
 		       "many passwords are being checked: try again in a moment");
@@ -76,7 +76,23 @@ job_new(struct server *s, const struct request *r, enum password_kind kind)
 	}
 	job->sid = r->sid;
 	job->number = r->number;
+	job->peer = r->session->peer;
 	return job;
+}
+
+/* The same for a password that may be a guess. */
+static struct password_job *
+job_new_guess(struct server *s, const struct request *r, enum password_kind kind, user_id_t user)
+{
+	struct password_job *job = job_new(s, r, kind);
+	uint32_t wait = job == NULL ? 0 : guess_begin(s, user, &r->session->peer);
+
+	if (wait == 0)
+		return job;
+	COUNT(s, passwords_delayed);
+	respond_slow(s, r->sid, r->number, wait, "too many wrong passwords: wait before the next one");
+	password_job_free(job);
+	return NULL;
 }
 
 static void
@@ -377,6 +393,7 @@ enrol_finish(struct server *s, struct operation *op)
 		effect_add(s, wrong_run, NULL, &e, sizeof(e));
 		return 0;
 	}
+	guess_right(s, job->user.id, &job->peer);
 	rc = known.id == 0 ? device_make_room(s, job->user.id) : 0;
 	if (rc == -EDQUOT) {
 		respond_code(s, job->sid, job->number, ROOKERY__CODE__CODE_LIMIT,
@@ -412,7 +429,7 @@ account_enrol(struct server *s, const struct request *r, const Rookery__Enrol *b
 		refuse(s, r, ROOKERY__CODE__CODE_PASSWORD_WRONG, "wrong password");
 		return 0;
 	}
-	job = job_new(s, r, PASSWORD_VERIFY);
+	job = job_new_guess(s, r, PASSWORD_VERIFY, u.id);
 	if (job == NULL)
 		return 0;
 	job->user = u;
@@ -463,6 +480,7 @@ change_finish(struct server *s, struct operation *op)
 			     "the old password is wrong");
 		return 0;
 	}
+	guess_right(s, job->user.id, &job->peer);
 	/* Whoever changes a password may think that somebody else has a device of theirs, or knew the old one. */
 	rc = store_user_set_hash(s->store, job->user.id, job->hash);
 	if (rc == 0)
@@ -492,7 +510,7 @@ account_change_password(struct server *s, const struct request *r, const Rookery
 	rc = store_user_by_id(s->store, r->user->id, &u);
 	if (rc < 0)
 		return rc;
-	job = job_new(s, r, PASSWORD_CHANGE);
+	job = job_new_guess(s, r, PASSWORD_CHANGE, u.id);
 	if (job == NULL)
 		return 0;
 	job->user = u;
@@ -531,7 +549,8 @@ respond_users(struct server *s, const struct request *r, const struct store_user
 int
 account_search(struct server *s, const struct request *r, const Rookery__SearchUser *b)
 {
-	uint32_t limit = b->limit == 0 || b->limit > SEARCH_MAX ? SEARCH_MAX : b->limit;
+	uint32_t most = s->config->limits.search_rows;
+	uint32_t limit = b->limit == 0 || b->limit > most ? most : b->limit;
 	char prefix[STORE_NAME_MAX + 1];
 	struct store_user *users;
 	int count;
@@ -540,6 +559,8 @@ account_search(struct server *s, const struct request *r, const Rookery__SearchU
 		refuse(s, r, ROOKERY__CODE__CODE_NAME_INVALID, "search by the beginning of a name");
 		return 0;
 	}
+	if (!limit_request(s, LIMIT_SEARCHES, r))
+		return 0;
 	count = store_users_prefix(s->store, prefix, limit, &users);
 	if (count < 0)
 		return count;

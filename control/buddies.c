@@ -14,9 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIST_ROWS 200
+#define LIST_ROWS 200 /* the largest limits.list_rows */
 #define LIST_BYTES 16384
-#define PENDING_MAX 500 /* requests of others that wait for one user's answer */
 
 #define STATE(name) ROOKERY__BUDDY_STATE__BUDDY_##name
 
@@ -319,11 +318,15 @@ room_for_request(struct server *s, const struct request *r, user_id_t peer)
 
 	if (mine < 0 || asked < 0 || pending < 0 || theirs < 0)
 		return -EIO;
+	if (asked >= (int)s->config->limits.buddy_requests_open) {
+		refuse(s, r, ROOKERY__CODE__CODE_LIMIT, "too many of your requests wait for an answer");
+		return 0;
+	}
 	if (mine + asked >= max) {
 		refuse(s, r, ROOKERY__CODE__CODE_LIMIT, "your buddy list is full");
 		return 0;
 	}
-	if (theirs >= max || pending >= PENDING_MAX) {
+	if (theirs >= max || pending >= (int)s->config->limits.buddy_requests_waiting) {
 		refuse(s, r, ROOKERY__CODE__CODE_LIMIT,
 		       "that user cannot take further requests at the moment");
 		return 0;
@@ -363,6 +366,8 @@ buddy_add(struct server *s, const struct request *r, const Rookery__AddBuddy *b)
 		return pair_accept(s, r, &p);
 	again = p.mine.state == STATE(REQUESTED) && strcmp(p.theirs.text, text) == 0;
 	rc = again ? 1 : room_for_request(s, r, peer.id);
+	if (rc > 0 && !again && !limit_request(s, LIMIT_BUDDY_REQUESTS, r))
+		rc = 0;
 	if (rc <= 0)
 		return rc;
 	p.mine.state = STATE(REQUESTED);
@@ -493,13 +498,14 @@ buddy_list(struct server *s, const struct request *r, const Rookery__ListBuddies
 	Rookery__BuddyList list = ROOKERY__BUDDY_LIST__INIT;
 	Rookery__Buddy buddies[LIST_ROWS], *pointers[LIST_ROWS];
 	struct store_relation *rows;
+	uint32_t most = s->config->limits.list_rows;
 	size_t bytes = 0;
 	int count;
 
-	count = store_relations(s->store, r->user->id, b->after_user_id, 0, LIST_ROWS + 1, &rows);
+	count = store_relations(s->store, r->user->id, b->after_user_id, 0, most + 1, &rows);
 	if (count < 0)
 		return count;
-	while ((int)list.n_buddies < count && list.n_buddies < LIST_ROWS && bytes < LIST_BYTES) {
+	while ((int)list.n_buddies < count && list.n_buddies < most && list.n_buddies < LIST_ROWS && bytes < LIST_BYTES) {
 		size_t i = list.n_buddies++;
 
 		buddy_fill(s, &buddies[i], &rows[i]);

@@ -51,13 +51,17 @@
 	C(logins_replayed, "logins refused: timestamp not new")                            \
 	C(logins_refused, "logins refused: wrong user or no room")                         \
 	C(logins_drained, "logins refused because the server is being drained")            \
+	C(logins_slowed, "logins refused: too many with one device key")                    \
+	C(restricted_replaced, "sessions that never spoke nor enrolled, ended for newer ones") \
 	C(logins_bad, "logins that were not for this key, forged or malformed")            \
 	C(requests, "requests")                                                            \
 	C(requests_repeated, "retransmitted requests answered again or still in work")     \
+	C(requests_slowed, "requests refused: over the rate of their user")                 \
 	C(requests_malformed, "requests that could not be read")                           \
 	C(requests_unavailable, "requests refused because the store was not available")    \
 	C(accounts, "accounts registered")                                                 \
 	C(passwords_wrong, "wrong passwords")                                              \
+	C(passwords_delayed, "passwords not looked at: too many wrong ones before")         \
 	C(passwords_slowed, "requests slowed down: too many passwords being hashed")       \
 	C(verdicts, "conversation verdicts given")                                         \
 	C(messages_stored, "messages committed, one per waiting device")                   \
@@ -106,6 +110,7 @@ struct session {
 	bool heard;
 	bool password_busy;   /* one password at a time */
 	bool revoked;         /* its device is locked: ended as soon as the worker can be told */
+	bool replaced;        /* restricted, and about to end for a newer one */
 	bool resync;          /* provisioned again: what it missed is sent once it is heard */
 	char device_name[STORE_DEVICE_NAME_MAX + 1];
 	struct pump *pump;        /* full sessions */
@@ -205,6 +210,8 @@ struct server {
 	uint32_t lazy_count, lazy_capacity;
 	struct operation *operations, **operations_tail;
 
+	struct limits *limits;
+
 	/* passwords */
 	struct password_job *password_queue, **password_tail;
 	uint32_t password_waiting, password_running;
@@ -294,6 +301,8 @@ void request_fail(struct server *s, const struct cell *c);
 /* Answers request number of a session (an effect); the answer is remembered. */
 void respond(struct server *s, session_id_t sid, uint32_t number, const Rookery__Response *response);
 void respond_code(struct server *s, session_id_t sid, uint32_t number, Rookery__Code code, const char *text);
+/* CODE_SLOW_DOWN. */
+void respond_slow(struct server *s, session_id_t sid, uint32_t number, uint32_t retry_ms, const char *text);
 /* At once, not as an effect. true: now marked as in work; false: it was already. */
 bool request_mark(struct server *s, struct session *n, uint32_t number);
 void requests_free(struct requests *r);
@@ -327,6 +336,7 @@ struct password_job {
 	/* whom it is for: a request, or an operator */
 	session_id_t sid;
 	uint32_t number;
+	struct endpoint peer;   /* of a request's session */
 	struct store_user user; /* name; id and text where known */
 	char device_name[STORE_DEVICE_NAME_MAX + 1];
 	uint8_t status;
@@ -336,11 +346,29 @@ struct password_job {
 };
 
 bool password_acceptable(const char *password);
+/* Does this host hold more than its share of the queue? */
+bool password_crowded(const struct server *s, const struct endpoint *peer);
 struct password_job *password_job_new(const struct server *s, enum password_kind kind);
 void password_job_free(struct password_job *job);
 /* Is the queue full? */
 bool password_full(const struct server *s);
 void password_start(struct server *s, struct password_job *job);
+
+/* ---- limits.c -------------------------------------------------------------------------- */
+
+enum limit_kind { LIMIT_BUDDY_REQUESTS, LIMIT_PRESENCE, LIMIT_SEARCHES, LIMIT_DEVICE_LOGINS, LIMIT_COUNT };
+
+int limits_new(struct server *s);
+void limits_free(struct server *s);
+/* One more of this kind by key (at most 32 bytes): 0, or ms to wait; then nothing was taken. */
+uint32_t limit_take(struct server *s, enum limit_kind kind, const void *key, size_t len);
+/* The same for the request's user; false: it was answered. */
+bool limit_request(struct server *s, enum limit_kind kind, const struct request *r);
+/* One IPv4 address, or one IPv6 /64. */
+bool same_host(const struct endpoint *a, const struct endpoint *b);
+/* Before a password of the account is looked at: 0, and it counts as wrong until guess_right; or ms to wait. */
+uint32_t guess_begin(struct server *s, user_id_t user, const struct endpoint *peer);
+void guess_right(struct server *s, user_id_t user, const struct endpoint *peer);
 
 /* ---- accounts.c ------------------------------------------------------------------------ */
 

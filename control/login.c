@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RESTRICTED_MAX 1024
 #define BUSY_RETRY_MS 5000
 #define DRAIN_RETRY_MS 30000
 
@@ -345,6 +344,54 @@ login_drained(struct server *s, struct login *l)
 	return true;
 }
 
+static void
+replace_run(struct server *s, void *data)
+{
+	struct session *n = session_get(s, *(session_id_t *)data);
+
+	if (n == NULL || n->user != NULL)
+		return;
+	COUNT(s, restricted_replaced);
+	session_end(s, n, CLOSE_EXPIRED, true);
+}
+
+/*
+ * Is there room for one more session that is not enrolled? From forged addresses come LOGINs whose senders never see the
+ * reply: such a session never speaks, and the oldest of them gives way. Those that speak have true addresses, and a host that
+ * has half of what others leave replaces its own.
+ */
+static bool
+restricted_room(struct server *s, const struct endpoint *peer)
+{
+	uint32_t max = s->workers * s->sessions_per_worker / 8 + 1;
+	uint32_t all = 0, mine = 0, others_heard = 0;
+	struct session *oldest = NULL, *my_oldest = NULL, *out;
+
+	if (max > s->config->limits.restricted_sessions)
+		max = s->config->limits.restricted_sessions;
+	for (struct session *n = s->restricted; n != NULL; n = n->restricted_next) {
+		bool same = same_host(&n->peer, peer);
+
+		if (n->replaced)
+			continue;
+		all++;
+		mine += same;
+		others_heard += !same && n->heard;
+		if (!n->heard && oldest == NULL)
+			oldest = n;
+		if (!n->heard && same && my_oldest == NULL)
+			my_oldest = n;
+	}
+	if (2 * mine <= max - others_heard && all < max)
+		return true;
+	out = 2 * mine > max - others_heard ? my_oldest : oldest;
+	if (out == NULL)
+		return false;
+	out->replaced = true;
+	effect_add(s, replace_run, NULL, &out->sid, sizeof(out->sid));
+	return true;
+}
+
 static int
 login_unknown(struct server *s, struct login *l)
 {
@@ -359,8 +406,7 @@ login_unknown(struct server *s, struct login *l)
 		reply_refuse(s, l, ROOKERY__LOGIN_RESULT__LOGIN_REPLAYED, 0);
 		return 0;
 	}
-	if (old == NULL && (s->restricted_count >= RESTRICTED_MAX ||
-			    s->restricted_count >= s->workers * s->sessions_per_worker / 8 + 1)) {
+	if (old == NULL && !restricted_room(s, &l->cell->datagram.peer)) {
 		COUNT(s, logins_refused);
 		reply_refuse(s, l, ROOKERY__LOGIN_RESULT__LOGIN_BUSY, BUSY_RETRY_MS);
 		return 0;
@@ -447,6 +493,7 @@ login_handle(struct server *s, const struct cell *c)
 {
 	struct store_device d;
 	struct login l;
+	uint32_t wait;
 	int cached, rc;
 
 	if (c->worker >= s->workers || s->slots == NULL)
@@ -461,6 +508,13 @@ login_handle(struct server *s, const struct cell *c)
 		/* Length 0: it is of this very batch, and its answer is on its way. */
 		if (s->logins[cached].length != 0)
 			reply_emit(s, c, s->logins[cached].reply, s->logins[cached].length);
+		explicit_bzero(&l, sizeof(l));
+		return 0;
+	}
+	wait = limit_take(s, LIMIT_DEVICE_LOGINS, l.key, sizeof(l.key));
+	if (wait != 0) {
+		COUNT(s, logins_slowed);
+		reply_refuse(s, &l, ROOKERY__LOGIN_RESULT__LOGIN_BUSY, wait);
 		explicit_bzero(&l, sizeof(l));
 		return 0;
 	}

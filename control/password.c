@@ -63,6 +63,16 @@ password_job_run(struct password_job *job)
 }
 
 bool
+password_crowded(const struct server *s, const struct endpoint *peer)
+{
+	uint32_t mine = 0;
+
+	for (const struct password_job *job = s->password_queue; job != NULL; job = job->next)
+		mine += same_host(&job->peer, peer);
+	return 2 * mine > PASSWORD_QUEUE_MAX - s->password_waiting;
+}
+
+bool
 password_full(const struct server *s)
 {
 	return s->password_waiting >= PASSWORD_QUEUE_MAX;

@@ -239,6 +239,8 @@ presence_set(struct server *s, const struct request *r, const Rookery__SetPresen
 			"status is online, away, busy or invisible; the text at most 256 bytes of UTF-8");
 		return 0;
 	}
+	if (!limit_request(s, LIMIT_PRESENCE, r))
+		return 0;
 	rc = store_session_status(s->store, r->sid, e.status);
 	if (rc == 0)
 		rc = store_user_set_text(s->store, r->user->id, e.text);

@@ -210,6 +210,17 @@ respond_code(struct server *s, session_id_t sid, uint32_t number, Rookery__Code 
 	respond(s, sid, number, &r);
 }
 
+void
+respond_slow(struct server *s, session_id_t sid, uint32_t number, uint32_t retry_ms, const char *text)
+{
+	Rookery__Response r = ROOKERY__RESPONSE__INIT;
+
+	r.code = ROOKERY__CODE__CODE_SLOW_DOWN;
+	r.text = (char *)(uintptr_t)text;
+	r.retry_ms = retry_ms;
+	respond(s, sid, number, &r);
+}
+
 /* ---- reassembly --------------------------------------------------------------------- */
 
 static struct partial *

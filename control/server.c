@@ -36,6 +36,8 @@ server_new(struct server **out, const struct server_options *o)
 	server_set_time(s, o->now_ms, o->wall_ms);
 	s->logins = calloc(LOGIN_CACHE, sizeof(*s->logins));
 	if (s->logins != NULL)
+		rc = limits_new(s);
+	if (rc == 0)
 		rc = provision_load(s);
 	if (rc < 0) {
 		log_error("control", "sessions cannot be loaded", "reason=\"%s\"",
@@ -89,6 +91,7 @@ server_free(struct server *s)
 	if (s->logins != NULL)
 		explicit_bzero(s->logins, LOGIN_CACHE * sizeof(*s->logins));
 	free(s->logins);
+	limits_free(s);
 	free(s->lazy);
 	explicit_bzero(&s->key, sizeof(s->key));
 	free(s);

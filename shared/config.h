@@ -86,6 +86,7 @@ struct config {
 		unsigned requests_burst;
 		unsigned host_logins_per_minute;   /* under load: per IPv4 address or IPv6 /64, per worker */
 		unsigned net_logins_per_minute;    /* under load: per IPv4 /24 or IPv6 /48, per worker */
+		unsigned device_logins_per_minute; /* of one device key */
 		unsigned restricted_sessions;      /* sessions that are not enrolled yet */
 		unsigned account_guesses;          /* wrong passwords of an account before delays begin */
 		unsigned prefix_guesses;           /* wrong passwords from an IPv4 address or IPv6 /64 before delays begin */

@@ -108,6 +108,7 @@
 	       " a quarter of them at once; 0: no limit")                                                                        \
 	NUMBER(S, net_logins_per_minute, 0, 10000000, "1/min",                                                                   \
 	       "the same for an IPv4 /24 or IPv6 /48")                                                                           \
+	NUMBER(S, device_logins_per_minute, 0, 10000000, "1/min", "logins with one device key, all of them at once if it likes; 0: no limit")\
 	NUMBER(S, restricted_sessions, 1, 1000000, "",                                                                           \
 	       "sessions that are not enrolled yet (and at most an eighth of `dataplane.sessions`); one IPv4"                    \
 	       " address or IPv6 /64 gets at most half of what is left")                                                         \
