@@ -7,6 +7,7 @@
 #include "server.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -35,7 +36,7 @@ full_request_ring(void **state)
 	struct raw *r;
 	pid_t control;
 
-	server_start(w);
+	server_start_with(w, &(struct server_settings){.extra = "limits:\n  requests_per_second: 0\n"});
 	alice = client_register(w, "alice");
 	bob = client_register(w, "bob");
 	clients_befriend(alice, bob);
@@ -156,6 +157,85 @@ many_strangers(void **state)
 	server_finish(w);
 }
 
+static void
+send_frame(struct raw *r, const struct frame *f)
+{
+	uint8_t plain[RAW_CAP], buf[RAW_CAP];
+	int n = frame_write(f, plain, sizeof(plain));
+
+	world_check(r->world, n > 0);
+	raw_send(r, buf, raw_seal(r, plain, (size_t)n, buf));
+}
+
+/* One round of everything at once: messages to thousands, requests for lists, ACKs of what was never sent, garbage, replays. */
+static void
+misbehave(struct raw *r, unsigned round)
+{
+	struct frame message = {.type = FRAME_MESSAGE, .message = {.length = 2, .body = (const uint8_t *)"hi"}};
+	struct frame list = {.type = FRAME_REQUEST,
+			     .request = {.fragments = 1, .length = 2, .body = (const uint8_t *)"\x42\x00"}}; /* ListBuddies */
+	uint8_t ranges[6 * ACK_RANGES_MAX], garbage[400], buf[RAW_CAP];
+	struct frame ack = {.type = FRAME_ACK, .ack = {.count = ACK_RANGES_MAX, .ranges = ranges}};
+	size_t n;
+
+	for (unsigned i = 0; i < ACK_RANGES_MAX; i++)
+		wire_ack_put(ranges, i, 1 + i * 65536u, UINT16_MAX);
+	memset(garbage, 0x77, sizeof(garbage));
+	for (unsigned i = 0; i < 40; i++) {
+		message.message.id = round * 40 + i + 1;
+		message.message.to = 100000 + message.message.id;
+		send_frame(r, &message);
+		list.request.request = 1000 + round * 40 + i;
+		send_frame(r, &list);
+		send_frame(r, &ack);
+		n = raw_seal(r, garbage, sizeof(garbage), buf);
+		for (unsigned k = 0; k < 3; k++)
+			raw_send(r, buf, n);
+	}
+}
+
+/* A user of good standing who does all that the protocol forbids, as fast as he can. */
+static void
+hostile_client(void **state)
+{
+	struct world *w = *state;
+	struct client *alice, *bob;
+	struct raw *mallory;
+
+	server_start_with(w, &(struct server_settings){
+		.extra = "limits:\n  messages_burst: 200\n  conversations_burst: 50\n  requests_burst: 50\n"});
+	alice = client_register(w, "alice");
+	bob = client_register(w, "bob");
+	clients_befriend(alice, bob);
+	mallory = raw_new(w);
+	raw_login(mallory);
+	raw_register(mallory, "mallory", "secret of mallory");
+	for (unsigned round = 0; round < 50; round++) {
+		misbehave(mallory, round);
+		if (round % 10 == 9) {
+			char prefix[32];
+
+			snprintf(prefix, sizeof(prefix), "round %u", round);
+			client_send_series(alice, "bob", prefix, 50);
+			client_expect_series(bob, "alice", prefix, 50);
+			client_expect_levels(alice, 50, "delivered");
+		}
+	}
+	/* He is told; and what he never sent or never got changes nothing. */
+	counter_reach(w, "limit_requests", 1);
+	counter_reach(w, "limit_conversations", 1);
+	counter_reach(w, "messages_slowed", 1);
+	counter_reach(w, "drop_frame", 1);
+	counter_reach(w, "drop_replay", 1);
+	counter_reach(w, "acks_unknown", 1);
+	world_check(w, raw_has(mallory, WIRE_DATA));
+	client_register(w, "carol");
+	client_say(alice, "status away");
+	client_expect(bob, "presence", "user", "alice", "status", "away", NULL);
+	raw_free(mallory);
+	server_finish(w);
+}
+
 int
 main(void)
 {
@@ -164,6 +244,7 @@ main(void)
 		{"messages to store wait", messages_to_store_wait},
 		{"login flood", login_flood},
 		{"many strangers", many_strangers},
+		{"hostile client", hostile_client},
 	};
 	static const struct scenario_list list = {scenarios, sizeof(scenarios) / sizeof(scenarios[0])};
 	static const struct scenario_set set = {{.kind = KIND_SOCKET, .family = AF_INET}, &list};
