@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* rookctl's command line, tables and password files. Its way to a server is in test_admin.c. */
 #include "control/cli/cli.h"
+#include "control/cli/client.h"
 #include "control/cli/password.h"
 #include "control/cli/table.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pty.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -375,6 +380,69 @@ test_batch(void **state)
 	assert_int_equal(cli_batch(&(struct cli){.out = stdout}, "/nonexistent/batch", false), CLI_USAGE);
 }
 
+/* ---- the prompt ------------------------------------------------------------------------- */
+
+/* Reads what the terminal shows until text is there. */
+static void
+expect_shown(int terminal, const char *text)
+{
+	static char shown[16384];
+	size_t len = 0;
+	while (!memmem(shown, len, text, strlen(text))) {
+		struct pollfd p = {.fd = terminal, .events = POLLIN};
+		assert_true(len + 1 < sizeof(shown));
+		if (poll(&p, 1, 20000) <= 0)
+			fail_msg("no `%s` in: %.*s", text, (int)len, shown);
+		ssize_t n = read(terminal, shown + len, sizeof(shown) - len);
+		assert_true(n > 0);
+		len += (size_t)n;
+	}
+}
+
+static void
+type(int terminal, const char *text)
+{
+	assert_int_equal(write(terminal, text, strlen(text)), strlen(text));
+}
+
+static void
+test_prompt(void **state)
+{
+	(void)state;
+	char home[] = "/tmp/test_rookctl.XXXXXX", history[64];
+	struct stat st;
+	int terminal, status;
+	assert_non_null(mkdtemp(home));
+	pid_t pid = forkpty(&terminal, NULL, NULL, NULL);
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct client client = {.fd = -1};
+		struct cli base = {.socket = "/nonexistent/control.sock", .client = &client, .out = stdout};
+		setenv("HOME", home, 1);
+		setenv("TERM", "dumb", 1);
+		umask(077);
+		_exit(cli_interactive(&base));
+	}
+	expect_shown(terminal, "rookctl> ");
+	type(terminal, "sta\t\t");
+	expect_shown(terminal, "stats                counters");
+	type(terminal, "us\n");
+	expect_shown(terminal, "no server answers at /nonexistent/control.sock");
+	type(terminal, "help users del\n");
+	expect_shown(terminal, "Usage: rookctl users del NAME");
+	type(terminal, "quit\n");
+	while (read(terminal, history, sizeof(history)) > 0)
+		; /* so that it can write to its end */
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(terminal);
+	snprintf(history, sizeof(history), "%s/.rookctl_history", home);
+	assert_int_equal(stat(history, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	unlink(history);
+	rmdir(home);
+}
+
 /* ---- tables and passwords --------------------------------------------------------------- */
 
 static char *
@@ -465,6 +533,7 @@ main(void)
 		cmocka_unit_test(test_examples),      cmocka_unit_test(test_other_names),
 		cmocka_unit_test(test_man),	      cmocka_unit_test(test_documented),
 		cmocka_unit_test(test_completion),    cmocka_unit_test(test_batch),
+		cmocka_unit_test(test_prompt),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
