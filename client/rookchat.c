@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -668,8 +669,10 @@ main(int argc, char **argv)
 {
 	struct chat chat = {.exit_code = -1};
 	struct sigaction act = {.sa_handler = on_signal};
+	const struct rlimit none = {0};
 	int rc = options(&chat, argc, argv);
 
+	setrlimit(RLIMIT_CORE, &none); /* there are keys and passwords in our memory */
 	if (rc >= 0)
 		return rc;
 	sigaction(SIGINT, &act, NULL);

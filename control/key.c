@@ -25,6 +25,7 @@ key_read(struct handshake_keypair *key, int fd, const char *path, char *error, s
 {
 	uint8_t secret[HANDSHAKE_KEY];
 	char text[KEY_HEX + 2];
+	char reason[256];
 	struct stat st;
 	size_t len = 0;
 	ssize_t got;
@@ -32,9 +33,13 @@ key_read(struct handshake_keypair *key, int fd, const char *path, char *error, s
 
 	if (fstat(fd, &st) < 0)
 		return fail(error, cap, path, strerror(errno), -errno);
-	if (!S_ISREG(st.st_mode) || (st.st_mode & 077) != 0)
-		return fail(error, cap, path,
-			    "others may read the server key; make a new one or `chmod 600` it", -EPERM);
+	if (!S_ISREG(st.st_mode) || (st.st_mode & 077) != 0 || (st.st_uid != geteuid() && st.st_uid != 0)) {
+		snprintf(reason, sizeof(reason),
+			 "others may read the server key (owner %lu, mode %04o): `chown %lu FILE; chmod 600 FILE`, or remove it "
+			 "if others have: clients then have to accept a new one",
+			 (unsigned long)st.st_uid, (unsigned)st.st_mode & 07777, (unsigned long)geteuid());
+		return fail(error, cap, path, reason, -EPERM);
+	}
 	got = read(fd, text, sizeof(text));
 	if (got < 0)
 		return fail(error, cap, path, strerror(errno), -errno);

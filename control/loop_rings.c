@@ -154,6 +154,8 @@ rings_drain(struct rings *r)
 		explicit_bzero(&r->copies[i], cell_used(&r->copies[i]));
 	for (unsigned k = 0; k < 3; k++) {
 		for (uint32_t w = 0; w < workers; w++) {
+			if (k == 1)
+				ring_wipe_n(takes[k][w].ring, takes[k][w].count);
 			if (takes[k][w].count != 0)
 				ring_release_n(takes[k][w].ring, takes[k][w].count);
 		}

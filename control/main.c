@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +73,7 @@ unprivileged(const struct config *config, char *error, size_t cap)
 static int
 control_run(const struct config *config, const struct admin_reload *reload, char *error, size_t cap)
 {
-	struct handshake_keypair key;
+	static struct handshake_keypair key; /* not on the stack: it is locked into memory */
 	struct loop_options o = {.config = config, .reload = reload, .key = &key};
 	char path[PATH_SIZE], threads[16];
 	int rc;
@@ -88,6 +89,8 @@ control_run(const struct config *config, const struct admin_reload *reload, char
 		return rc;
 	if (config_state_path(config, "server.key", path, sizeof(path)) == NULL)
 		return -ENAMETOOLONG;
+	/* As far as RLIMIT_MEMLOCK allows; neither swap nor a core dump gets it then. */
+	(void)sodium_mlock(&key, sizeof(key));
 	rc = key_load(&key, path, error, cap);
 	if (rc == 0)
 		rc = program_standby();
@@ -100,7 +103,7 @@ control_run(const struct config *config, const struct admin_reload *reload, char
 		rc = loop_run(&o, error, cap);
 		store_close(o.store);
 	}
-	explicit_bzero(&key, sizeof(key));
+	sodium_munlock(&key, sizeof(key)); /* wipes it */
 	/* Only what the configuration says is an error of usage. */
 	return rc == -EINVAL ? -EIO : rc;
 }

@@ -5,6 +5,7 @@
 #include "shared/log.h"
 
 #include <stdio.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ server_new(struct server **out, const struct server_options *o)
 		return -ENOMEM;
 	s->config = o->config;
 	s->store = o->store;
+	(void)sodium_mlock(&s->key, sizeof(s->key));
 	s->key = o->key;
 	s->io = o->io;
 	s->started_ms = o->now_ms;
@@ -93,7 +95,7 @@ server_free(struct server *s)
 	free(s->logins);
 	limits_free(s);
 	free(s->lazy);
-	explicit_bzero(&s->key, sizeof(s->key));
+	sodium_munlock(&s->key, sizeof(s->key)); /* wipes it */
 	free(s);
 }
 

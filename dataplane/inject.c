@@ -192,6 +192,10 @@ inject_poll(struct worker *w)
 	while (n < INJECT_BURST && (c = ring_front(w->inject_ring)) != NULL) {
 		if (cell_copy(&copy, c) && !cell_act(w, &copy))
 			break;
+		if (copy.type == INJECT_SESSION_ADD) {
+			ring_wipe_n(w->inject_ring, 1);
+			explicit_bzero(&copy, cell_used(&copy));
+		}
 		ring_release(w->inject_ring);
 		n++;
 	}

@@ -52,6 +52,8 @@ punt_request(struct worker *w, const struct session *s, const struct frame_reque
 {
 	struct cell *c = cell_open(w, w->request_ring, PUNT_REQUEST, f->body, f->length);
 
+	/* It may be a password, and its packet goes back to the pool as it is. */
+	explicit_bzero((void *)(uintptr_t)f->body, f->length);
 	if (c == NULL) {
 		count(w, COUNTER_ring_request_full);
 		return false;

@@ -442,6 +442,20 @@ ring_release(const struct cell_ring *r)
 }
 
 void
+ring_wipe_n(const struct cell_ring *r, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct cell *c = (struct cell *)(uintptr_t)ring_peek(r, i);
+
+		if (c == NULL)
+			return;
+		/* First what makes it a cell: killed in the middle, nobody acts on the rest. */
+		__atomic_store_n(&c->type, 0, __ATOMIC_RELEASE);
+		explicit_bzero(c, sizeof(*c));
+	}
+}
+
+void
 ring_release_n(const struct cell_ring *r, uint32_t n)
 {
 	uint32_t released = atomic_load_explicit(&r->shared->released, memory_order_relaxed);

@@ -147,6 +147,8 @@ void ring_release(const struct cell_ring *r);
  * ring_release_n releases the n oldest. */
 const struct cell *ring_peek(const struct cell_ring *r, uint32_t ahead);
 void ring_release_n(const struct cell_ring *r, uint32_t n);
+/* Consumer, who has acted on the n oldest: nothing of them is left in the region, which may be a file. Then release them. */
+void ring_wipe_n(const struct cell_ring *r, uint32_t n);
 
 /* A private copy of a cell, for the side that reads it: the other process can write to the cell at any time, so it is
  * copied first and checked afterwards. Returns cell_valid of the copy; one that is not gets type 0. */

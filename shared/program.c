@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -108,7 +109,10 @@ void
 program_hide_memory(void)
 {
 #ifndef WITH_ADDRESS_SANITIZER
+	const struct rlimit none = {0};
+
 	prctl(PR_SET_DUMPABLE, 0);
+	setrlimit(RLIMIT_CORE, &none);
 #endif
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,6 +43,8 @@ main(int argc, char **argv)
 {
 	struct cli cli = {.out = stdout};
 	struct client client = {.fd = -1};
+	const struct rlimit none = {0};
+	setrlimit(RLIMIT_CORE, &none); /* passwords pass through here */
 	cli.client = &client;
 	umask(077); /* backups and the history */
 	int status = run(&cli, argc, argv);
