@@ -9,10 +9,10 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <rte_telemetry.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -141,7 +141,22 @@ directory_remove(const struct config *c, const char *name)
 	(void)rmdir(path);
 }
 
-/* Of dataplanes that were killed. A pid that is used again by now is looked at again after that one's end. */
+/* Better than to look for the process: its pid may be another's by now, and nobody may have noticed its end. */
+static bool
+is_answered(const struct config *c, const char *name)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	int n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/dpdk/%s/" SOCKET, c->runtime_dir, name);
+	bool answered = fd >= 0 && n >= 0 && (size_t)n < sizeof(address.sun_path) &&
+			connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return answered;
+}
+
+/* Of dataplanes that were killed. */
 static void
 leftovers_remove(const struct config *c)
 {
@@ -157,7 +172,7 @@ leftovers_remove(const struct config *c)
 		if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) != 0)
 			continue;
 		pid = strtol(entry->d_name + strlen(PREFIX), NULL, 10);
-		if (pid > 0 && pid != getpid() && kill((pid_t)pid, 0) != 0 && errno == ESRCH)
+		if (pid > 0 && pid != getpid() && !is_answered(c, entry->d_name))
 			directory_remove(c, entry->d_name);
 	}
 	if (dir != NULL)

@@ -79,9 +79,8 @@ check_processes(struct world *w, uint64_t kept)
 static int
 check_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
-	(void)ftw;
-	if (st->st_uid != WORLD_NOBODY || (type == FTW_F && (st->st_mode & 077) != 0) ||
-	    (type == FTW_D && (st->st_mode & 077) != 0)) {
+	if (st->st_uid != WORLD_NOBODY || (type == FTW_F && S_ISREG(st->st_mode) && (st->st_mode & 077) != 0) ||
+	    (type == FTW_D && ftw->level == 0 && (st->st_mode & 077) != 0)) {
 		fprintf(stderr, "%s: owner %u, mode %o\n", path, (unsigned)st->st_uid, (unsigned)st->st_mode);
 		return 1;
 	}
