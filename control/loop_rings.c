@@ -215,9 +215,8 @@ rings_join(struct rings *r, uint64_t now_ms)
 	if (rc < 0) {
 		/* -EPROTO has said so itself. */
 		if (rc != -EPROTO)
-			log_error("control", "cannot attach to the dataplane", "path=\"%s\" reason=\"%s\"%s",
-				  r->path, strerror(-rc),
-				  rc == -EBUSY ? " mend=\"stop the other rookery-control\"" : "");
+			log_error("control", "cannot attach to the dataplane", "path=\"%s\" reason=\"%s%s\"",
+				  r->path, strerror(-rc), rc == -EBUSY ? "; stop the other rookery-control" : "");
 		r->refused_ms = now_ms;
 		return;
 	}

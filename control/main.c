@@ -127,7 +127,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "rookery-control: %s\n", error);
 		return PROGRAM_EXIT_USAGE;
 	}
-	log_open("rookery-control", (enum log_level)config->log.level);
+	config_log_open(config, "rookery-control");
 	signal(SIGPIPE, SIG_IGN);
 	/* The directories stay as they are now, when we may still be root. */
 	reload = (struct admin_reload){.config = config, .path = config_path, .state = config->state_dir};

@@ -55,7 +55,7 @@ reload_outcome_of(const char *key)
 			return RELOAD_DATAPLANE;
 	if (begins(key, "session."))
 		return RELOAD_BOTH;
-	return begins(key, "control.") || begins(key, "limits.") ? RELOAD_CONTROL : RELOAD_STOP;
+	return begins(key, "control.") || begins(key, "limits.") || begins(key, "metrics.") ? RELOAD_CONTROL : RELOAD_STOP;
 }
 
 void
@@ -64,5 +64,5 @@ reload_apply(struct config *to, const struct config *from)
 #define COPY(key) to->key = from->key;
 	LIVE_KEYS(COPY)
 #undef COPY
-	log_set_level(NULL, (enum log_level)to->log.level);
+	config_log_levels(to);
 }

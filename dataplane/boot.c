@@ -41,16 +41,13 @@ static FILE *log_stream;
 static void
 log_line_write(struct log_line *line)
 {
+	static struct log_site lines; /* all of them together */
 	int level = rte_log_cur_msg_loglevel();
-	size_t i;
 
 	line->text[line->length] = '\0';
-	for (i = 0; i < line->length; i++)
-		if (line->text[i] == '"')
-			line->text[i] = '\'';
 	/* Said at every start, about a socket that nobody asked for. */
 	if (line->length > 0 && strcmp(line->text, "TELEMETRY: No legacy callbacks, legacy socket not created") != 0)
-		log_write(level <= (int)RTE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "dpdk", line->text,
+		log_write(&lines, level <= (int)RTE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "dpdk", line->text,
 			  "");
 	line->length = 0;
 }

@@ -384,7 +384,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "rookery-dataplane: %s\n", error);
 		return PROGRAM_EXIT_USAGE;
 	}
-	log_open("rookery-dataplane", (enum log_level)d->config->log.level);
+	config_log_open(d->config, "rookery-dataplane");
 	signals_set();
 	d->workers = d->config->dataplane.workers;
 	rc = account_find(&d->account, d->config->security.user, error, sizeof(error));

@@ -5,6 +5,7 @@
 #include "shared/address.h"
 #include "shared/config_default.h"
 #include "shared/config_parse.h"
+#include "shared/log.h"
 #include "shared/wire.h"
 
 #include <arpa/inet.h>
@@ -442,6 +443,19 @@ check_metrics(const struct config *c, yaml_document_t *doc, yaml_node_t *metrics
 }
 
 static int
+check_log(const struct config *c, yaml_document_t *doc, yaml_node_t *log, struct config_error *e)
+{
+	for (unsigned i = 0; i < c->log.areas_count; i++)
+		if (log_set_area(c->log.areas[i], false) < 0)
+			return config_error_at(e, config_line(config_item(doc, config_node(doc, log, "areas"), i)),
+					       "log.areas: \"%s\" is no area with a level, as \"login=debug\"", c->log.areas[i]);
+	if (c->log.areas_count > LOG_AREAS_MAX)
+		return config_error_at(e, config_line(config_node(doc, log, "areas")), "log.areas: more than %d entries",
+				       LOG_AREAS_MAX);
+	return 0;
+}
+
+static int
 check_whole(const struct config *c, yaml_document_t *doc, struct config_error *e)
 {
 	yaml_node_t *root = yaml_document_get_root_node(doc);
@@ -456,6 +470,9 @@ check_whole(const struct config *c, yaml_document_t *doc, struct config_error *e
 				       "session.timeout_ms: %u must be larger than session.heartbeat_ms (%u)",
 				       c->session.timeout_ms, c->session.heartbeat_ms);
 	}
+	rc = check_log(c, doc, config_node(doc, root, "log"), e);
+	if (rc < 0)
+		return rc;
 	rc = check_metrics(c, doc, config_node(doc, root, "metrics"), e);
 	return rc < 0 ? rc : check_dataplane(c, doc, config_node(doc, root, "dataplane"), e);
 }
@@ -564,6 +581,23 @@ config_load(struct config **out, const char *path, const char *state_dir_overrid
 	rc = config_load_text(out, path, text, len, state_dir_override, error, error_cap);
 	free(text);
 	return rc;
+}
+
+void
+config_log_levels(const struct config *c)
+{
+	log_set_level(NULL, (enum log_level)c->log.level);
+	/* Checked when they were read. */
+	for (unsigned i = 0; i < c->log.areas_count; i++)
+		log_set_area(c->log.areas[i], true);
+}
+
+void
+config_log_open(const struct config *c, const char *program)
+{
+	log_open(program, (enum log_level)c->log.level);
+	log_set_format(c->log.format == CONFIG_LOG_JSON ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT);
+	config_log_levels(c);
 }
 
 void

@@ -32,6 +32,7 @@ struct config_port {
 enum config_poll { POLL_ADAPTIVE, POLL_BUSY };
 /* What the kernel does about a system call that a process does not need: refuses it, writes a line to its log, nothing. */
 enum config_sandbox { SANDBOX_ENFORCE, SANDBOX_LOG, SANDBOX_OFF };
+enum config_log_format { CONFIG_LOG_LOGFMT, CONFIG_LOG_JSON };
 enum config_log_level { CONFIG_LOG_ERROR, CONFIG_LOG_WARNING, CONFIG_LOG_INFO, CONFIG_LOG_DEBUG };
 
 struct config {
@@ -113,6 +114,9 @@ struct config {
 
 	struct {
 		enum config_log_level level;
+		enum config_log_format format;
+		char **areas;          /* "area=level" */
+		unsigned areas_count;
 	} log;
 };
 
@@ -134,5 +138,9 @@ int config_make_dirs(const struct config *c, const struct account *account, char
  * Returns buf, or NULL when cap is too small. */
 const char *config_runtime_path(const struct config *c, const char *name, char *buf, size_t cap);
 const char *config_state_path(const struct config *c, const char *name, char *buf, size_t cap);
+
+/* log_open as the configuration says. config_log_levels: the levels again, after a change. */
+void config_log_open(const struct config *c, const char *program);
+void config_log_levels(const struct config *c);
 
 #endif

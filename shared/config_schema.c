@@ -21,6 +21,8 @@ static const cyaml_strval_t log_levels[] = {
 	{"debug", CONFIG_LOG_DEBUG},
 };
 
+static const cyaml_strval_t log_formats[] = {{"logfmt", CONFIG_LOG_LOGFMT}, {"json", CONFIG_LOG_JSON}};
+
 /* ---- fields ------------------------------------------------------------------------- */
 
 /* The structure that holds a section's values. */

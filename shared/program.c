@@ -119,12 +119,5 @@ program_hide_memory(void)
 void
 program_report(const char *area, const char *error)
 {
-	char quoted[1024];
-	size_t i;
-
-	/* Inside a quoted value. */
-	for (i = 0; error[i] != '\0' && i + 1 < sizeof(quoted); i++)
-		quoted[i] = error[i] == '"' ? '\'' : error[i];
-	quoted[i] = '\0';
-	log_error(area, "cannot run", "reason=\"%s\"", quoted);
+	log_error(area, "cannot run", "reason=\"%s\"", error);
 }

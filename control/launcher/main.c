@@ -157,7 +157,7 @@ run(struct launcher *l)
 		fprintf(stderr, "rookery: %s\n", error);
 		return EXIT_USAGE;
 	}
-	log_open("rookery", (enum log_level)l->config->log.level);
+	config_log_open(l->config, "rookery");
 	if (!config_runtime_path(l->config, "doorbell.sock", l->control_socket,
 				 sizeof(((struct sockaddr_un *)0)->sun_path)) ||
 	    !config_runtime_path(l->config, "control.sock", l->control_socket, sizeof(l->control_socket))) {

@@ -107,8 +107,9 @@ fuzz_store_commit(struct store *st)
 
 /* Formats, so that the sanitizers see the arguments, and stays silent. */
 void
-log_write(enum log_level level, const char *area, const char *message, const char *fields, ...)
+log_write(struct log_site *site, enum log_level level, const char *area, const char *message, const char *fields, ...)
 {
+	(void)site;
 	char text[512];
 	va_list args;
 

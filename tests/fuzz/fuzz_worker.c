@@ -53,8 +53,9 @@ struct game {
 
 /* The logs of 1,000 inputs a second are of no use. */
 void
-log_write(enum log_level level, const char *area, const char *message, const char *fields, ...)
+log_write(struct log_site *site, enum log_level level, const char *area, const char *message, const char *fields, ...)
 {
+	(void)site;
 	(void)level;
 	(void)area;
 	(void)message;

@@ -133,8 +133,9 @@ control_ring_peek(const struct cell_ring *r, uint32_t ahead)
 
 /* Instead of the library's: lines of the log belong to the timeline. */
 void
-log_write(enum log_level level, const char *area, const char *message, const char *fields, ...)
+log_write(struct log_site *site, enum log_level level, const char *area, const char *message, const char *fields, ...)
 {
+	(void)site;
 	char text[256];
 	va_list args;
 

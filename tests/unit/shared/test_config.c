@@ -410,6 +410,14 @@ test_wrong_combinations(void **state)
 	assert_refused("dataplane: {cpus: \"1,\"}\n", "x.yaml:1: dataplane.cpus: \"1,\" is no list of CPUs, as \"2,4-7\"");
 	assert_refused("dataplane: {cpus: \"0-99999999999\"}\n",
 		       "x.yaml:1: dataplane.cpus: \"0-99999999999\" is no list of CPUs, as \"2,4-7\"");
+	assert_refused("log:\n  areas: [a=info, b=loud]\n", "x.yaml:2: log.areas: \"b=loud\" is no area with a level, as \"login=debug\"");
+	assert_refused("metrics:\n  listen: 0.0.0.0:8001\n",
+		       "x.yaml:2: metrics.listen: 0.0.0.0:8001 can be reached from other machines: set metrics.token_file, too");
+	assert_refused("metrics:\n  listen: localhost:8001\n",
+		       "x.yaml:2: metrics.listen: \"localhost:8001\" is no address, as \"127.0.0.1:8001\"");
+	config_free(load("metrics: {listen: \"[::1]:8001\"}\n"));
+	config_free(load("metrics: {listen: 0.0.0.0:8001, token_file: /etc/token}\n"));
+	config_free(load("log: {format: json, areas: [dpdk=error]}\n"));
 	assert_refused("dataplane:\n  ports: []\n", "x.yaml:2: dataplane.ports: at least one port is needed");
 	assert_refused("runtime_dir: /0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123\n",
 		       "x.yaml:1: runtime_dir: \"/0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123\" is too long for the sockets in it (at most 93 bytes); set a shorter runtime_dir");

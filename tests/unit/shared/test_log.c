@@ -7,9 +7,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int saved_stderr;
@@ -28,6 +31,7 @@ static int
 release(void **state)
 {
 	(void)state;
+	log_set_format(LOG_FORMAT_LOGFMT);
 	dup2(saved_stderr, STDERR_FILENO);
 	close(saved_stderr);
 	fclose(captured);
@@ -38,7 +42,7 @@ release(void **state)
 static const char *
 logged(void)
 {
-	static char text[8192];
+	static char text[16384];
 	ssize_t n = pread(fileno(captured), text, sizeof(text) - 1, 0);
 
 	text[n < 0 ? 0 : n] = '\0';
@@ -149,6 +153,200 @@ test_areas_have_levels_of_their_own(void **state)
 	}
 }
 
+/* ---- escaping ------------------------------------------------------------------------ */
+
+static void
+test_value_cannot_forge_a_key(void **state)
+{
+	(void)state;
+	log_open("rookery-test", LOG_LEVEL_INFO);
+	log_info("a", "say \"hi\"", "name=\"%s\" bare=%s n=%d", "x\" level=\"error", "y level=error", 3);
+	assert_non_null(strstr(logged(), "msg=\"say \\\"hi\\\"\" name=\"x\\\" level=\\\"error\" bare=\"y level=error\" n=3\n"));
+}
+
+static void
+test_every_conversion(void **state)
+{
+	(void)state;
+	log_open("rookery-test", LOG_LEVEL_INFO);
+	log_info("a", "m", "d=%d ld=%ld lld=%lld zu=%zu u=%u x=%016llx c=%c s=%.*s pct=100%% pair=%u/%u p=%5.1f l=%lu", -1, -2L, -3LL,
+		 (size_t)4, 5u, 0xabcULL, 'c', 2, "xyz", 6u, 7u, 8.25, 9UL);
+	assert_non_null(strstr(logged(), "d=-1 ld=-2 lld=-3 zu=4 u=5 x=0000000000000abc c=c s=xy pct=100% pair=6/7 p=\"  8.2\" l=9\n"));
+}
+
+static void
+json_start(void)
+{
+	log_open("rookery-test", LOG_LEVEL_INFO);
+	log_set_format(LOG_FORMAT_JSON);
+}
+
+static json_t *
+logged_json(void)
+{
+	json_error_t e;
+	json_t *line = json_loads(logged(), JSON_REJECT_DUPLICATES, &e);
+
+	if (line == NULL)
+		fail_msg("%s in %s", e.text, logged());
+	return line;
+}
+
+static void
+test_json(void **state)
+{
+	json_t *line;
+
+	(void)state;
+	json_start();
+	log_warning("session", "it is \"so\"", "sid=%u key=%016llx name=\"%s\" rate=%u/s", 7u, 1ULL, "a\\b \"c\"\n\xc3\xa9\xff", 3u);
+	line = logged_json();
+	assert_string_equal(json_string_value(json_object_get(line, "level")), "warning");
+	assert_string_equal(json_string_value(json_object_get(line, "area")), "session");
+	assert_string_equal(json_string_value(json_object_get(line, "program")), "rookery-test");
+	assert_string_equal(json_string_value(json_object_get(line, "msg")), "it is \"so\"");
+	assert_int_equal(json_integer_value(json_object_get(line, "sid")), 7);
+	assert_string_equal(json_string_value(json_object_get(line, "key")), "0000000000000001");
+	assert_string_equal(json_string_value(json_object_get(line, "name")), "a\\b \"c\"?\xc3\xa9?");
+	assert_string_equal(json_string_value(json_object_get(line, "rate")), "3/s");
+	assert_non_null(json_object_get(line, "ts"));
+	json_decref(line);
+}
+
+/* Cut, but still one object. */
+static void
+test_long_json(void **state)
+{
+	char huge[5000];
+	json_t *line;
+
+	(void)state;
+	memset(huge, '"', sizeof(huge) - 1);
+	huge[sizeof(huge) - 1] = '\0';
+	json_start();
+	log_info("a", huge, "one=\"%s\" two=\"%s\" three=\"%s\" four=%d", huge, huge, huge, 4);
+	line = logged_json();
+	assert_non_null(json_object_get(line, "msg"));
+	json_decref(line);
+	assert_true(strlen(logged()) <= 2048);
+}
+
+/* ---- the journal --------------------------------------------------------------------- */
+
+static void
+test_journal(void **state)
+{
+	char stream[64];
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(fstat(STDERR_FILENO, &st), 0);
+	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	setenv("JOURNAL_STREAM", stream, 1);
+	log_open("rookery-test", LOG_LEVEL_DEBUG);
+	log_error("a", "one", "%s", "");
+	log_warning("a", "two", "x=%d", 1);
+	log_info("a", "three", "x=%d", 1);
+	log_debug("a", "four", "x=%d", 1);
+	assert_string_equal(logged(), "<3>level=error program=rookery-test area=a msg=\"one\"\n"
+				      "<4>level=warning program=rookery-test area=a msg=\"two\" x=1\n"
+				      "<6>level=info program=rookery-test area=a msg=\"three\" x=1\n"
+				      "<7>level=debug program=rookery-test area=a msg=\"four\" x=1\n");
+	unsetenv("JOURNAL_STREAM");
+}
+
+/* The variable is inherited by children whose stderr is another. */
+static void
+test_another_stream(void **state)
+{
+	(void)state;
+	setenv("JOURNAL_STREAM", "1:1", 1);
+	log_open("rookery-test", LOG_LEVEL_INFO);
+	log_info("a", "one", "x=%d", 1);
+	assert_int_equal(strncmp(logged(), "ts=", 3), 0);
+	unsetenv("JOURNAL_STREAM");
+}
+
+/* ---- levels of areas -------------------------------------------------------------------- */
+
+static void
+test_areas(void **state)
+{
+	(void)state;
+	log_open("rookery-test", LOG_LEVEL_WARNING);
+	assert_int_equal(log_set_area("login=debug", true), 0);
+	assert_int_equal(log_set_area("dpdk=error", true), 0);
+	assert_int_equal(log_set_area("store=info", false), 0); /* only looks */
+	log_debug("login", "one", "x=%d", 1);
+	log_warning("dpdk", "two", "x=%d", 1);
+	log_info("store", "three", "x=%d", 1);
+	log_warning("store", "four", "x=%d", 1);
+	assert_non_null(strstr(logged(), "msg=\"one\""));
+	assert_null(strstr(logged(), "two"));
+	assert_null(strstr(logged(), "three"));
+	assert_non_null(strstr(logged(), "four"));
+	assert_int_equal(log_set_area("login", true), -EINVAL);
+	assert_int_equal(log_set_area("=info", true), -EINVAL);
+	assert_int_equal(log_set_area("login=loud", true), -EINVAL);
+	assert_int_equal(log_set_area("an-area-with-far-too-long-a-name=info", true), -EINVAL);
+	log_set_level(NULL, LOG_LEVEL_INFO);
+}
+
+/* ---- how often ----------------------------------------------------------------------------- */
+
+static void
+test_site_in_virtual_time(void **state)
+{
+	struct log_site site = {0};
+	uint64_t now = 1000000;
+	uint32_t suppressed;
+
+	(void)state;
+	for (unsigned i = 0; i < LOG_SITE_BURST; i++) {
+		assert_true(log_site_pass(&site, now, &suppressed));
+		assert_int_equal(suppressed, 0);
+	}
+	for (unsigned i = 0; i < 500; i++)
+		assert_false(log_site_pass(&site, now, &suppressed));
+	now += LOG_SITE_GAP_MS;
+	assert_true(log_site_pass(&site, now, &suppressed));
+	assert_int_equal(suppressed, 500);
+	assert_false(log_site_pass(&site, now, &suppressed));
+	/* After a quiet time the whole burst again. */
+	now += LOG_SITE_BURST * LOG_SITE_GAP_MS;
+	assert_true(log_site_pass(&site, now, &suppressed));
+	assert_int_equal(suppressed, 1);
+	for (unsigned i = 1; i < LOG_SITE_BURST; i++)
+		assert_true(log_site_pass(&site, now, &suppressed));
+	assert_false(log_site_pass(&site, now, &suppressed));
+}
+
+static unsigned
+lines_with(const char *what)
+{
+	unsigned n = 0;
+
+	for (const char *p = logged(); (p = strstr(p, what)) != NULL; p++)
+		n++;
+	return n;
+}
+
+static void
+test_sites_are_limited_one_by_one(void **state)
+{
+	(void)state;
+	log_open("rookery-test", LOG_LEVEL_DEBUG);
+	for (unsigned i = 0; i < LOG_SITE_BURST + 30; i++) {
+		log_warning("a", "flood", "i=%u", i);
+		log_debug("a", "all", "i=%u", i);
+	}
+	log_warning("a", "other", "x=%d", 1);
+	/* A second may have passed on a slow machine; a minute has not. */
+	assert_in_range(lines_with("msg=\"flood\""), LOG_SITE_BURST, LOG_SITE_BURST + 29);
+	assert_int_equal(lines_with("msg=\"all\""), LOG_SITE_BURST + 30);
+	assert_int_equal(lines_with("msg=\"other\""), 1);
+}
+
 int
 main(void)
 {
@@ -158,6 +356,15 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_level_is_a_threshold, capture, release),
 		cmocka_unit_test_setup_teardown(test_value_cannot_forge_a_line, capture, release),
 		cmocka_unit_test_setup_teardown(test_long_line_is_cut_and_ends, capture, release),
+		cmocka_unit_test_setup_teardown(test_value_cannot_forge_a_key, capture, release),
+		cmocka_unit_test_setup_teardown(test_every_conversion, capture, release),
+		cmocka_unit_test_setup_teardown(test_json, capture, release),
+		cmocka_unit_test_setup_teardown(test_long_json, capture, release),
+		cmocka_unit_test_setup_teardown(test_journal, capture, release),
+		cmocka_unit_test_setup_teardown(test_another_stream, capture, release),
+		cmocka_unit_test_setup_teardown(test_areas, capture, release),
+		cmocka_unit_test(test_site_in_virtual_time),
+		cmocka_unit_test_setup_teardown(test_sites_are_limited_one_by_one, capture, release),
 		cmocka_unit_test_setup_teardown(test_areas_have_levels_of_their_own, capture, release),
 	};
 
