@@ -5,6 +5,7 @@
 #   make run     the above, then a server with the default configuration: 127.0.0.1:8000, no NIC needed
 #                (ARGS="--config FILE --state DIR" is passed on)
 #   make test    every test, with gcc and with clang and sanitizers; last line: N passed, N failed
+#   make test-browser  the status page in headless Chromium (about 80 MB of packages); pictures in build/browser
 #   make fuzz    each fuzz target for FUZZ_SECONDS (60)
 #   make swarm   200 clients, 100,000 messages, 30% loss, and everything that can be killed is: 15 minutes (ARGS="CLIENTS MESSAGES
 #                ROUNDS SEED" for another size); docs/reliability.md has the figures
@@ -27,6 +28,10 @@ run: build
 test:
 	@exec tests/run.sh
 
+test-browser: build
+	@config/packages.sh browser
+	@tests/browser.sh $(BUILD) $(BUILD)/browser
+
 fuzz:
 	@exec tests/fuzz/run.sh $(FUZZ_SECONDS)
 
@@ -42,4 +47,4 @@ bench: build
 clean:
 	rm -rf $(BUILD) build-sanitize build-fuzz
 
-.PHONY: build run test fuzz swarm bench clean
+.PHONY: build run test test-browser fuzz swarm bench clean

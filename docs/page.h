@@ -17,5 +17,7 @@ int config_page_complete(void);
 
 /* metrics_page.c */
 int metrics_page(FILE *out, const char *argument);
+/* Is every "rookery_..." in the file a metric? Returns 0, or -errno with lines on standard error. */
+int metrics_names_check(const char *path);
 
 #endif

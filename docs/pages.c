@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* docs_pages --check|--write FOLDER: compares or renews the tables of the documents in it (page.h). */
+/* docs_pages --check|--write FOLDER: compares or renews the tables of the documents in it (page.h).
+ * docs_pages --metrics FILE...: are the metrics that they name there? */
 #include "docs/page.h"
 
 #include <errno.h>
@@ -116,11 +117,16 @@ int
 main(int argc, char **argv)
 {
 	char path[4096];
-	int status = 0;
+	int status = argc < 3;
 	bool write = argc == 3 && strcmp(argv[1], "--write") == 0;
 
+	if (argc > 2 && strcmp(argv[1], "--metrics") == 0) {
+		for (int i = 2; i < argc; i++)
+			status |= metrics_names_check(argv[i]) != 0;
+		return status;
+	}
 	if (argc != 3 || (!write && strcmp(argv[1], "--check") != 0)) {
-		fprintf(stderr, "usage: docs_pages --check|--write FOLDER\n");
+		fprintf(stderr, "usage: docs_pages --check|--write FOLDER, docs_pages --metrics FILE...\n");
 		return 2;
 	}
 	for (size_t i = 0; i < COUNT(pages); i++) {
