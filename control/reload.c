@@ -15,6 +15,15 @@
 	X(control.stored_days)          \
 	X(control.password_memory_kib)  \
 	X(control.password_passes)      \
+	X(limits.restricted_sessions)   \
+	X(limits.account_guesses)       \
+	X(limits.prefix_guesses)        \
+	X(limits.guess_delay_ms)        \
+	X(limits.guess_delay_max_ms)    \
+	X(limits.buddy_requests_open)   \
+	X(limits.buddy_requests_waiting) \
+	X(limits.search_rows)           \
+	X(limits.list_rows)             \
 	X(limits.restricted_sessions) \
 	X(limits.account_guesses) \
 	X(limits.prefix_guesses) \

@@ -7,6 +7,7 @@
 #include "control/admin_commands.h"
 #include "control/admin_protocol.h"
 #include "control/cli/cli.h"
+#include "control/reload.h"
 #include "control/store/store.h"
 #include "shared/log.h"
 
@@ -481,6 +482,31 @@ test_config(void **state)
 }
 
 static void
+test_what_a_change_takes(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *key;
+		enum reload_outcome outcome;
+	} cases[] = {
+		{"control.stored_max", RELOAD_LIVE},
+		{"limits.search_rows", RELOAD_LIVE},
+		{"log.level", RELOAD_LIVE},
+		{"limits.searches_per_minute", RELOAD_CONTROL},
+		{"control.password_threads", RELOAD_CONTROL},
+		{"control.logins_per_second", RELOAD_DATAPLANE},
+		{"limits.messages_burst", RELOAD_DATAPLANE},
+		{"dataplane.ports[1].listen", RELOAD_DATAPLANE},
+		{"session.retransmit_limit", RELOAD_DATAPLANE},
+		{"session.timeout_ms", RELOAD_BOTH},
+		{"state_dir", RELOAD_STOP},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (reload_outcome_of(cases[i].key) != cases[i].outcome)
+			fail_msg("%s", cases[i].key);
+}
+
+static void
 test_log_level(void **state)
 {
 	struct fixture *f = *state;
@@ -765,6 +791,7 @@ main(void)
 		TEST(test_drain_and_sample),
 		TEST(test_config),
 		TEST(test_log_level),
+		cmocka_unit_test(test_what_a_change_takes),
 		TEST(test_methods),
 		TEST(test_arguments),
 		TEST(test_malformed_lines),
