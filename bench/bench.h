@@ -133,6 +133,10 @@ void world_put_message(struct world *w, uint32_t client, const struct message_sh
 void world_put_ping(struct world *w, uint32_t client);
 /* All acknowledgements that are due (world.acks), in random order, a packet each. */
 void world_put_acks(struct world *w);
+/* Any datagram, from the address of a client that need not exist (below 2^24). */
+void world_put_datagram(struct world *w, uint32_t client, const uint8_t *data, uint16_t length);
+/* The first datagram that the worker has sent, taken; its length, or 0. */
+uint16_t world_take_datagram(struct world *w, uint8_t *out, uint16_t cap);
 /* A CONFIRM, if the client owes one. */
 void world_put_confirm(struct world *w, uint32_t client);
 void world_wire(struct world *w, struct rte_mbuf *m);

@@ -120,6 +120,33 @@ headers_write(const struct world *w, uint32_t client, struct rte_mbuf *m, uint16
 	udp->dgram_cksum = rte_ipv4_udptcp_cksum(ip, udp);
 }
 
+void
+world_put_datagram(struct world *w, uint32_t client, const uint8_t *data, uint16_t length)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(w->pool);
+
+	if (m == NULL)
+		fail("no packets left");
+	memcpy(rte_pktmbuf_append(m, (uint16_t)(HEADERS + length)) + HEADERS, data, length);
+	headers_write(w, client, m, length);
+	world_wire(w, m);
+}
+
+uint16_t
+world_take_datagram(struct world *w, uint8_t *out, uint16_t cap)
+{
+	uint16_t length;
+	void *p;
+
+	if (rte_ring_dequeue(w->wire_out, &p) != 0)
+		return 0;
+	length = (uint16_t)(rte_pktmbuf_data_len((struct rte_mbuf *)p) - HEADERS);
+	length = RTE_MIN(length, cap);
+	memcpy(out, rte_pktmbuf_mtod_offset((struct rte_mbuf *)p, uint8_t *, HEADERS), length);
+	rte_pktmbuf_free(p);
+	return length;
+}
+
 /* Seals length bytes of frames that lie in their place. */
 static struct rte_mbuf *
 packet_seal(struct world *w, uint32_t client, struct rte_mbuf *m, size_t length)

@@ -135,6 +135,7 @@ main(int argc, char **argv)
 	       rte_eal_has_hugepages() ? "huge" : "transparent huge", options.rounds, PHASE);
 	rows_timers();
 	rows_relay();
+	rows_flood();
 	rows_scale();
 	rows_absent();
 	return report_write() == 0 ? 0 : 1;

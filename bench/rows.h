@@ -11,6 +11,7 @@
 void rows_relay(void);
 void rows_scale(void);
 void rows_timers(void);
+void rows_flood(void);
 /* Is there a row that needs SCALE_SESSIONS? */
 bool scale_wanted(void);
 
