@@ -2,7 +2,8 @@
 /*
  * LOGINs from forged addresses (a raw socket; 127.0.0.0/8 is 16 million addresses), while two clients chat and a third comes in.
  *
- * ROOKERY_FLOOD_ROUNDS=N goes at full speed and measures: N times messages/s without the flood and with it. The sender shares the machine, so
+ * ROOKERY_FLOOD_ROUNDS=N goes at full speed and measures messages/s: N times without the flood, with one to a port beside the server's
+ * (what its sender takes from the machine), and with one to the server. The sender shares the machine, so
  * only docs/limits.md's figures of `rookbench` say what the worker itself does.
  */
 #include "client.h"
@@ -28,6 +29,7 @@
 #define LOGINS 64
 #define BATCH 64
 #define SERIES 200
+#define CHATS 5 /* series of a round that is measured */
 #define GROWTH_MAX_KB 8192
 
 struct packet {
@@ -41,6 +43,7 @@ struct flood {
 	struct packet packets[LOGINS];
 	size_t lengths[LOGINS];
 	pid_t pid;
+	bool beside; /* to another port, where nobody listens */
 	bool paced; /* other tests run beside this one: 64,000 a second at most */
 };
 
@@ -73,6 +76,7 @@ flood_run(struct flood *f, int fd)
 	struct mmsghdr messages[BATCH];
 	struct iovec iov[BATCH];
 	uint64_t x = 88172645463325252;
+	uint16_t port = ntohs(f->packets[0].udp.dest);
 
 	for (;;) {
 		for (unsigned i = 0; i < BATCH; i++) {
@@ -83,6 +87,7 @@ flood_run(struct flood *f, int fd)
 			x ^= x << 17;
 			memcpy(&copies[i], &f->packets[k], f->lengths[k]);
 			copies[i].ip.saddr = htonl(0x7f000000 | (uint32_t)(x & 0xffffff));
+			copies[i].udp.dest = htons((uint16_t)(port + f->beside));
 			copies[i].udp.source = htons((uint16_t)(1024 + (x >> 40) % 60000));
 			iov[i] = (struct iovec){.iov_base = &copies[i], .iov_len = f->lengths[k]};
 			messages[i].msg_hdr = (struct msghdr){.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &iov[i],
@@ -151,23 +156,28 @@ chat(struct client *a, struct client *b, const char *prefix)
 static void
 measure(struct flood *f, struct client *a, struct client *b, unsigned rounds)
 {
-	for (unsigned i = 0; i < 2 * rounds; i++) {
+	static const char *const names[] = {"without", "beside", "with"};
+
+	for (unsigned i = 0; i < 3 * rounds; i++) {
 		uint64_t rx = counter(f->world, "rx_packets"), looked = counter(f->world, "cookies_sent");
 		uint64_t start, ms;
 		char prefix[32];
 
-		if (i % 2 == 1)
+		f->beside = i % 3 == 1;
+		if (i % 3 != 0)
 			flood_start(f);
 		start = now_ms();
-		snprintf(prefix, sizeof(prefix), "measured %u", i);
-		chat(a, b, prefix);
+		for (unsigned k = 0; k < CHATS; k++) {
+			snprintf(prefix, sizeof(prefix), "measured %u %u", i, k);
+			chat(a, b, prefix);
+		}
 		ms = now_ms() - start;
-		if (i % 2 == 1)
+		if (i % 3 != 0)
 			flood_stop(f);
 		rx = counter(f->world, "rx_packets") - rx;
 		looked = counter(f->world, "cookies_sent") - looked;
 		fprintf(stderr, "# %s flood: %u messages in %lu ms, %.0f/s; %.0f packets/s received, %.0f cookies/s\n",
-			i % 2 == 1 ? "with" : "without", 2 * SERIES, (unsigned long)ms, 2e3 * SERIES / (double)ms,
+			names[i % 3], 2 * SERIES * CHATS, (unsigned long)ms, 2e3 * SERIES * CHATS / (double)ms,
 			1e3 * (double)rx / (double)ms, 1e3 * (double)looked / (double)ms);
 	}
 }
