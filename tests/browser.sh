@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # The status page in a real browser (headless Chromium), against a real server with some traffic: it draws its figures, in light and
-# dark, on a narrow screen, and when the server goes away; nothing is logged to its console, which is where the browser
-# reports whatever a page tried to load from elsewhere. Leaves screenshots.
+# dark and on a narrow screen; nothing is logged to its console, which is where the browser reports whatever a page tried to
+# load from elsewhere. Leaves screenshots.
 #
 #   tests/browser.sh BUILD-FOLDER SCREENSHOT-FOLDER
 set -eu
@@ -41,7 +41,7 @@ browse() {
 	shift 2
 	timeout 60 chromium --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars \
 		--disable-background-networking --disable-component-update --no-first-run --user-data-dir="$work/profile" \
-		--window-size="$size" --timeout=5000 --enable-logging=stderr --dump-dom --screenshot="$shots/$name.png" \
+		--window-size="$size" --virtual-time-budget=8000 --enable-logging=stderr --dump-dom --screenshot="$shots/$name.png" \
 		"$@" "$page" >"$work/$name.html" 2>"$work/$name.log" || true
 	console=$(grep -c 'CONSOLE' "$work/$name.log" || true)
 	check "$name: nothing on the console" "$console"
@@ -83,7 +83,7 @@ has "light: figures came" "$work/light.html" 'data-polls="[1-9]'
 if [ "$(grep -o '<svg' "$work/light.html" | wc -l)" = 8 ]; then check "light: eight graphs" 0; else check "light: eight graphs" 1; fi
 has "light: lines are drawn" "$work/light.html" '<path d="M[0-9]'
 has "light: drops are named" "$work/light.html" 'first byte is no type that a server takes'
-has "light: the worker is shown" "$work/light.html" '<td class="">0</td>'
+has "light: the worker is shown" "$work/light.html" '<td>0</td>'
 browse dark 1280,1000 --blink-settings=preferredColorScheme=0
 browse narrow 420,2400
 has "narrow: ready" "$work/narrow.html" 'class="pill good"'

@@ -119,6 +119,8 @@ print_next(FILE *out, const struct banner *b)
 		fprintf(out, "To look inside:\n  %s", program);
 		print_options(out, b);
 		fprintf(out, " status\n");
+		if (b->config->metrics.listen[0] != '\0')
+			fprintf(out, "  http://%s/ in a browser\n", b->config->metrics.listen);
 	}
 	fprintf(out, "Ctrl-C stops everything.\n\n");
 }
