@@ -218,6 +218,7 @@ struct server {
 
 	uint64_t version;          /* last version given to a presence or buddy event */
 	uint64_t store_retry_ms;   /* the store failed: not before this */
+	bool unfinished; /* the dataplane is the same as before, but was not provisioned to the end */
 	bool store_ok;
 	char store_error[160];
 	uint64_t expire_ms;        /* next look for old messages */

@@ -330,9 +330,12 @@ rings_watch(struct rings *r, uint64_t now_ms)
 	rings_alive(r, now_ms);
 	atomic_store_explicit(&r->ipc.header->control_alive, now_ms, memory_order_release);
 	/* A region that a killed dataplane left behind is not provisioned, only read. */
-	if (!r->attached && r->alive)
+	if (!r->attached && r->alive) {
+		server_set_unfinished(r->server,
+				      atomic_load_explicit(&r->ipc.header->server_key_set, memory_order_acquire) == 0);
 		r->attached = server_attach(r->server, r->ipc.boot, r->ipc.workers,
 					    r->ipc.sessions_per_worker) == 0;
+	}
 	if (r->attached)
 		rings_ready(r);
 }

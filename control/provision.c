@@ -190,6 +190,12 @@ sessions_revoke(struct server *s)
 	}
 }
 
+void
+server_set_unfinished(struct server *s, bool unfinished)
+{
+	s->unfinished = unfinished;
+}
+
 int
 server_attach(struct server *s, uint64_t boot, uint32_t workers, uint32_t sessions_per_worker)
 {
@@ -208,7 +214,7 @@ server_attach(struct server *s, uint64_t boot, uint32_t workers, uint32_t sessio
 	if (rc < 0)
 		return rc;
 	s->attached = true;
-	sessions_provision(s, again);
+	sessions_provision(s, again || s->unfinished);
 	sessions_revoke(s);
 	while ((u = map_next(&s->users, &position)) != NULL)
 		user_publish(s, u->id);

@@ -248,6 +248,10 @@ void server_free(struct server *s);
 /* The clock moves; every function below uses the last time given. */
 void server_set_time(struct server *s, uint64_t now_ms, uint64_t wall_ms);
 
+/* Before server_attach: whether the dataplane was ever provisioned to the end (its region has the server's key). If not, and
+ * it is the one known from the store, then a control before this one was killed in the middle of it, and the sessions go
+ * there again, with the same epoch: those that are there already ignore it. */
+void server_set_unfinished(struct server *s, bool unfinished);
 /* A dataplane is there (first time, or another one than before: boot tells). Provisions it: instance + 1
  * persisted, then sessions and tables; with the boot known from the store only tables. Returns 0 or -EIO
  * (store: try again). */

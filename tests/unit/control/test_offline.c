@@ -503,6 +503,28 @@ test_control_restarted(void **state)
 	assert_int_equal(client_add(h, &alice, "bob", ""), ROOKERY__CODE__CODE_ALREADY_BUDDIES);
 }
 
+/* Killed after it had noted the new dataplane, before all sessions were on their way there: its successor sends them again, with the epoch
+ * that was noted. */
+static void
+test_killed_while_provisioning(void **state)
+{
+	struct harness *h = *state;
+	struct client alice, bob;
+
+	friends(h, &alice, &bob);
+	h->room = 1;
+	assert_int_equal(server_attach(h->server, 2, WORKERS, SLOTS), 0);
+	h->room = UINT32_MAX;
+	harness_restart(h, 2);
+	assert_int_equal(harness_sent_count(h, INJECT_SESSION_ADD), 0); /* if it was told that all is there */
+	harness_sent_clear(h);
+	server_set_unfinished(h->server, true);
+	assert_int_equal(server_attach(h->server, 2, WORKERS, SLOTS), 0);
+	assert_int_equal(harness_sent_count(h, INJECT_SESSION_ADD), 2);
+	for (uint32_t i = 0; i < 2; i++)
+		assert_int_equal(harness_find(h, INJECT_SESSION_ADD, i)->session_add.epoch, 1);
+}
+
 static void
 test_outcome_after_restart(void **state)
 {
@@ -674,6 +696,7 @@ main(void)
 		T(test_disk_full),
 		T(test_dataplane_restarted),
 		T(test_control_restarted),
+		T(test_killed_while_provisioning),
 		T(test_outcome_after_restart),
 		T(test_smaller_dataplane),
 		T(test_session_refused),
