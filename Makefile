@@ -6,7 +6,8 @@
 #                (ARGS="--config FILE --state DIR" is passed on)
 #   make test    every test, with gcc and with clang and sanitizers; last line: N passed, N failed
 #   make test-browser  the status page in headless Chromium (about 80 MB of packages); pictures in build/browser
-#   make fuzz    each fuzz target for FUZZ_SECONDS (60)
+#   make fuzz    each fuzz target for FUZZ_SECONDS (60); make fuzz-coverage: which lines the corpora reach
+#   make model   the models of rings, tables, fences and provisioning, with spin; make tsan: ThreadSanitizer
 #   make swarm   200 clients, 100,000 messages, 30% loss, and everything that can be killed is: 15 minutes (ARGS="CLIENTS MESSAGES
 #                ROUNDS SEED" for another size); docs/reliability.md has the figures
 #   make bench   the goals table, build/bench/latest.json, and plots if gnuplot is there; under 10 minutes
@@ -39,12 +40,21 @@ swarm: build
 	@ninja -C $(BUILD) tests/e2e/test_e2e_swarm
 	@ROOKERY_BUILD=$(abspath $(BUILD)) $(BUILD)/tests/e2e/test_e2e_swarm full $(ARGS)
 
+fuzz-coverage:
+	@exec tests/fuzz/coverage.sh
+
+model:
+	@exec tests/model/run.sh
+
+tsan:
+	@exec tests/tsan/run.sh
+
 bench: build
 	@ninja -C $(BUILD) rookbench
 	@$(BUILD)/rookbench --dir $(BUILD)/bench $(ARGS)
 	@if command -v gnuplot >/dev/null; then gnuplot -e "dir='$(BUILD)/bench'" bench/plots.gp; fi
 
 clean:
-	rm -rf $(BUILD) build-sanitize build-fuzz
+	rm -rf $(BUILD) build-sanitize build-fuzz build-coverage build-tsan build-tsan-planted
 
-.PHONY: build run test test-browser fuzz swarm bench clean
+.PHONY: build run test test-browser fuzz swarm bench clean fuzz-coverage model tsan

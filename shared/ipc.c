@@ -401,7 +401,11 @@ ring_publish(const struct cell_ring *r)
 {
 	uint32_t published = atomic_load_explicit(&r->shared->published, memory_order_relaxed);
 
+#ifdef PLANT_RING_RELAXED
+	atomic_store_explicit(&r->shared->published, published + 1, memory_order_relaxed);
+#else
 	atomic_store_explicit(&r->shared->published, published + 1, memory_order_release);
+#endif
 }
 
 uint32_t

@@ -55,7 +55,7 @@ export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1
 
 if build $release gcc; then
-	run gcc $release unit --suite unit --suite sim
+	run gcc $release unit --suite unit --suite sim --suite model
 	run gcc $release e2e --suite e2e --num-processes "$e2e_processes"
 else
 	problem "gcc: the build failed"

@@ -1,0 +1,33 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# The tests of tests/tsan and of the tables with ThreadSanitizer, and that it sees a mistake when there is one:
+#   tests/tsan/run.sh [ROUNDS]
+# Builds only what it needs, in build-tsan and build-tsan-planted.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+rounds=${1:-10}
+config/packages.sh build test || exit 1
+export TSAN_OPTIONS="halt_on_error=1:suppressions=$PWD/tests/tsan.supp"
+export CMOCKA_MESSAGE_OUTPUT=STDOUT
+
+# build DIRECTORY MESON-ARGUMENTS...
+build() {
+	directory=$1
+	shift
+	[ -f "$directory/build.ninja" ] ||
+		CC=clang meson setup "$directory" -Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false "$@" >/dev/null || return 1
+	ninja -C "$directory" tests/tsan/test_races tests/unit/dataplane/test_tables >/dev/null
+}
+
+build build-tsan || exit 1
+build-tsan/tests/tsan/test_races "$rounds" || exit 1
+build-tsan/tests/unit/dataplane/test_tables || exit 1
+
+# ring_publish without its release store.
+build build-tsan-planted -Dplant=ring_relaxed || exit 1
+if build-tsan-planted/tests/tsan/test_races 1 >build-tsan-planted/log 2>&1; then
+	echo "ring_relaxed was not seen"
+	exit 1
+fi
+grep -m1 'WARNING: ThreadSanitizer: data race' build-tsan-planted/log || exit 1
+echo "ring_relaxed: caught"
