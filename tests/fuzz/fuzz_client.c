@@ -6,15 +6,17 @@
  *
  * Frames are sealed here, so that the input reaches what is behind the tag; DELIVER, RECEIPT and RESPONSE
  * have steps that write well-formed frames with small numbers, so that they meet what the client waits for.
- * After each step all invariants of the client hold.
+ * Events go to rookchat's JSON view, and its commands can be given: what a bot sees and says. After each step all invariants of the client hold.
  */
-#include "fuzz.h"
+#include "steps.h"
 
 #include "client/core.h"
+#include "client/rookchat.h"
 
 #include <errno.h>
 #include <sodium.h>
 #include <string.h>
+#include <unistd.h>
 
 enum step {
 	STEP_DATAGRAM,  /* length (u8), bytes: as they are */
@@ -33,27 +35,7 @@ enum step {
 	STEPS
 };
 
-struct input {
-	const uint8_t *p, *end;
-};
-
-static uint8_t
-byte(struct input *in)
-{
-	return in->p < in->end ? *in->p++ : 0;
-}
-
-static size_t
-bytes(struct input *in, const uint8_t **out)
-{
-	size_t len = byte(in);
-
-	if (len > (size_t)(in->end - in->p))
-		len = (size_t)(in->end - in->p);
-	*out = in->p;
-	in->p += len;
-	return len;
-}
+#define STEP_LINE 255 /* length (u8), bytes: to rookchat's standard input. Not one of the numbers above, which corpora know */
 
 /* ---- a store that keeps what it must, and nothing else ----------------------------------- */
 
@@ -353,16 +335,59 @@ step_send(struct rk_client *c, uint8_t to, uint8_t len)
 	rk_client_send(c, names[to % 3], text, len * 70u + 1);
 }
 
+/* ---- rookchat ------------------------------------------------------------------------------- */
+
+static struct chat chat;
+
+static void
+chat_start(struct rk_client *client)
+{
+	static bool quiet;
+
+	if (!quiet) {
+		FUZZ_CHECK(freopen("/dev/null", "w", stdout) != NULL);
+		quiet = true;
+	}
+	memset(&chat, 0, sizeof(chat));
+	chat.view = &chat_view_json;
+	chat.client = client;
+	FUZZ_CHECK(chat.view->open(&chat) == 0);
+}
+
+static void
+step_line(const uint8_t *line, size_t len)
+{
+	int ends[2];
+
+	FUZZ_CHECK(pipe(ends) == 0 && write(ends[1], line, len) == (ssize_t)len);
+	FUZZ_CHECK(dup2(ends[0], STDIN_FILENO) == STDIN_FILENO);
+	close(ends[0]);
+	close(ends[1]);
+	chat.view->input(&chat);
+}
+
+static void
+chat_end(void)
+{
+	chat.view->close(&chat);
+	free(chat.sent);
+}
+
 static void
 one_step(struct end *e, struct input *in)
 {
 	struct wire_prefix reset = {.type = WIRE_RESET, .version = WIRE_VERSION, .id = e->sid};
-	uint8_t out[WIRE_RESET_SIZE], a;
+	uint8_t out[WIRE_RESET_SIZE], a = byte(in);
 	const uint8_t *p;
 	struct rk_event event;
 	size_t len;
 
-	switch (byte(in) % STEPS) {
+	if (a == STEP_LINE) {
+		len = bytes(in, &p);
+		step_line(p, len);
+		return;
+	}
+	switch (a % STEPS) {
 	case STEP_DATAGRAM:
 		len = bytes(in, &p);
 		input(e, p, len);
@@ -391,8 +416,10 @@ one_step(struct end *e, struct input *in)
 		output(e);
 		break;
 	case STEP_EVENTS:
-		for (a = byte(in) % 8; a > 0 && rk_client_next_event(e->client, &event) == 1; a--)
+		for (a = byte(in) % 8; a > 0 && rk_client_next_event(e->client, &event) == 1; a--) {
 			FUZZ_CHECK(event.type != RK_EVENT_NONE);
+			chat.view->event(&chat, &event);
+		}
 		break;
 	case STEP_SEND:
 		a = byte(in);
@@ -457,6 +484,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(&e, 0, sizeof(e));
 	e.now_us = 1000000;
 	FUZZ_CHECK(rk_client_new(&e.client, &cfg) == 0);
+	chat_start(e.client);
 	rk_client_login(e.client);
 	output(&e);
 	login(&e, ROOKERY__LOGIN_RESULT__LOGIN_OK);
@@ -474,6 +502,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			output(&e);
 		FUZZ_CHECK(client_check(e.client) == NULL);
 	}
+	chat_end();
 	rk_client_free(e.client);
 	aead_key_clear(&e.tx);
 	return 0;

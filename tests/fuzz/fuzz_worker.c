@@ -382,7 +382,15 @@ one_step(struct game *g, struct input *in)
 		break;
 	case STEP_TIME:
 		n = byte(in);
-		world_pass(g->w, n < 200 ? n * UINT64_C(1000) : (n - 199) * UINT64_C(300000));
+		if (n < 200) {
+			world_pass(g->w, n * UINT64_C(1000));
+		} else {
+			/* in few steps: an input is to end soon */
+			for (unsigned i = 0; i < 8; i++) {
+				g->w->now_us += (n - 199) * UINT64_C(40000);
+				world_settle(g->w);
+			}
+		}
 		break;
 	case STEP_INJECT:
 		step_inject(g, in);
@@ -449,9 +457,11 @@ game_end(struct game *g)
 	for (uint32_t i = 0; i < w->count; i++) {
 		struct session_table *t = &w->workers[i]->sessions;
 
-		for (uint32_t k = 0; k < t->capacity; k++)
+		for (uint32_t k = 0; k < t->capacity; k++) {
 			if (t->sessions[k].generation != 0)
 				session_remove(w->workers[i], &t->sessions[k]);
+			t->sessions[k].ended = 0; /* the next input's sessions have the same ids */
+		}
 	}
 	memcpy(w->ipc.header, &header, sizeof(header));
 	for (uint32_t i = 0; i <= w->count * IPC_WORKER_RINGS; i++) {

@@ -60,6 +60,8 @@ replay_directory(const char *path)
 	return files;
 }
 
+/* A target may have renamed that of a program under test. */
+#undef main
 int
 main(int argc, char **argv)
 {

@@ -460,6 +460,45 @@ worker(void)
 	STEPS("worker", "hostile", "\14\0\6\44\0\377\377\0\0\15\3\0\0\0\100\15\203\0\0\1\0\16\0\44\0\0\0\377");
 }
 
+static void
+client_lines(void)
+{
+	static const char *const lines[] = {
+		"msg bob hello", "add bob hi", "accept bob", "deny bob", "remove bob", "block bob", "unblock bob", "buddies",
+		"note bob pals my friend", "search bo", "status away lunch", "status gone", "password", "quit", "msg", "dance", "",
+	};
+	uint8_t all[1024];
+	size_t used = 0;
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		int n = snprintf((char *)all + used + 2, sizeof(all) - used - 2, "%s%s", lines[i], i & 1 ? "\r\n" : "\n");
+
+		all[used] = 255;
+		all[used + 1] = (uint8_t)n;
+		used += (size_t)n + 2;
+	}
+	save("client", "lines", all, used);
+}
+
+static void
+rookctl(void)
+{
+#define OK "{\"id\":1,\"ok\":true,\"result\":"
+	STEPS("rookctl", "status", "status\n" OK "{\"version\":\"1\",\"uptime_ms\":5,\"ready\":true,\"ports\":[\"udp\"],\"workers\":1,"
+				   "\"rings\":[{\"event\":{\"used\":1,\"capacity\":2}}]}}\n");
+	STEPS("rookctl", "json", "status --json\n" OK "{\"a\":[1,2.5,null]}}\n");
+	STEPS("rookctl", "users", "users list --limit 2\n" OK
+				  "{\"users\":[{\"id\":1,\"name\":\"a\",\"created\":\"2024-05-01T10:00:00.123Z\"}],\"more\":false}}\n");
+	STEPS("rookctl", "sessions", "sessions list --user a\n" OK "{\"sessions\":[{\"sid\":\"01\",\"user\":\"a\"}],\"more\":true}}\n");
+	STEPS("rookctl", "kick", "sessions kick user:a\n" OK "{\"ended\":1}}\n");
+	STEPS("rookctl", "stats", "stats --drops\n" OK "{\"connected\":true,\"counters\":[{\"scope\":\"worker\",\"worker\":0,"
+				  "\"name\":\"x\",\"text\":\"y\",\"value\":7,\"drop\":true}]}}\n");
+	STEPS("rookctl", "refused", "status\n{\"id\":1,\"ok\":false,\"error\":{\"code\":\"x\",\"text\":\"y\"}}\n");
+	STEPS("rookctl", "other", "users list\n{\"id\":2,\"ok\":true}\n");
+	STEPS("rookctl", "usage", "users list --limit x\n");
+	STEPS("rookctl", "half", "stats\n{\"id\":1");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -476,5 +515,7 @@ main(int argc, char **argv)
 	handshake();
 	server();
 	worker();
+	client_lines();
+	rookctl();
 	return 0;
 }
