@@ -1,120 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "shared/log.h"
 
-#include <errno.h>
+#include "shared/log_settings.h"
+
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
 
-#define AREA_NAME_MAX 24
 #define LINE_SIZE 2048
 #define VALUE_MAX 400 /* bytes of a value or message; longer ones are cut */
-
-static const char *log_program = "rookery";
-static _Atomic enum log_level log_threshold = LOG_LEVEL_INFO;
-static enum log_format log_format = LOG_FORMAT_LOGFMT;
-static bool log_journal;
-
-/* Areas with a level of their own; one is written before it is counted. */
-static struct {
-	char name[AREA_NAME_MAX];
-	_Atomic enum log_level level;
-} areas[LOG_AREAS_MAX];
-static _Atomic unsigned area_count;
-
-static const char *const level_name[] = {
-	[LOG_LEVEL_ERROR] = "error",
-	[LOG_LEVEL_WARNING] = "warning",
-	[LOG_LEVEL_INFO] = "info",
-	[LOG_LEVEL_DEBUG] = "debug",
-};
-
-/* systemd says by device and inode which stream it connected to the journal: stderr may be another by now. */
-static bool
-is_journal(void)
-{
-	const char *text = getenv("JOURNAL_STREAM");
-	unsigned long long device, inode;
-	struct stat st;
-
-	return text != NULL && sscanf(text, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
-	       st.st_dev == device && st.st_ino == inode;
-}
-
-void
-log_open(const char *program, enum log_level level)
-{
-	log_program = program;
-	log_threshold = level;
-	log_journal = is_journal();
-}
-
-void
-log_set_format(enum log_format format)
-{
-	log_format = format;
-}
-
-int
-log_set_level(const char *area, enum log_level level)
-{
-	unsigned count = area_count;
-
-	if (area == NULL) {
-		area_count = 0;
-		log_threshold = level;
-		return 0;
-	}
-	if (strlen(area) >= AREA_NAME_MAX)
-		return -EINVAL;
-	for (unsigned i = 0; i < count; i++) {
-		if (strcmp(areas[i].name, area) == 0) {
-			areas[i].level = level;
-			return 0;
-		}
-	}
-	if (count == LOG_AREAS_MAX)
-		return -ENOSPC;
-	strcpy(areas[count].name, area);
-	areas[count].level = level;
-	area_count = count + 1;
-	return 0;
-}
-
-int
-log_set_area(const char *text, bool set)
-{
-	const char *equals = strchr(text, '=');
-	char area[AREA_NAME_MAX];
-	size_t n = equals == NULL ? 0 : (size_t)(equals - text);
-
-	if (n == 0 || n >= sizeof(area))
-		return -EINVAL;
-	memcpy(area, text, n);
-	area[n] = '\0';
-	for (unsigned i = 0; i < sizeof(level_name) / sizeof(level_name[0]); i++)
-		if (strcmp(equals + 1, level_name[i]) == 0)
-			return set ? log_set_level(area, (enum log_level)i) : 0;
-	return -EINVAL;
-}
-
-static enum log_level
-threshold_of(const char *area)
-{
-	unsigned count = area_count;
-
-	for (unsigned i = 0; i < count; i++)
-		if (strcmp(areas[i].name, area) == 0)
-			return areas[i].level;
-	return log_threshold;
-}
 
 /* ---- how often ------------------------------------------------------------------------- */
 
@@ -203,7 +101,7 @@ put_field(struct text *line, const char *key, size_t key_length, const char *val
 {
 	char data[LINE_SIZE];
 	struct text t = {.data = data, .size = sizeof(data)};
-	bool json = log_format == LOG_FORMAT_JSON;
+	bool json = log_settings.format == LOG_FORMAT_JSON;
 
 	if (json)
 		put_text(&t, line->length > 1 ? ",\"" : "\"");
@@ -394,15 +292,15 @@ put_head(struct text *line, enum log_level level, const char *area, const char *
 	struct tm tm;
 	size_t n;
 
-	if (!log_journal) {
+	if (!log_settings.journal) {
 		clock_gettime(CLOCK_REALTIME, &now);
 		gmtime_r(&now.tv_sec, &tm);
 		n = strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
 		snprintf(when + n, sizeof(when) - n, ".%03dZ", (int)(now.tv_nsec / 1000000));
 		put_field(line, "ts", 2, when, VALUE_WORD);
 	}
-	put_field(line, "level", 5, level_name[level], VALUE_WORD);
-	put_field(line, "program", 7, log_program, VALUE_WORD);
+	put_field(line, "level", 5, log_level_name[level], VALUE_WORD);
+	put_field(line, "program", 7, log_settings.program, VALUE_WORD);
 	put_field(line, "area", 4, area, VALUE_WORD);
 	snprintf(cut, sizeof(cut), "%s", message);
 	put_field(line, "msg", 3, cut, VALUE_TEXT);
@@ -428,11 +326,11 @@ log_write(struct log_site *site, enum log_level level, const char *area, const c
 	struct arguments a;
 	char *start = line.data;
 
-	if (level > threshold_of(area))
+	if (level > log_threshold_of(area))
 		return;
 	if (site != NULL && level != LOG_LEVEL_DEBUG && !log_site_pass(site, monotonic_ms(), &suppressed))
 		return;
-	if (log_format == LOG_FORMAT_JSON)
+	if (log_settings.format == LOG_FORMAT_JSON)
 		put(&line, '{');
 	put_head(&line, level, area, message);
 	va_start(a.list, fields);
@@ -442,10 +340,10 @@ log_write(struct log_site *site, enum log_level level, const char *area, const c
 		snprintf(count, sizeof(count), "%u", (unsigned)suppressed);
 		put_field(&line, "suppressed", 10, count, VALUE_NUMBER);
 	}
-	if (log_format == LOG_FORMAT_JSON)
+	if (log_settings.format == LOG_FORMAT_JSON)
 		line.data[line.length++] = '}';
 	line.data[line.length++] = '\n';
-	if (log_journal) {
+	if (log_settings.journal) {
 		start = data;
 		memcpy(data, (char[3]){'<', priority[level], '>'}, 3);
 	}
