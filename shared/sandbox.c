@@ -65,7 +65,7 @@ static call_list bpf = {"bpf"};
 static call_list sanitizers = {
 	"clone", "clone3", "fork", "vfork", "execve", "wait4", "ptrace", "process_vm_readv", "prctl", "arch_prctl", "kill",
 	"tkill", "tgkill", "open", "openat", "stat", "lstat", "statx", "access", "faccessat", "readlink", "readlinkat",
-	"getdents64", "pread64", "pipe", "pipe2", "dup", "dup2", "dup3", "socketpair", "getrlimit", "setrlimit", "prlimit64",
+	"getdents", "getdents64", "pread64", "pipe", "pipe2", "dup", "dup2", "dup3", "socketpair", "getrlimit", "setrlimit", "prlimit64",
 	"mmap", "mprotect", "personality", "ioctl", "getcwd", "close_range", "set_tid_address", "getpgrp", "sched_getparam",
 	"sched_getscheduler", "mincore", "msync",
 };
