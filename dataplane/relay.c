@@ -11,7 +11,8 @@
 #define RECORDS_PER_SESSION 512
 #define SLOW_DOWN_US UINT64_C(200000)
 #define SLOW_DOWN_STEP_MS 50 /* receipts that say the same share a frame */
-#define FRAMES_UNACKED 8     /* that any session may have */
+#define FRAMES_UNACKED 32    /* that any session may have */
+#define RECORDS_ALWAYS 32    /* the same of records: a client's window of one conversation */
 #define VERDICT_WAIT_US UINT64_C(2000000)
 #define LINGER_US UINT64_C(60000000)
 #define EVENT_RETRY_US UINT64_C(5000)
@@ -220,7 +221,8 @@ message_room(const struct worker *w, const struct activity *a)
 {
 	uint32_t most = w->messages.capacity - w->messages.capacity / 4;
 
-	return w->messages.used < most && a->record_count < RECORDS_PER_SESSION && a->record_count <= (most - w->messages.used) / 8;
+	return w->messages.used < most && a->record_count < RECORDS_PER_SESSION && 
+	       (a->record_count < RECORDS_ALWAYS || a->record_count <= (most - w->messages.used) / 8);
 }
 
 /* A message that was not seen before: may it come in now? 0, or microseconds to wait. */

@@ -194,9 +194,9 @@ test_records(void **state)
 	const struct cell *c;
 
 	(void)state;
-	fixture_init(&f, HOSTILE);
+	fixture_init(&f, 12);
 	most = f.worker->messages.capacity - f.worker->messages.capacity / 4;
-	for (unsigned i = 0; i < HOSTILE; i++) {
+	for (unsigned i = 0; i < 12; i++) {
 		control_allow(f.world, f.mallory[i].user, f.mallory[i].user, VERDICT_ALLOWED);
 		for (message_id_t id = 1; id <= 100; id++) {
 			send_message(&f.mallory[i], f.mallory[i].user, id);
@@ -211,8 +211,8 @@ test_records(void **state)
 	assert_true(f.worker->messages.used < most);
 	/* The first had room for many, the last for a few. */
 	assert_true(f.worker->sessions.activities[f.worker->sessions.sessions[2].activity].record_count > 80);
-	assert_true(f.worker->sessions.activities[f.worker->sessions.sessions[1 + HOSTILE].activity].record_count > 0);
-	assert_true(world_counter(f.world, COUNTER_limit_records) >= HOSTILE);
+	assert_true(f.worker->sessions.activities[f.worker->sessions.sessions[1 + 12].activity].record_count > 0);
+	assert_true(world_counter(f.world, COUNTER_limit_records) >= 12);
 	world_free(f.world);
 }
 
@@ -226,8 +226,8 @@ test_frames(void **state)
 	struct cell *c;
 
 	(void)state;
-	fixture_init(&f, 20);
-	for (unsigned i = 0; i < 20; i++)
+	fixture_init(&f, 16);
+	for (unsigned i = 0; i < 16; i++)
 		for (unsigned n = 0; n < 200; n++) {
 			c = control_put(f.world, IPC_INJECT, 0, INJECT_FRAME);
 			c->frame = (struct cell_frame){.session_count = 1, .sids = {f.mallory[i].sid}};
