@@ -481,7 +481,8 @@ relay_control_frame(struct worker *w, const struct cell_frame *f, const uint8_t 
 	 * again what failed; frames without a token it does not, so they wait. */
 	if (f->token != 0 && w->messages.control >= w->messages.capacity / 2)
 		return punt_delivered(w, f->sids[0], f->token, DELIVERY_FAILED);
-	if (f->session_count == 1 && frames_too_many(w, f->sids[0])) {
+	/* Only what is sent again: control tries a token again, and a client asks again; a notification without one has to wait. */
+	if ((f->token != 0 || frame[0] == FRAME_RESPONSE) && frames_too_many(w, f->sids[0])) {
 		count(w, COUNTER_limit_frames);
 		return f->token == 0 || punt_delivered(w, f->sids[0], f->token, DELIVERY_FAILED);
 	}

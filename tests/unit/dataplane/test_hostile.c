@@ -222,6 +222,8 @@ test_frames(void **state)
 {
 	static struct fixture f;
 	struct frame notify = {.type = FRAME_NOTIFY, .notify = {.delivery = 1, .length = 3, .body = (const uint8_t *)"abc"}};
+	struct frame answer = {.type = FRAME_RESPONSE,
+			       .response = {.delivery = 1, .request = 1, .fragments = 1, .length = 3, .body = (const uint8_t *)"abc"}};
 	struct frame frame;
 	struct cell *c;
 
@@ -231,7 +233,7 @@ test_frames(void **state)
 		for (unsigned n = 0; n < 200; n++) {
 			c = control_put(f.world, IPC_INJECT, 0, INJECT_FRAME);
 			c->frame = (struct cell_frame){.session_count = 1, .sids = {f.mallory[i].sid}};
-			c->length = (uint16_t)frame_write(&notify, c->data, CELL_DATA_MAX);
+			c->length = (uint16_t)frame_write(&answer, c->data, CELL_DATA_MAX);
 			control_publish(f.world, IPC_INJECT, 0);
 			if (n % 100 != 99)
 				continue;
