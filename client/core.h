@@ -313,8 +313,8 @@ struct sender {
 	message_id_t seen;      /* given to the event queue, or part of the text below; at least high */
 	message_id_t floor;     /* everything up to it is settled at the sender */
 	message_id_t asked;     /* floor when the FetchStored under way was made */
-	/* what the last FetchStored of this session named as held: from this id on, and of a text; 0: nothing */
-	message_id_t fetched_from, fetched_first, fetched_last;
+	/* what the last FetchStored of this session named as held: from this id on, and up to this one; 0: nothing */
+	message_id_t fetched_from, fetched_last;
 	bool held_stored;       /* of what is held something came from the store */
 	message_id_t settled;   /* everything up to it that comes to this device has come */
 	struct incoming *held;
@@ -323,10 +323,10 @@ struct sender {
 	/* a text whose last fragment is not there yet */
 	char *text;
 	size_t text_len, text_cap;
-	message_id_t text_first; /* its first fragment */
 	message_id_t text_id;   /* its last fragment so far; 0: none */
 	uint64_t text_us;       /* when that came */
-	bool text_stored;
+	bool text_stored;       /* a fragment came from the store */
+	bool text_waits;        /* a fragment may wait in the store for our acknowledgement */
 	bool skipping;          /* the text is too long or without memory: dropped when complete */
 };
 

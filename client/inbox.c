@@ -164,7 +164,7 @@ inbox_session(struct rk_client *c)
 	c->inbox.fetching = false;
 	for (struct sender *s = c->inbox.senders; s != NULL; s = s->next) {
 		s->n_unacked = 0;
-		s->fetched_from = s->fetched_first = s->fetched_last = s->asked = 0;
+		s->fetched_from = s->fetched_last = s->asked = 0;
 	}
 	for (struct sender *s = c->inbox.senders; s != NULL; s = s->next)
 		release(c, s);
@@ -203,13 +203,15 @@ drop_text(struct sender *s)
 	s->text_len = s->text_cap = 0;
 	s->text_id = 0;
 	s->skipping = false;
-	s->text_stored = false;
+	s->text_stored = s->text_waits = false;
 }
 
 static bool
 add_text(const struct rk_client *c, struct sender *s, const struct incoming *m)
 {
-	s->skipping = s->skipping || s->text_len + m->length > RK_TEXT_MAX;
+	/* The rest of a text that was refused after it had been accepted is no text. */
+	s->skipping = s->skipping || s->text_len + m->length > RK_TEXT_MAX ||
+		      (s->text_id == 0 && (m->flags & MESSAGE_REST) != 0);
 	if (!s->skipping && s->text_len + m->length + 1 > s->text_cap) {
 		size_t cap = (m->flags & MESSAGE_MORE) != 0 ? RK_TEXT_MAX + 1 : m->length + 1u;
 		char *p = realloc(s->text, cap);
@@ -219,11 +221,10 @@ add_text(const struct rk_client *c, struct sender *s, const struct incoming *m)
 		s->text = p;
 		s->text_cap = cap;
 	}
-	if (s->text_id == 0)
-		s->text_first = m->id;
 	s->text_id = m->id;
 	s->text_us = c->now_us;
 	s->text_stored = s->text_stored || (m->flags & MESSAGE_STORED) != 0;
+	s->text_waits = s->text_waits || s->text_stored || s->held_stored;
 	if (!s->skipping) {
 		memcpy(s->text + s->text_len, m->body, m->length);
 		s->text_len += m->length;
@@ -321,8 +322,8 @@ is_misnamed(const struct sender *s)
 static bool
 is_text_unnamed(const struct sender *s)
 {
-	return s->text_id != 0 && s->text_stored && (s->fetched_from == 0 || s->text_id < s->fetched_from) &&
-	       (s->text_first < s->fetched_first || s->text_id > s->fetched_last);
+	return s->text_id != 0 && s->text_waits && (s->fetched_from == 0 || s->text_id < s->fetched_from) &&
+	       s->text_id > s->fetched_last;
 }
 
 static bool
@@ -422,7 +423,9 @@ inbox_deliver(struct rk_client *c, const struct frame_deliver *d)
 #endif
 	place = held_place(s, d->id);
 	if (d->id <= s->seen || (*place != NULL && (*place)->id == d->id)) {
-		s->held_stored = s->held_stored || (d->flags & MESSAGE_STORED) != 0;
+		bool *stored = d->id <= s->seen ? &s->text_waits : &s->held_stored;
+
+		*stored = *stored || (d->flags & MESSAGE_STORED) != 0;
 		c->stats.duplicates++;
 		note_delivery(s, d->id, d->delivery);
 	} else if (!is_full(c, s, prev)) {
@@ -466,12 +469,12 @@ request_fetch(struct rk_client *c)
 	if (c->inbox.fetching)
 		return;
 	for (struct sender *s = c->inbox.senders; s != NULL; s = s->next) {
-		s->fetched_from = s->fetched_first = s->fetched_last = 0;
+		s->fetched_from = s->fetched_last = 0;
+		/* With the text also what is left of refused ones before it. */
 		if (s->text_id != 0 && n < FETCH_HELD_MAX) {
-			s->fetched_first = s->text_first;
 			s->fetched_last = s->text_id;
 			devices[n] = s->device;
-			ids[n] = s->text_first;
+			ids[n] = s->high + 1;
 			last[n++] = s->text_id;
 		}
 		/* What is missing has lower ids, what comes behind has higher ones. */

@@ -381,6 +381,21 @@ remember_stored(struct rk_client *c, const struct outgoing *m)
 	o->recent_next = (o->recent_next + 1) % RECENT_MAX;
 }
 
+/* Once it is recorded, so that a later run of the client cannot come to another answer. */
+static void
+tell_final(struct rk_client *c, struct outgoing *m)
+{
+	enum rk_level level = m->row.level;
+
+	if (m->row.nudge) {
+		discard(c, m);
+		return;
+	}
+	if (level == RK_LEVEL_STORED)
+		remember_stored(c, m);
+	tell(c, level == RK_LEVEL_REFUSED ? RK_EVENT_REFUSED : RK_EVENT_RECEIPT, m, level);
+}
+
 /* All fragments have their final answer, or the text was refused before it had any. */
 static void
 finalize(struct rk_client *c, struct outgoing *m, enum rk_level level)
@@ -395,14 +410,10 @@ finalize(struct rk_client *c, struct outgoing *m, enum rk_level level)
 		unchain(m);
 	else if (m->floor >= v->row.nudge)
 		v->row.nudge = v->partial = 0;
-	if (level == RK_LEVEL_STORED && !m->row.nudge)
-		remember_stored(c, m);
 	if (m->row.first_id != 0 && c->outbox.confirm_us == 0)
 		c->outbox.confirm_us = c->now_us + CONFIRM_DELAY;
-	save_final(c, m);
-	tell(c, level == RK_LEVEL_REFUSED ? RK_EVENT_REFUSED : RK_EVENT_RECEIPT, m, level);
-	if (m->row.nudge && !m->unsaved)
-		discard(c, m);
+	if (save_final(c, m) == 0)
+		tell_final(c, m);
 	nudge(c, v);
 }
 
@@ -489,7 +500,7 @@ slow_down(struct rk_client *c, struct outgoing *m, struct fragment *f, uint32_t 
 
 	if (f->state != FRAGMENT_SENT && f->state != FRAGMENT_ACCEPTED)
 		return;
-	/* Of what it has ACCEPTED a server says this only when it had to forget it. It waits its turn again: offered beside
+	/* Of what it has ACCEPTED a server says this only when it had to forget it: nothing of it is known there any more. It waits its turn again: offered beside
 	 * those before it, which the recipient can show, it would take the room that they need. */
 	f->forgotten = f->forgotten || f->state == FRAGMENT_ACCEPTED;
 	set_state(c, m, f, FRAGMENT_WAITING);
@@ -506,7 +517,7 @@ static void
 receipt_one(struct rk_client *c, const struct frame_receipt *r, message_id_t id)
 {
 	struct outgoing *m = find_id(c, id);
-	uint8_t level = r->level;
+	uint8_t level = r->level == RECEIPT_COPY ? RECEIPT_DELIVERED : r->level;
 	struct fragment *f;
 
 	if (m == NULL || m->final) {
@@ -517,18 +528,17 @@ receipt_one(struct rk_client *c, const struct frame_receipt *r, message_id_t id)
 	f = &m->fragments[id - m->row.first_id];
 	if (f->sends == 0 || is_final(f)) {
 		/* Only a stored fragment of an unfinished text may still rise. */
-		if (f->state == FRAGMENT_STORED && r->level == RECEIPT_DELIVERED)
+		if (f->state == FRAGMENT_STORED && level == RECEIPT_DELIVERED)
 			f->state = FRAGMENT_DELIVERED;
 		return;
 	}
 	if (f->sends == 1 && f->state == FRAGMENT_SENT)
 		session_rtt(c, c->now_us - f->sent_us);
-	/* Control says DELIVERED when one stored copy was, also while nobody in this session has our message yet
-	 * and other devices still have to get theirs. Who answers for all of them has ACCEPTED it before. */
+	/* One device has its copy. Whoever answers for all of them may not even have our message yet. */
+	if (r->level == RECEIPT_COPY)
+		return;
 	if (level == RECEIPT_ACCEPTED)
 		f->forgotten = false;
-	if (level == RECEIPT_DELIVERED && (f->state < FRAGMENT_ACCEPTED || f->forgotten))
-		level = RECEIPT_ACCEPTED;
 	switch (level) {
 	case RECEIPT_ACCEPTED:
 		if (f->state >= FRAGMENT_ACCEPTED)
@@ -724,10 +734,9 @@ outbox_tick(struct rk_client *c)
 			continue;
 		if (o->confirm_us == 0)
 			o->confirm_us = c->now_us + CONFIRM_DELAY;
-		if (m->row.nudge) {
-			discard(c, m);
+		if (m->row.nudge)
 			i--;
-		}
+		tell_final(c, m);
 	}
 }
 

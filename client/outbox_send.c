@@ -16,7 +16,8 @@ write_message(struct rk_client *c, struct outgoing *m, unsigned i, uint8_t *out,
 	bool more = left > MESSAGE_BODY_MAX;
 	struct frame f = {.type = FRAME_MESSAGE,
 			  .message = {.flags = (uint8_t)((m->row.nudge ? MESSAGE_NUDGE : 0) |
-							 (more ? MESSAGE_MORE : 0)),
+							 (more ? MESSAGE_MORE : 0) |
+							 (i > 0 ? MESSAGE_REST : 0)),
 				      .to = m->conversation->user,
 				      .id = id,
 				      .prev_delta = prev == 0 ? 0 : (uint32_t)earlier(id - prev, UINT32_MAX),

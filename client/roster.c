@@ -286,6 +286,7 @@ application_response(struct rk_client *c, struct request *q, const Rookery__Resp
 		add_users(e, r->users);
 	} else if (r->body_case == ROOKERY__RESPONSE__BODY_BUDDY) {
 		roster_learn(c, r->buddy->user_id, r->buddy->name);
+		outbox_reachable(c, r->buddy->user_id);
 		add_buddies(q, e, &r->buddy, 1);
 	}
 	finish_response(c, q, e, r);

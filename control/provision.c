@@ -214,6 +214,11 @@ server_attach(struct server *s, uint64_t boot, uint32_t workers, uint32_t sessio
 	if (rc < 0)
 		return rc;
 	s->attached = true;
+	if (!again) {
+		/* The control before this one may have been killed between the commit of a changed relation and its word to the tables. */
+		cell_init(&c, TABLE_VERDICT_DEL);
+		emit(s, SERVER_RING_TABLE, &c);
+	}
 	sessions_provision(s, again || s->unfinished);
 	sessions_revoke(s);
 	while ((u = map_next(&s->users, &position)) != NULL)

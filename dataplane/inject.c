@@ -107,7 +107,7 @@ receipt(struct worker *w, const struct cell_receipt *c)
 	}
 	if (m != NULL && m->level == RECEIPT_STORED)
 		m->level = c->level;
-	output_receipt(w, s, c->level, REFUSE_NONE, 0, c->id);
+	output_receipt(w, s, RECEIPT_COPY, REFUSE_NONE, 0, c->id);
 }
 
 static void

@@ -30,7 +30,7 @@ struct message {
 	uint8_t state;       /* enum message_state */
 	uint8_t level;       /* enum receipt_level when FINAL */
 	uint8_t reason;      /* enum refuse_reason */
-	uint8_t flags;       /* shared: MESSAGE_MORE, MESSAGE_NUDGE */
+	uint8_t flags;       /* shared: MESSAGE_MORE, MESSAGE_NUDGE, MESSAGE_REST */
 	struct timer_node timer;
 	uint64_t deadline_us;
 

@@ -268,7 +268,7 @@ message_new(struct worker *w, const struct session *s, struct activity *a, const
 	m = message_alloc(&w->messages, session_id_of(w, s), f->id, MESSAGE_WAIT_VERDICT);
 	if (m == NULL)
 		return NULL;
-	m->flags = f->flags & (MESSAGE_MORE | MESSAGE_NUDGE);
+	m->flags = f->flags & (MESSAGE_MORE | MESSAGE_NUDGE | MESSAGE_REST);
 	m->from = s->user;
 	m->from_device = s->device;
 	m->to = f->to;

@@ -97,6 +97,7 @@ struct tables {
 	struct keyed_table verdicts;
 	struct live_pool live; /* writer, before a run is published; its cells are then constant until free */
 	uint64_t random;       /* writer: where eviction looks */
+	_Atomic uint32_t era;  /* writer; readers take a verdict of an earlier one for unknown */
 };
 
 static inline uint32_t
@@ -248,6 +249,21 @@ tables_reader_quiescent(struct tables *t, uint32_t worker)
 	rte_rcu_qsbr_quiescent(t->qsbr, worker);
 }
 
+/* What the hash keeps of a pair: era and verdict in the place of a pointer. */
+static inline void *
+verdict_data(uint32_t era, uint8_t verdict)
+{
+	return (void *)((uintptr_t)era << 8 | verdict);
+}
+
+static inline enum verdict
+verdict_of(const struct tables *t, const void *data)
+{
+	uint32_t era = atomic_load_explicit(&t->era, memory_order_relaxed);
+
+	return (uintptr_t)data >> 8 == era ? (enum verdict)((uintptr_t)data & 0xff) : VERDICT_NONE;
+}
+
 static inline struct user_entry
 entry_of(const struct tables *t, const void *data)
 {
@@ -281,7 +297,7 @@ tables_verdict(const struct tables *t, user_id_t from, user_id_t to)
 
 	if (rte_hash_lookup_with_hash_data(t->verdicts.hash, &key, hash_conversation(t, &key), &verdict) < 0)
 		return VERDICT_NONE;
-	return (enum verdict)(uintptr_t)verdict;
+	return verdict_of(t, verdict);
 }
 
 void
@@ -324,7 +340,7 @@ tables_verdicts(const struct tables *t, const user_id_t (*pairs)[2], uint32_t n,
 	}
 	rte_hash_lookup_with_hash_bulk_data(t->verdicts.hash, keys, hashes, n, &hits, verdicts);
 	for (uint32_t i = 0; i < n; i++)
-		out[i] = hits >> i & 1 ? (uint8_t)(uintptr_t)verdicts[i] : VERDICT_NONE;
+		out[i] = hits >> i & 1 ? (uint8_t)verdict_of(t, verdicts[i]) : VERDICT_NONE;
 }
 
 /* ---- writer ---- */
@@ -517,7 +533,8 @@ verdict_set(struct tables *t, const struct cell_verdict *c)
 		verdict_evict(t);
 	/* Without a slot (a reader stalls) the pair stays unknown: it is a cache, the next message asks
 	 * again. Overwriting needs no slot, so a change of mind is never lost. */
-	if (add_key(t, &t->verdicts, &key, hash, (void *)(uintptr_t)c->verdict) == 0 && !known)
+	if (add_key(t, &t->verdicts, &key, hash, verdict_data(atomic_load_explicit(&t->era, memory_order_relaxed), c->verdict)) == 0 &&
+	    !known)
 		t->verdicts.count++;
 	return 0;
 }
@@ -533,6 +550,10 @@ tables_apply(struct tables *t, const struct cell *c)
 	case TABLE_VERDICT_SET:
 		return verdict_set(t, &c->verdict);
 	case TABLE_VERDICT_DEL:
+		if (c->verdict.from == 0 && c->verdict.to == 0) {
+			atomic_fetch_add_explicit(&t->era, 1, memory_order_relaxed);
+			return 0;
+		}
 		return verdict_del(t, &(struct conversation){c->verdict.from, c->verdict.to});
 	default:
 		return -EINVAL;

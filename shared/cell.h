@@ -53,7 +53,7 @@ enum cell_type {
 	TABLE_USER_SET = 48,
 	TABLE_USER_DEL = 49,
 	TABLE_VERDICT_SET = 50,     /* also overwrites */
-	TABLE_VERDICT_DEL = 51,
+	TABLE_VERDICT_DEL = 51,     /* from and to 0: all of them */
 	TABLE_BARRIER = 52,         /* housekeeping publishes value in the region once all before it is visible */
 };
 

@@ -122,27 +122,27 @@ body_valid(uint8_t flags, uint8_t allowed, uint16_t length)
 {
 	if ((flags & ~allowed) != 0 || length > MESSAGE_BODY_MAX)
 		return false;
-	return !(flags & MESSAGE_NUDGE) || (length == 0 && !(flags & MESSAGE_MORE));
+	return !(flags & MESSAGE_NUDGE) || (length == 0 && !(flags & (MESSAGE_MORE | MESSAGE_REST)));
 }
 
 static bool
 message_valid(const struct frame_message *m)
 {
-	return body_valid(m->flags, MESSAGE_MORE | MESSAGE_NUDGE, m->length) && m->to != 0 &&
+	return body_valid(m->flags, MESSAGE_MORE | MESSAGE_NUDGE | MESSAGE_REST, m->length) && m->to != 0 &&
 	       order_valid(m->id, m->prev_delta, m->floor_delta);
 }
 
 static bool
 deliver_valid(const struct frame_deliver *d)
 {
-	return body_valid(d->flags, MESSAGE_MORE | MESSAGE_NUDGE | MESSAGE_STORED, d->length) &&
+	return body_valid(d->flags, MESSAGE_MORE | MESSAGE_NUDGE | MESSAGE_REST | MESSAGE_STORED, d->length) &&
 	       d->from != 0 && d->from_device != 0 && order_valid(d->id, d->prev_delta, d->floor_delta);
 }
 
 static bool
 receipt_valid(const struct frame_receipt *r)
 {
-	if (r->level < RECEIPT_ACCEPTED || r->level > RECEIPT_REFUSED || r->reason > REFUSE_SLOW_DOWN)
+	if (r->level < RECEIPT_ACCEPTED || r->level > RECEIPT_COPY || r->reason > REFUSE_SLOW_DOWN)
 		return false;
 	if ((r->level == RECEIPT_REFUSED) != (r->reason != REFUSE_NONE))
 		return false;
@@ -677,6 +677,7 @@ receipt_level_name(uint8_t level)
 		[RECEIPT_STORED] = "stored",
 		[RECEIPT_DELIVERED] = "delivered",
 		[RECEIPT_REFUSED] = "refused",
+		[RECEIPT_COPY] = "copy",
 	};
 
 	return name_of(names, sizeof(names) / sizeof(names[0]), level);

@@ -117,6 +117,7 @@ enum receipt_level {
 	RECEIPT_STORED = 2,    /* committed to the store: final, may rise to DELIVERED */
 	RECEIPT_DELIVERED = 3, /* a device of the recipient acknowledged it: final */
 	RECEIPT_REFUSED = 4,   /* see reason: final, except REFUSE_SLOW_DOWN */
+	RECEIPT_COPY = 5,      /* a device acknowledged its stored copy: STORED rises to DELIVERED, any other level stays */
 };
 
 enum refuse_reason {
@@ -131,6 +132,7 @@ enum refuse_reason {
 /* Flags of MESSAGE, carried unchanged into DELIVER. */
 #define MESSAGE_MORE 0x01  /* more fragments of the same text follow in the next ids of this conversation */
 #define MESSAGE_NUDGE 0x02 /* no text: only carries prev and floor after a refusal */
+#define MESSAGE_REST 0x04  /* not the first fragment of its text */
 /* Set by the server in DELIVER. */
 #define MESSAGE_STORED 0x80 /* waited in the store for this device */
 

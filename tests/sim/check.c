@@ -22,6 +22,7 @@ fail(struct sim *s, const char *format, ...)
 	vsnprintf(s->reason, sizeof(s->reason), format, args);
 	va_end(args);
 	trace(s, "FAILED", "%s", s->reason);
+	trace_clients(s);
 }
 
 void

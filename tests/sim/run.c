@@ -211,23 +211,38 @@ heal(struct sim *s)
 			d->start_us = s->now_us + SECOND_US;
 		d->next_us = s->now_us;
 		d->touched = true;
-		if (s->profile.fault_ms[FAULT_RELATION] != 0)
-			d->app.list_us = s->now_us;
 	}
 }
 
-/* Those who blocked somebody end that. */
+static const char *
+answered(struct sim *s)
+{
+	for (unsigned i = 0; i < s->device_count; i++) {
+		const struct device *d = &s->devices[i];
+
+		if (d->client == NULL || !rk_client_online(d->client) || rk_client_requests_pending(d->client) != 0)
+			return "somebody waits for the answer to a request";
+	}
+	return NULL;
+}
+
+/* Those who blocked somebody end that, and those who parted are buddies again. */
 static void
 make_up(struct sim *s)
 {
 	if (s->profile.fault_ms[FAULT_RELATION] == 0)
 		return;
-	for (unsigned i = 0; i < s->profile.users; i++)
+	for (unsigned i = 0; i < s->profile.users; i++) {
+		struct device *d = &s->devices[i];
+
 		for (unsigned k = 0; k < s->profile.users; k++)
-			if (i != k && s->devices[i].client != NULL) {
-				rk_client_block(s->devices[i].client, user_names[k], false);
-				s->devices[i].touched = true;
-			}
+			if (i != k && d->client != NULL)
+				rk_client_block(d->client, user_names[k], false);
+		/* Who is still a buddy they know only from before: they ask all of them. */
+		memset(d->app.buddy, RK_BUDDY_NONE, sizeof(d->app.buddy));
+		d->app.list_us = s->now_us;
+		d->touched = true;
+	}
 }
 
 /* G4: new addresses for all, and nobody has to log in again. */
@@ -313,6 +328,8 @@ phases(struct sim *s)
 	pass(s, s->profile.chaos_ms);
 	heal(s);
 	pass(s, 3000);
+	/* A "remove" that is still under way would part them again. */
+	until(s, answered, HEAL_LIMIT_MS, "requests");
 	make_up(s);
 	healed(s);
 	/* The slowest datagram, such as a LOGIN from before, may still end a session. */

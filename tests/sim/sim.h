@@ -120,6 +120,7 @@ struct trace {
 void trace(struct sim *s, const char *who, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* A datagram, opened with the device's keys where possible when it is printed. */
 struct device;
+void trace_clients(struct sim *s); /* what each client waits for; printed only */
 void trace_datagram(struct sim *s, const struct device *d, bool to_server, const char *what, const uint8_t *data, size_t len);
 
 /* ---- network.c ----------------------------------------------------------------------- */

@@ -99,7 +99,7 @@ print_frame(const struct frame *f)
 		break;
 	case FRAME_MESSAGE:
 		printf(" MESSAGE id=%llu to=%llu prev=-%u floor=-%u%s%s", (unsigned long long)m->id, (unsigned long long)m->to,
-		       m->prev_delta, m->floor_delta, m->flags & MESSAGE_MORE ? " more" : "",
+		       m->prev_delta, m->floor_delta, m->flags & MESSAGE_MORE ? " more" : m->flags & MESSAGE_REST ? " last" : "",
 		       m->flags & MESSAGE_NUDGE ? " nudge" : "");
 		break;
 	case FRAME_RECEIPT:
@@ -173,4 +173,51 @@ trace_datagram(struct sim *s, const struct device *d, bool to_server, const char
 	if (d != NULL && data[0] == WIRE_DATA)
 		print_data(d, to_server, data, len);
 	printf("%s%s\n", what[0] != '\0' ? "  ** " : "", what);
+}
+
+/* ---- state ------------------------------------------------------------------------------ */
+
+static void
+print_sender(const struct sender *n)
+{
+	printf("%33s from device %llu: high %llu seen %llu floor %llu settled %llu, named up to %llu and from %llu, text up to %llu, %zu unacknowledged, held",
+	       "", (unsigned long long)n->device, (unsigned long long)n->high, (unsigned long long)n->seen,
+	       (unsigned long long)n->floor, (unsigned long long)n->settled, (unsigned long long)n->fetched_last,
+	       (unsigned long long)n->fetched_from,
+	       (unsigned long long)n->text_id, n->n_unacked);
+	for (const struct incoming *m = n->held; m != NULL; m = m->next)
+		printf(" %llu(-%llu)", (unsigned long long)m->id, (unsigned long long)(m->id - m->prev));
+	printf("\n");
+}
+
+static void
+print_conversation(const struct conversation *v)
+{
+	printf("%33s to %s: window %u, nudge %llu%s, waiting", "", v->name, v->window, (unsigned long long)v->row.nudge,
+	       v->nudge_refused ? " refused" : "");
+	for (const struct outgoing *m = v->first; m != NULL; m = m->next)
+		for (unsigned i = 0; i < m->row.fragments; i++)
+			printf(" %llu:%u%s", (unsigned long long)m->row.first_id + i, m->fragments[i].state,
+			       m->fragments[i].forgotten ? "f" : "");
+	printf("\n");
+}
+
+void
+trace_clients(struct sim *s)
+{
+	for (unsigned i = 0; i < s->device_count && s->trace.print; i++) {
+		const struct rk_client *c = s->devices[i].client;
+
+		begin(s, s->devices[i].name);
+		if (c == NULL) {
+			printf("does not run\n");
+			continue;
+		}
+		printf("%s, %zu events%s, %zu held%s\n", c->session.full ? "online" : "offline", c->events.messages,
+		       c->events.unsaved != NULL ? " (one unsaved)" : "", c->inbox.held, c->inbox.fetching ? ", fetching" : "");
+		for (const struct sender *n = c->inbox.senders; n != NULL; n = n->next)
+			print_sender(n);
+		for (const struct conversation *v = c->outbox.conversations; v != NULL; v = v->next)
+			print_conversation(v);
+	}
 }

@@ -137,7 +137,7 @@ flight_end(struct server *s, struct session *n, struct flight *f, bool acked)
 			struct session *from = session_by_id(s, m->from_sid);
 
 			if (from != NULL)
-				send_receipt(s, from, m->d.id, RECEIPT_DELIVERED, REFUSE_NONE, 0);
+				send_receipt(s, from, m->d.id, RECEIPT_COPY, REFUSE_NONE, 0);
 			*p = m->next;
 			free(m);
 		} else if (m != NULL) {

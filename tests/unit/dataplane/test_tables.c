@@ -145,6 +145,12 @@ verdicts_have_a_direction(void **state)
 	assert_int_equal(tables_verdict(t, 1, 2), VERDICT_NONE);
 	assert_int_equal(tables_verdict(t, 2, 1), VERDICT_BLOCKED);
 	assert_int_equal(tables_verdict_count(t), 1);
+	/* All of them, at once. */
+	assert_int_equal(del_verdict(t, 0, 0), 0);
+	assert_int_equal(tables_verdict(t, 2, 1), VERDICT_NONE);
+	assert_int_equal(set_verdict(t, 2, 1, VERDICT_ALLOWED), 0);
+	assert_int_equal(tables_verdict(t, 2, 1), VERDICT_ALLOWED);
+	assert_int_equal(tables_verdict_count(t), 1);
 	tables_free(t);
 }
 
