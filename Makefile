@@ -8,6 +8,9 @@
 #   make test-browser  the status page in headless Chromium (about 80 MB of packages); pictures in build/browser
 #   make fuzz    each fuzz target for FUZZ_SECONDS (60); make fuzz-coverage: which lines the corpora reach
 #   make model   the models of rings, tables, fences and provisioning, with spin; make tsan: ThreadSanitizer
+#   make fuzz    each fuzz target for FUZZ_SECONDS (60)
+#   make nightly the simulation: SEEDS (100000) of each profile from START (1) on, PROCESSES at once; stops at the first failure
+#   make planted can the simulation find mistakes? one planted at a time, the table of docs/simulation.md
 #   make swarm   200 clients, 100,000 messages, 30% loss, and everything that can be killed is: 15 minutes (ARGS="CLIENTS MESSAGES
 #                ROUNDS SEED" for another size); docs/reliability.md has the figures
 #   make bench   the goals table, build/bench/latest.json, and plots if gnuplot is there; under 10 minutes
@@ -36,6 +39,17 @@ test-browser: build
 fuzz:
 	@exec tests/fuzz/run.sh $(FUZZ_SECONDS)
 
+SEEDS ?= 100000
+START ?= 1
+PROCESSES ?= $(shell nproc)
+
+nightly: build
+	@ninja -C $(BUILD) rooksim
+	@tests/sim/nightly.sh $(BUILD)/rooksim $(SEEDS) $(PROCESSES) $(START)
+
+planted:
+	@tests/sim/planted.sh
+
 swarm: build
 	@ninja -C $(BUILD) tests/e2e/test_e2e_swarm
 	@ROOKERY_BUILD=$(abspath $(BUILD)) $(BUILD)/tests/e2e/test_e2e_swarm full $(ARGS)
@@ -55,6 +69,4 @@ bench: build
 	@if command -v gnuplot >/dev/null; then gnuplot -e "dir='$(BUILD)/bench'" bench/plots.gp; fi
 
 clean:
-	rm -rf $(BUILD) build-sanitize build-fuzz build-coverage build-tsan build-tsan-planted
-
-.PHONY: build run test test-browser fuzz swarm bench clean fuzz-coverage model tsan
+.PHONY: build run test test-browser fuzz nightly planted swarm bench clean fuzz-coverage model tsan

@@ -238,7 +238,8 @@ struct conversation {
 	unsigned unaccepted;    /* fragments in FRAGMENT_SENT */
 	unsigned window;        /* of them at most: less after slow_down, more with each ACCEPTED */
 	bool partial;           /* row.nudge is due because of a text of which the recipient may have a part */
-	bool nudge_refused;     /* no other one before something about that user has changed */
+	bool nudge_refused;     /* no other one before something about that user has changed, or nudge_us */
+	uint64_t nudge_us, nudge_wait_us;
 };
 
 /* A stored text that may rise to delivered. */

@@ -2,6 +2,8 @@
 /* The queue of events, and the promise behind it: a message is shown once, recorded, then acknowledged. */
 #include "core.h"
 
+#include "shared/plant.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,10 +158,7 @@ record(struct rk_client *c, const struct event *done, const struct event *next)
 	struct rk_store *s = c->store;
 	int r = s->begin(s->state);
 
-#ifdef PLANT_NO_HIGH
-	done = NULL;
-#endif
-	if (r == 0 && done != NULL)
+	if (r == 0 && done != NULL && !PLANTED(no_high))
 		r = s->high_put(s->state, done->sender->device, done->id);
 	if (r == 0 && next != NULL)
 		r = s->showing_put(s->state, next->sender->device, next->id);

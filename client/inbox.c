@@ -7,6 +7,8 @@
  */
 #include "core.h"
 
+#include "shared/plant.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -343,10 +345,7 @@ look_at(struct rk_client *c, uint64_t us)
 static bool
 is_turn(const struct rk_client *c, const struct sender *s, const struct incoming *m)
 {
-#ifdef PLANT_NO_ORDER
-	return true;
-#endif
-	return m->prev <= s->seen || m->prev <= s->settled || c->now_us - m->arrived_us >= HOLD_MAX;
+	return PLANTED(no_order) || m->prev <= s->seen || m->prev <= s->settled || c->now_us - m->arrived_us >= HOLD_MAX;
 }
 
 static void
@@ -418,9 +417,8 @@ inbox_deliver(struct rk_client *c, const struct frame_deliver *d)
 		session_acknowledge(c, d->delivery);
 		return;
 	}
-#ifdef PLANT_EARLY_ACK
-	session_acknowledge(c, d->delivery);
-#endif
+	if (PLANTED(early_ack))
+		session_acknowledge(c, d->delivery);
 	place = held_place(s, d->id);
 	if (d->id <= s->seen || (*place != NULL && (*place)->id == d->id)) {
 		bool *stored = d->id <= s->seen ? &s->text_waits : &s->held_stored;

@@ -8,12 +8,16 @@
  */
 #include "outbox.h"
 
+#include "shared/plant.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define PROBE_FIRST SECOND
 #define CONFIRM_DELAY SECOND
+#define NUDGE_RETRY (30 * SECOND)
+#define NUDGE_RETRY_MAX (3600 * SECOND)
 #define STORE_RETRY SECOND
 #define SLOW_DOWN_DEFAULT 1000 /* ms */
 
@@ -345,7 +349,7 @@ save_final(struct rk_client *c, struct outgoing *m)
 
 /* m is refused: the conversation goes on as if it had not been there. */
 static void
-unchain(struct outgoing *m)
+unchain(const struct rk_client *c, struct outgoing *m)
 {
 	struct conversation *v = m->conversation;
 	message_id_t last = last_of(m);
@@ -357,7 +361,11 @@ unchain(struct outgoing *m)
 	if (v->row.tail >= m->row.first_id && v->row.tail <= last)
 		v->row.tail = m->row.prev;
 	if (m->row.nudge) {
-		v->nudge_refused = true; /* the next text carries the floor, or a NUDGE once they are buddies again */
+		/* The next text carries the floor, or a NUDGE once they are buddies again. Nobody says so when another device of this user
+		 * has seen to that. */
+		v->nudge_refused = true;
+		v->nudge_wait_us = v->nudge_wait_us == 0 ? NUDGE_RETRY : earlier(2 * v->nudge_wait_us, NUDGE_RETRY_MAX);
+		v->nudge_us = c->now_us + v->nudge_wait_us;
 		return;
 	}
 	v->partial = v->partial || m->row.fragments > 1;
@@ -407,9 +415,11 @@ finalize(struct rk_client *c, struct outgoing *m, enum rk_level level)
 	unlist(m);
 	c->outbox.pending -= !m->row.nudge;
 	if (level == RK_LEVEL_REFUSED)
-		unchain(m);
-	else if (m->floor >= v->row.nudge)
-		v->row.nudge = v->partial = 0;
+		unchain(c, m);
+	else if (m->floor >= v->row.nudge) {
+		v->row.nudge = v->nudge_wait_us = 0;
+		v->partial = false;
+	}
 	if (m->row.first_id != 0 && c->outbox.confirm_us == 0)
 		c->outbox.confirm_us = c->now_us + CONFIRM_DELAY;
 	if (save_final(c, m) == 0)
@@ -535,7 +545,7 @@ receipt_one(struct rk_client *c, const struct frame_receipt *r, message_id_t id)
 	if (f->sends == 1 && f->state == FRAGMENT_SENT)
 		session_rtt(c, c->now_us - f->sent_us);
 	/* One device has its copy. Whoever answers for all of them may not even have our message yet. */
-	if (r->level == RECEIPT_COPY)
+	if (r->level == RECEIPT_COPY && !PLANTED(copy_is_all))
 		return;
 	if (level == RECEIPT_ACCEPTED)
 		f->forgotten = false;
@@ -724,6 +734,12 @@ outbox_tick(struct rk_client *c)
 {
 	struct outbox *o = &c->outbox;
 
+	for (struct conversation *v = o->conversations; v != NULL; v = v->next) {
+		if (v->nudge_refused && c->now_us >= v->nudge_us) {
+			v->nudge_refused = false;
+			nudge(c, v);
+		}
+	}
 	if (o->retry_us == 0 || c->now_us < o->retry_us)
 		return;
 	o->retry_us = 0;

@@ -130,6 +130,8 @@ outbox_deadline(const struct rk_client *c)
 	for (const struct conversation *v = c->outbox.conversations; v != NULL; v = v->next) {
 		if (v->first != NULL && v->user == 0 && !v->resolving)
 			return 0;
+		if (v->nudge_refused)
+			t = earlier(t, v->nudge_us);
 		if (v->user == 0)
 			continue;
 		for (const struct outgoing *m = v->first; m != NULL; m = m->next) {

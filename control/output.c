@@ -3,6 +3,7 @@
 #include "core.h"
 
 #include "shared/log.h"
+#include "shared/plant.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,8 @@ output_send(struct server *s, uint32_t ring, const struct cell *c)
 	if (!s->attached || (ring != SERVER_RING_TABLE && ring >= s->workers))
 		return;
 	if (s->backlog[ring].count == 0 && s->io.send(s->io.arg, ring, c))
+		return;
+	if (PLANTED(presence_lost) && c->type == INJECT_FRAME && c->frame.token == 0 && c->data[0] == FRAME_NOTIFY)
 		return;
 	backlog_add(s, ring, c);
 }

@@ -8,6 +8,7 @@
 #include "core.h"
 
 #include "shared/log.h"
+#include "shared/plant.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -285,6 +286,8 @@ message_send(struct server *s, const struct session *n, const struct store_messa
 	};
 
 	emit_frame(s, n->sid, m->seq, &f);
+	if (PLANTED(sent_is_delivered))
+		store_message_del(s->store, n->device, m->seq);
 }
 
 static bool

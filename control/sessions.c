@@ -3,6 +3,7 @@
 #include "core.h"
 
 #include "shared/log.h"
+#include "shared/plant.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -232,10 +233,7 @@ restricted_remove(struct server *s, struct session *n)
 uint16_t
 session_epoch(const struct server *s, const struct session *n)
 {
-#ifdef PLANT_NONCE_REUSE
-	return 0;
-#endif
-	return (uint16_t)(s->instance - n->instance);
+	return PLANTED(nonce_reuse) ? 0 : (uint16_t)(s->instance - n->instance);
 }
 
 void

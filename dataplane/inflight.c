@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "inflight.h"
 
+#include "shared/plant.h"
 #include "worker_state.h"
 
 #include <errno.h>
@@ -358,11 +359,7 @@ inflight_fail_all(struct worker *w, struct session *s)
 	while (a->inflight_count != 0) {
 		d = delivery_at(w, a->inflight_head);
 		list_remove(w, &a->inflight_head, &a->inflight_tail, &a->inflight_count, d);
-#ifdef PLANT_LOST_INFLIGHT
-		delivery_finish(w, d, DELIVERY_ACKED);
-		continue;
-#endif
-		delivery_finish(w, d, DELIVERY_FAILED);
+		delivery_finish(w, d, PLANTED(lost_inflight) ? DELIVERY_ACKED : DELIVERY_FAILED);
 	}
 	while (a->pending_count != 0) {
 		d = delivery_at(w, a->pending_head);

@@ -2,6 +2,8 @@
 /* Cells from control. Acting twice on one is harmless; a cell that cannot be served now stays in the ring. */
 #include "worker_state.h"
 
+#include "shared/plant.h"
+
 #define INJECT_BURST 64
 #define FENCE_WAIT_US UINT64_C(100000)
 
@@ -21,7 +23,7 @@ session_add(struct worker *w, const struct cell_session_add *c)
 		return; /* said twice */
 	/* Said twice, and it has ended in between. With the same keys and counters from 1 on, nonces would be used again and what was
 	 * captured accepted again. Control has the word of its end. */
-	if (s->generation == 0 && s->ended == session_id_generation(c->sid))
+	if (s->generation == 0 && s->ended == session_id_generation(c->sid) && !PLANTED(session_again))
 		return;
 	if (s->generation != 0)
 		session_remove(w, s);

@@ -5,6 +5,8 @@
  */
 #include "worker_state.h"
 
+#include "shared/plant.h"
+
 #include <string.h>
 
 #define PATH_CHALLENGE_GAP_US UINT64_C(200000)
@@ -26,8 +28,10 @@ struct arrival {
 static void
 drop(struct worker *w, struct rte_mbuf *m, enum counter why)
 {
-	count(w, why);
-	rte_pktmbuf_free(m);
+	if (!PLANTED(uncounted) || why != COUNTER_drop_tag)
+		count(w, why);
+	if (!PLANTED(leak) || why != COUNTER_drop_tag)
+		rte_pktmbuf_free(m);
 }
 
 /* ---- datagrams without a session ---------------------------------------------------- */
@@ -379,6 +383,10 @@ data_act(struct worker *w, const struct arrival *a)
 	s->heard_ms = (uint32_t)(w->now_us / 1000);
 	if (!(s->flags & SESSION_FLAG_HEARD) && punt_session(w, s, SESSION_HEARD))
 		s->flags |= SESSION_FLAG_HEARD;
+	if (PLANTED(no_challenge) && a->newest) {
+		s->peer = from->peer;
+		s->port = from->port;
+	}
 	if (a->newest && (!endpoint_equal(&s->peer, &from->peer) || s->port != from->port))
 		path_challenge(w, s, from);
 	else if (a->newest)

@@ -8,6 +8,8 @@
  */
 #include "worker_state.h"
 
+#include "shared/plant.h"
+
 #define RECORDS_PER_SESSION 512
 #define SLOW_DOWN_US UINT64_C(200000)
 #define SLOW_DOWN_STEP_MS 50 /* receipts that say the same share a frame */
@@ -83,10 +85,9 @@ part_store(struct worker *w, struct message *m, unsigned part)
 	if (punt_store(w, m, part)) {
 		m->unsent &= (uint16_t)~bit;
 		message_timer(&w->messages, m, w->now_us + (m->unsent != 0 ? EVENT_RETRY_US : STORE_WAIT_US));
-#ifdef PLANT_EARLY_RECEIPT
-		relay_stored(w, &(struct cell_stored){{message_index(&w->messages, m), m->generation}, m->id,
-						      part == PART_STORE ? 0 : m->live[part].device, 1, 1});
-#endif
+		if (PLANTED(early_receipt))
+			relay_stored(w, &(struct cell_stored){{message_index(&w->messages, m), m->generation}, m->id,
+							      part == PART_STORE ? 0 : m->live[part].device, 1, 1});
 	} else {
 		m->unsent |= bit;
 		message_timer(&w->messages, m, w->now_us + EVENT_RETRY_US);
@@ -344,10 +345,7 @@ relay_message(struct worker *w, struct session *s, const struct frame_message *f
 		return;
 	}
 	m = message_find(&w->messages, session_id_of(w, s), f->id);
-#ifdef PLANT_NO_DEDUP
-	m = NULL;
-#endif
-	if (m != NULL) {
+	if (m != NULL && !PLANTED(no_dedup)) {
 		message_again(w, s, m);
 		return;
 	}

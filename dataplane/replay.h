@@ -3,6 +3,8 @@
 #ifndef ROOKERY_DATAPLANE_REPLAY_H
 #define ROOKERY_DATAPLANE_REPLAY_H
 
+#include "shared/plant.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -20,11 +22,7 @@ replay_fresh(const struct replay_window *w, uint64_t sequence)
 {
 	uint64_t age;
 
-#ifdef PLANT_REPLAY_WINDOW
-	if (sequence == w->highest)
-		return true;
-#endif
-	if (sequence > w->highest)
+	if (sequence > w->highest || (PLANTED(replay_window) && sequence == w->highest))
 		return true;
 	if (sequence == 0)
 		return false;

@@ -2,6 +2,8 @@
 /* How sessions end: heartbeat time-out, CLOSE, removal by control. */
 #include "worker_state.h"
 
+#include "shared/plant.h"
+
 #define SESSION_TIMER_BUDGET 32 /* each may seal a CLOSE: an iteration stays below 50 us */
 
 void
@@ -70,11 +72,10 @@ session_fire(void *ctx, uint32_t i, uint64_t now_us)
 	(void)now_us;
 	if (!(s->flags & SESSION_FLAG_DYING))
 		session_say_expired(w, s);
-#ifdef PLANT_NO_EXPIRY
-	session_remove(w, s);
-	return;
-#endif
-	session_end(w, s, s->flags & SESSION_FLAG_CLOSED ? SESSION_CLOSED : SESSION_EXPIRED);
+	if (PLANTED(no_expiry))
+		session_remove(w, s);
+	else
+		session_end(w, s, s->flags & SESSION_FLAG_CLOSED ? SESSION_CLOSED : SESSION_EXPIRED);
 }
 
 unsigned

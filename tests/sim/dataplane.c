@@ -57,6 +57,15 @@ dataplane_environment(void)
 	return pool == NULL ? -1 : 0;
 }
 
+void
+dataplane_environment_end(void)
+{
+	void *none = NULL;
+
+	rte_mempool_free(pool);
+	eal_fixture_teardown(&none);
+}
+
 /* ---- steps ---------------------------------------------------------------------------- */
 
 static bool

@@ -124,6 +124,28 @@ static const struct rk_store disk = {
 
 /* ---- life -------------------------------------------------------------------------------- */
 
+static void
+note_address(struct device *d)
+{
+	d->addresses[d->address_count % ADDRESSES_MAX] = d->address;
+	d->address_count++;
+}
+
+bool
+device_was_at(const struct sim *s, const struct endpoint *address)
+{
+	for (unsigned i = 0; i < s->device_count; i++) {
+		const struct device *d = &s->devices[i];
+
+		for (unsigned k = 0; k < d->address_count && k < ADDRESSES_MAX; k++)
+			if (endpoint_equal(&d->addresses[k], address))
+				return true;
+		if (d->address_count > ADDRESSES_MAX)
+			return true; /* some are forgotten */
+	}
+	return false;
+}
+
 void
 device_init(struct sim *s, struct device *d, unsigned index, unsigned user, unsigned nth)
 {
@@ -138,6 +160,7 @@ device_init(struct sim *s, struct device *d, unsigned index, unsigned user, unsi
 	random_seed(&d->random, random_next(&s->random));
 	rk_device_key_generate(d->secret);
 	endpoint_set_ipv4(&d->address, ip, (uint16_t)random_between(&d->random, 1024, 60000));
+	note_address(d);
 	d->wall_skew_ms = (int64_t)random_below(&d->random, 7200000) - 3600000;
 	d->steps_left = UINT64_MAX;
 	d->start_us = NEVER_US;
@@ -237,6 +260,7 @@ device_rebind(struct device *d)
 	if (random_permille(&d->random, 200))
 		d->address.ip[14] = (uint8_t)random_between(&d->random, 3, 250);
 	d->address.port = (uint16_t)random_between(&d->random, 1024, 65535);
+	note_address(d);
 	trace(d->sim, d->name, "has a new address: %s", endpoint_format(&d->address, text));
 }
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PATH_CHALLENGE_SIZE 9
+
 /* ---- queue, by time of arrival --------------------------------------------------------- */
 
 static bool
@@ -128,6 +130,16 @@ check_nonce(struct sim *s, const uint8_t *data, size_t len)
 	}
 }
 
+/* An attacker who sends a captured packet from elsewhere is challenged there and gets nothing else of the session. */
+static void
+check_address(struct sim *s, const struct endpoint *client, const uint8_t *data, size_t len)
+{
+	char text[ENDPOINT_STRLEN];
+
+	if (data[0] == WIRE_DATA && len != WIRE_DATA_HEADER + PATH_CHALLENGE_SIZE + WIRE_TAG && !device_was_at(s, client))
+		fail(s, "G4: the server has sent a session's packet to %s, where its client never was", endpoint_format(client, text));
+}
+
 /* ---- what the network does -------------------------------------------------------------- */
 
 static uint64_t
@@ -181,7 +193,8 @@ replay(struct sim *s)
 
 	if (len == 0)
 		return;
-	if (d.to_server && random_permille(&n->random, 300))
+	/* A session begins where its LOGIN came from: for that one an attacker needs no other address. */
+	if (d.to_server && d.data[0] == WIRE_DATA && random_permille(&n->random, 300))
 		d.client.port = (uint16_t)random_between(&n->random, 1024, 65535);
 	if (random_permille(&n->random, 300))
 		corrupt(&n->random, d.data, &len);
@@ -223,8 +236,10 @@ network_send(struct sim *s, bool to_server, const struct endpoint *client, const
 	uint8_t copy[RK_DATAGRAM_MAX];
 	size_t changed = len;
 
-	if (!to_server)
+	if (!to_server) {
 		check_nonce(s, data, len);
+		check_address(s, client, data, len);
+	}
 	if (d != NULL && s->now_us < (to_server ? d->cut_out_us : d->cut_in_us)) {
 		trace_datagram(s, d, to_server, "cut off", data, len);
 		return;

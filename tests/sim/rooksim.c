@@ -4,9 +4,9 @@
 
 #include "shared/aead.h"
 #include "shared/handshake.h"
+#include "shared/plant.h"
 
 #include <getopt.h>
-#include <rte_eal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,10 +36,40 @@ usage(FILE *out)
 	      "  --twice          run each seed twice and compare the two timelines\n"
 	      "  --stop-on-fail   stop at the first seed that fails\n"
 	      "  --quiet          print failures and the sum only\n"
+	      "  --plant NAME     with a deliberate mistake (a build with -Dplanted=true; 'list' lists them)\n"
 	      "\n"
 	      "Leaves with 0 if no seed failed, otherwise with 1. A failing seed is replayed with --start SEED --seeds 1 --trace.\n",
 	      out);
 }
+
+#ifdef ROOKERY_PLANTED
+enum plant planted;
+
+#define PLANT_NAME(name, text) #name,
+#define PLANT_TEXT(name, text) text,
+static const char *const plant_names[] = {"none", PLANTS(PLANT_NAME)};
+static const char *const plant_texts[] = {"", PLANTS(PLANT_TEXT)};
+
+static bool
+plant(const char *name)
+{
+	for (unsigned i = 0; i < sizeof(plant_names) / sizeof(plant_names[0]); i++)
+		if (strcmp(plant_names[i], name) == 0) {
+			planted = (enum plant)i;
+			return true;
+		}
+	for (unsigned i = 1; i < sizeof(plant_names) / sizeof(plant_names[0]); i++)
+		printf("%s %s\n", plant_names[i], plant_texts[i]);
+	return false;
+}
+#else
+static bool
+plant(const char *name)
+{
+	fprintf(stderr, "rooksim: --plant %s: this is no build with -Dplanted=true\n", name);
+	return false;
+}
+#endif
 
 /* Returns 0 to go on, or an exit status + 1. */
 static int
@@ -50,7 +80,8 @@ arguments_read(int argc, char **argv, struct arguments *a)
 		{"profile", required_argument, NULL, 'p'}, {"trace", no_argument, NULL, 't'},
 		{"packets", no_argument, NULL, 'P'},	   {"twice", no_argument, NULL, '2'},
 		{"stop-on-fail", no_argument, NULL, 'f'},  {"quiet", no_argument, NULL, 'q'},
-		{"help", no_argument, NULL, 'h'},	   {NULL, 0, NULL, 0},
+		{"plant", required_argument, NULL, 'b'},   {"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -80,6 +111,10 @@ arguments_read(int argc, char **argv, struct arguments *a)
 			break;
 		case 'q':
 			a->quiet = true;
+			break;
+		case 'b':
+			if (!plant(optarg))
+				return 1 + 2;
 			break;
 		case 'h':
 			usage(stdout);
@@ -176,6 +211,6 @@ main(int argc, char **argv)
 	       (unsigned long long)n, (unsigned long long)failed, (unsigned long long)total.steps, (unsigned long long)total.datagrams,
 	       (unsigned long long)total.texts, (unsigned long long)(total.virtual_us / SECOND_US),
 	       (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
-	rte_eal_cleanup();
+	dataplane_environment_end();
 	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -28,6 +28,7 @@
 #define USERS_MAX 6
 #define DEVICES_MAX 8
 #define TEXTS_MAX 4096
+#define ADDRESSES_MAX 256
 #define NEVER_US UINT64_MAX
 #define MS_US UINT64_C(1000)
 #define SECOND_US UINT64_C(1000000)
@@ -171,6 +172,7 @@ void network_step(struct sim *s);
 struct dataplane;
 
 int dataplane_environment(void); /* once per process: EAL, buffers */
+void dataplane_environment_end(void);
 int dataplane_new(struct sim *s);
 void dataplane_free(struct sim *s);
 void dataplane_start(struct sim *s);
@@ -254,6 +256,8 @@ struct device {
 	unsigned disk_permille;
 	uint64_t cut_in_us, cut_out_us; /* hears nothing, is not heard until then */
 	struct endpoint address;
+	struct endpoint addresses[ADDRESSES_MAX]; /* all that it ever had */
+	unsigned address_count;
 	int64_t wall_skew_ms;
 	bool touched;
 	uint64_t logins_base;      /* sessions begun, when counting for G4 started */
@@ -273,6 +277,8 @@ bool device_dies(struct device *d);
 void device_step(struct device *d);
 uint64_t device_logins(const struct device *d);
 struct device *device_at(struct sim *s, const struct endpoint *address);
+/* Was some device ever there? */
+bool device_was_at(const struct sim *s, const struct endpoint *address);
 
 /* ---- app.c --------------------------------------------------------------------------- */
 

@@ -223,7 +223,7 @@ static const struct {
 } out_of_range[] = {
 	{"close reason 0", "close", 1, "00"},
 	{"close reason unknown", "close", 1, "06"},
-	{"message flag unknown", "message", 1, "04"},
+	{"message flag unknown", "message", 1, "08"},
 	{"message flag of the server", "message", 1, "80"},
 	{"message nudge with text", "message", 1, "02"},
 	{"message nudge and more", "message, nudge", 1, "03"},
@@ -233,7 +233,7 @@ static const struct {
 	{"message prev below 1", "message, nudge", 20, "00000009"},
 	{"message floor below 0", "message, nudge", 24, "0000000a"},
 	{"receipt level 0", "receipt", 1, "00"},
-	{"receipt level unknown", "receipt", 1, "05"},
+	{"receipt level unknown", "receipt", 1, "06"},
 	{"receipt reason unknown", "receipt, refused", 2, "06"},
 	{"receipt reason without refusal", "receipt", 2, "01"},
 	{"receipt refusal without reason", "receipt, refused", 2, "00"},
