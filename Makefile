@@ -8,7 +8,6 @@
 #   make test-browser  the status page in headless Chromium (about 80 MB of packages); pictures in build/browser
 #   make fuzz    each fuzz target for FUZZ_SECONDS (60); make fuzz-coverage: which lines the corpora reach
 #   make model   the models of rings, tables, fences and provisioning, with spin; make tsan: ThreadSanitizer
-#   make fuzz    each fuzz target for FUZZ_SECONDS (60)
 #   make nightly the simulation: SEEDS (100000) of each profile from START (1) on, PROCESSES at once; stops at the first failure
 #   make planted can the simulation find mistakes? one planted at a time, the table of docs/simulation.md
 #   make swarm   200 clients, 100,000 messages, 30% loss, and everything that can be killed is: 15 minutes (ARGS="CLIENTS MESSAGES
@@ -69,4 +68,6 @@ bench: build
 	@if command -v gnuplot >/dev/null; then gnuplot -e "dir='$(BUILD)/bench'" bench/plots.gp; fi
 
 clean:
+	rm -rf $(BUILD) build-sanitize build-fuzz build-coverage build-tsan build-tsan-planted build-planted
+
 .PHONY: build run test test-browser fuzz nightly planted swarm bench clean fuzz-coverage model tsan
