@@ -126,8 +126,6 @@ load(struct rk_client *c, const struct rk_config *cfg)
 	if (r == 0 || r == -ENOENT)
 		r = login_init(c, cfg);
 	if (r == 0)
-		r = inbox_init(c);
-	if (r == 0)
 		r = outbox_init(c);
 	return r;
 }

@@ -311,6 +311,7 @@ struct sender {
 	user_id_t user;
 	uint64_t used_us;
 	message_id_t high;      /* shown and recorded */
+	message_id_t handed;    /* may have been shown before the sender was made, see rk_store */
 	message_id_t seen;      /* given to the event queue, or part of the text below; at least high */
 	message_id_t floor;     /* everything up to it is settled at the sender */
 	message_id_t asked;     /* floor when the FetchStored under way was made */
@@ -336,12 +337,9 @@ struct inbox {
 	size_t n_senders;
 	size_t held;
 	bool fetching;
-	device_id_t showing_device; /* of the run before, see rk_store */
-	message_id_t showing_id;
 	uint64_t look_us;       /* next look for messages held, and texts under way, too long; 0: none */
 };
 
-int inbox_init(struct rk_client *c);
 void inbox_free(struct rk_client *c);
 void inbox_deliver(struct rk_client *c, const struct frame_deliver *d);
 /* A new session or epoch: delivery numbers start again. */

@@ -22,14 +22,6 @@
 static void request_fetch(struct rk_client *c);
 static void release(struct rk_client *c, struct sender *s);
 
-int
-inbox_init(struct rk_client *c)
-{
-	int r = c->store->showing_get(c->store->state, &c->inbox.showing_device, &c->inbox.showing_id);
-
-	return r == -ENOENT ? 0 : r;
-}
-
 static void
 sender_free(struct sender *s)
 {
@@ -100,8 +92,10 @@ sender_of(struct rk_client *c, device_id_t device, user_id_t user)
 	if (s == NULL)
 		return NULL;
 	r = c->store->high_get(c->store->state, device, &s->high);
+	if (r == 0 || r == -ENOENT)
+		r = c->store->showing_get(c->store->state, device, &s->handed);
 	if (r < 0 && r != -ENOENT) {
-		/* Without the mark a message could be shown twice: rather let the server send it again. */
+		/* Without the marks a message could be shown twice: rather let the server send it again. */
 		store_failed(c, r);
 		free(s);
 		return NULL;
@@ -266,7 +260,7 @@ push_text(struct rk_client *c, struct sender *s, const struct incoming *m, bool 
 			.text_len = s->text_len,
 			.sent_at = m->sent_at,
 			.offline = s->text_stored,
-			.redelivered = s->device == c->inbox.showing_device && m->id <= c->inbox.showing_id};
+			.redelivered = m->id <= s->handed};
 	}
 	event_push(c, e);
 	return true;

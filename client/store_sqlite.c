@@ -21,8 +21,7 @@ static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS conversation(name TEXT PRIMARY KEY, tail INTEGER NOT NULL,"
 	" nudge INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS high(device INTEGER PRIMARY KEY, id INTEGER NOT NULL) STRICT;"
-	"CREATE TABLE IF NOT EXISTS showing(one INTEGER PRIMARY KEY CHECK(one = 1), device INTEGER NOT NULL,"
-	" id INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE IF NOT EXISTS handed(device INTEGER PRIMARY KEY, id INTEGER NOT NULL) STRICT;"
 	"CREATE TABLE IF NOT EXISTS name(user INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
 	"CREATE TABLE IF NOT EXISTS server_key(one INTEGER PRIMARY KEY CHECK(one = 1), key BLOB NOT NULL)"
 	" STRICT;";
@@ -52,8 +51,8 @@ static const char *const sql[STATEMENTS] = {
 	[CONVERSATION_PUT] = "INSERT OR REPLACE INTO conversation VALUES(?1,?2,?3)",
 	[HIGH_GET] = "SELECT id FROM high WHERE device=?1",
 	[HIGH_PUT] = "INSERT OR REPLACE INTO high VALUES(?1,?2)",
-	[SHOWING_GET] = "SELECT device,id FROM showing",
-	[SHOWING_PUT] = "INSERT OR REPLACE INTO showing VALUES(1,?1,?2)",
+	[SHOWING_GET] = "SELECT id FROM handed WHERE device=?1",
+	[SHOWING_PUT] = "INSERT OR REPLACE INTO handed VALUES(?1,?2)",
 	[NAME_PUT] = "INSERT OR REPLACE INTO name VALUES(?1,?2)",
 	[NAME_DELETE] = "DELETE FROM name WHERE name=?1",
 	[NAME_GET] = "SELECT name FROM name WHERE user=?1",
@@ -296,17 +295,9 @@ high_put(void *state, uint64_t device, uint64_t id)
 }
 
 static int
-showing_get(void *state, uint64_t *device, uint64_t *id)
+showing_get(void *state, uint64_t device, uint64_t *id)
 {
-	sqlite3_stmt *s = ((struct store *)state)->statements[SHOWING_GET];
-	int r = row(s);
-
-	if (r == 0) {
-		*device = column(s, 0);
-		*id = column(s, 1);
-	}
-	done(s);
-	return r;
+	return get(((struct store *)state)->statements[SHOWING_GET], device, id);
 }
 
 static int
@@ -395,7 +386,7 @@ forget(void *state)
 	struct store *st = state;
 
 	return error_of(sqlite3_exec(st->db,
-				     "BEGIN IMMEDIATE; DELETE FROM high; DELETE FROM showing;"
+				     "BEGIN IMMEDIATE; DELETE FROM high; DELETE FROM handed;"
 				     "DELETE FROM conversation; DELETE FROM name; COMMIT;",
 				     NULL, NULL, NULL));
 }

@@ -54,7 +54,7 @@ counter_get(void *state, enum rk_counter n, uint64_t *v)
 static int counter_put(void *state, enum rk_counter n, uint64_t v) { (void)state; counters[n] = v; return 0; }
 static int high_get(void *state, uint64_t d, uint64_t *id) { (void)state; *id = highs[d % 256]; return 0; }
 static int high_put(void *state, uint64_t d, uint64_t id) { (void)state; highs[d % 256] = id; return 0; }
-static int showing_get(void *state, uint64_t *d, uint64_t *id) { (void)state; *d = *id = 0; return -ENOENT; }
+static int showing_get(void *state, uint64_t d, uint64_t *id) { (void)state; (void)d; *id = 0; return -ENOENT; }
 static int showing_put(void *state, uint64_t d, uint64_t id) { (void)state; (void)d; (void)id; return 0; }
 static int name_put(void *state, uint64_t u, const char *name) { (void)state; (void)u; (void)name; return 0; }
 static int name_get(void *state, uint64_t u, char *name) { (void)state; (void)u; (void)name; return -ENOENT; }

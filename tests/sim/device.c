@@ -99,11 +99,7 @@ disk_conversation_put(void *state, const char *name, const struct rk_conversatio
 }
 static int disk_high_get(void *state, uint64_t device, uint64_t *id) { DISK(high_get, device, id); }
 static int disk_high_put(void *state, uint64_t device, uint64_t id) { DISK(high_put, device, id); }
-static int
-disk_showing_get(void *state, uint64_t *device, uint64_t *id)
-{
-	DISK(showing_get, device, id);
-}
+static int disk_showing_get(void *state, uint64_t device, uint64_t *id) { DISK(showing_get, device, id); }
 static int disk_showing_put(void *state, uint64_t device, uint64_t id) { DISK(showing_put, device, id); }
 static int disk_name_put(void *state, uint64_t user, const char *name) { DISK(name_put, user, name); }
 static int disk_name_get(void *state, uint64_t user, char *name) { DISK(name_get, user, name); }

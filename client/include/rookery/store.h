@@ -82,9 +82,9 @@ struct rk_store {
 	int (*high_get)(void *state, uint64_t device, uint64_t *id);
 	int (*high_put)(void *state, uint64_t device, uint64_t id);
 
-	/* The message that is being shown: put before it is handed to the application. There is only one at a
-	 * time; after a crash a message at or below it (same device) may have been seen. */
-	int (*showing_get)(void *state, uint64_t *device, uint64_t *id);
+	/* The highest message id of a sending device that was handed to the application: put before it is. After a crash a
+	 * message above `high` and not above this one may have been seen. */
+	int (*showing_get)(void *state, uint64_t device, uint64_t *id);
 	int (*showing_put)(void *state, uint64_t device, uint64_t id);
 
 	/* User ids and names seen so far. A name belongs to one id; putting it with id 0 forgets it. */

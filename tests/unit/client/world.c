@@ -261,11 +261,7 @@ d_conversation_put(void *state, const char *name, const struct rk_conversation *
 }
 static int d_high_get(void *state, uint64_t device, uint64_t *id) { STEP(high_get, device, id); }
 static int d_high_put(void *state, uint64_t device, uint64_t id) { STEP(high_put, device, id); }
-static int
-d_showing_get(void *state, uint64_t *device, uint64_t *id)
-{
-	STEP(showing_get, device, id);
-}
+static int d_showing_get(void *state, uint64_t device, uint64_t *id) { STEP(showing_get, device, id); }
 static int d_showing_put(void *state, uint64_t device, uint64_t id) { STEP(showing_put, device, id); }
 static int d_name_put(void *state, uint64_t user, const char *name) { STEP(name_put, user, name); }
 static int d_name_get(void *state, uint64_t user, char *name) { STEP(name_get, user, name); }
