@@ -20,7 +20,12 @@ config_yaml(const struct config *c)
 
 	if (cyaml_save_data(&text, &len, &options, &config_schema, (cyaml_data_t *)(uintptr_t)c, 0) != CYAML_OK)
 		return NULL;
-	copy = strndup(text, len);
+	/* No string: libcyaml ends it without a NUL. */
+	copy = malloc(len + 1);
+	if (copy != NULL) {
+		memcpy(copy, text, len);
+		copy[len] = '\0';
+	}
 	options.mem_fn(options.mem_ctx, text, 0);
 	return copy;
 }

@@ -138,19 +138,17 @@ struct locked_pool {
 static int
 locked_alloc(struct rte_mempool *mp)
 {
-	struct locked_pool *p = calloc(1, sizeof(*p));
+	/* Static, since the world is not taken down. */
+	static struct locked_pool pools[2];
+	static unsigned used;
+	struct locked_pool *p = &pools[used];
 
-	if (p == NULL)
+	if (used == 2)
 		return -ENOMEM;
+	used++;
 	pthread_mutex_init(&p->lock, NULL);
 	mp->pool_data = p;
 	return 0;
-}
-
-static void
-locked_free(struct rte_mempool *mp)
-{
-	free(mp->pool_data);
 }
 
 static int
@@ -196,7 +194,6 @@ locked_count(const struct rte_mempool *mp)
 
 static const struct rte_mempool_ops locked_ops = {.name = "locked",
 						  .alloc = locked_alloc,
-						  .free = locked_free,
 						  .enqueue = locked_put,
 						  .dequeue = locked_get,
 						  .get_count = locked_count};
