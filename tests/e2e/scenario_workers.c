@@ -10,6 +10,7 @@
 
 #define ATTEMPTS 64
 #define MANY 1000
+#define PROBES 10
 
 /* The kernel or the NIC spreads by source port, so another login is another throw of the dice. */
 static struct client *
@@ -51,15 +52,19 @@ different_owners(void **state)
 static void
 rebind_to_wrong_worker(struct world *w, struct client *c, struct client *other, struct proxy *p)
 {
-	uint64_t before = counter(w, "handoff_out");
-
 	for (unsigned i = 0; i < ATTEMPTS; i++) {
+		uint64_t messages = counter(w, "messages_in");
+		uint64_t handed = counter(w, "handoff_out");
+
 		proxy_rebind(p, NULL);
-		client_say(c, "msg %s which worker is this?", other->user);
-		client_expect_levels(c, 1, "delivered");
-		client_expect(other, "message", "from", c->user, NULL);
-		/* More than stragglers of the changeover. */
-		if (counter(w, "handoff_out") > before)
+		for (unsigned k = 0; k < PROBES; k++) {
+			client_say(c, "msg %s which worker is this?", other->user);
+			client_expect_levels(c, 1, "delivered");
+			client_expect(other, "message", "from", c->user, NULL);
+		}
+		/* Published together. Each probe is at least a packet; stragglers of the changeover are fewer. */
+		counter_reach(w, "messages_in", messages + PROBES);
+		if (counter(w, "handoff_out") >= handed + PROBES)
 			return;
 	}
 	world_fail(w, "%u source ports, and all on the same worker", ATTEMPTS);
