@@ -62,6 +62,20 @@ show_more(struct cli *cli, const json_t *list, uint64_t offset, size_t rows)
 			offset + rows);
 }
 
+/* The end of every list; takes list and t. */
+static int
+print_page(struct cli *cli, json_t *list, struct table *t, uint64_t offset, const char *none, const char *beyond)
+{
+	if (t->rows == 0)
+		fputs(offset ? beyond : none, cli->out);
+	else
+		table_print(t, cli->out);
+	show_more(cli, list, offset, t->rows);
+	table_free(t);
+	json_decref(list);
+	return CLI_OK;
+}
+
 int
 run_users_list(struct cli *cli)
 {
@@ -82,15 +96,7 @@ run_users_list(struct cli *cli)
 				      show_number(u, "devices").text, show_number(u, "sessions").text,
 				      show_number(u, "buddies").text, show_number(u, "stored").text,
 				      show_time(u, "created").text, show_time(u, "last_seen").text});
-	if (t.rows == 0)
-		fprintf(cli->out, offset ? "No users beyond --offset.\n"
-					 : "No users yet: `rookctl users add NAME` makes one.\n");
-	else
-		table_print(&t, cli->out);
-	show_more(cli, list, offset, t.rows);
-	table_free(&t);
-	json_decref(list);
-	return CLI_OK;
+	return print_page(cli, list, &t, offset, "No users yet: `rookctl users add NAME` makes one.\n", "No users beyond --offset.\n");
 }
 
 static void
@@ -118,14 +124,7 @@ run_sessions_list(struct cli *cli)
 		return r == CLI_OK ? print_json(cli, list) : r;
 	struct table t;
 	sessions_table(&t, json_object_get(list, "sessions"));
-	if (t.rows == 0)
-		fprintf(cli->out, offset ? "No sessions beyond --offset.\n" : "No sessions.\n");
-	else
-		table_print(&t, cli->out);
-	show_more(cli, list, offset, t.rows);
-	table_free(&t);
-	json_decref(list);
-	return CLI_OK;
+	return print_page(cli, list, &t, offset, "No sessions.\n", "No sessions beyond --offset.\n");
 }
 
 int
@@ -143,14 +142,7 @@ run_presence(struct cli *cli)
 	json_array_foreach(json_object_get(list, "users"), i, u)
 		table_add(&t, (const char *const[]){text_of(u, "name"), text_of(u, "presence"),
 						    show_number(u, "sessions").text, text_of(u, "text")});
-	if (t.rows == 0)
-		fprintf(cli->out, offset ? "No users beyond --offset.\n" : "Nobody is online.\n");
-	else
-		table_print(&t, cli->out);
-	show_more(cli, list, offset, t.rows);
-	table_free(&t);
-	json_decref(list);
-	return CLI_OK;
+	return print_page(cli, list, &t, offset, "Nobody is online.\n", "No users beyond --offset.\n");
 }
 
 /* ---- one of them ---------------------------------------------------------------------- */
