@@ -222,7 +222,7 @@ message_room(const struct worker *w, const struct activity *a)
 {
 	uint32_t most = w->messages.capacity - w->messages.capacity / 4;
 
-	return w->messages.used < most && a->record_count < RECORDS_PER_SESSION && 
+	return w->messages.used < most && a->record_count < RECORDS_PER_SESSION &&
 	       (a->record_count < RECORDS_ALWAYS || a->record_count <= (most - w->messages.used) / 8);
 }
 
