@@ -47,7 +47,7 @@ note_level(struct client *c, const char *id, const char *level)
 	 * account was deleted or the sender blocked in this moment. */
 	if (before[0] && (level_rank(level) == 0) != (level_rank(before) == 0) && strcmp(before, "accepted") != 0)
 		world_fault(c->world, "%s: message %s is '%s' after it was '%s'", c->user, id, level, before);
-	if (level_rank(level) < level_rank(before))
+	if (level_rank(level) != 0 && level_rank(level) < level_rank(before))
 		world_fault(c->world, "%s: message %s falls back from '%s' to '%s'", c->user, id, before, level);
 	json_object_set_new(c->levels, id, json_string(level));
 }
