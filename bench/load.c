@@ -159,9 +159,9 @@ packet_seal(struct world *w, uint32_t client, struct rte_mbuf *m, size_t length)
 	uint16_t payload = (uint16_t)(WIRE_DATA_HEADER + length + WIRE_TAG);
 
 	load_keys(client, &keys);
-	aead_key_set(&key, keys.client_to_server);
+	aead_key_set(&key, keys.key);
 	wire_data_write(&d, data);
-	wire_nonce(nonce, d.counter);
+	wire_nonce(nonce, WIRE_TO_SERVER, d.counter);
 	aead_seal(&key, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, length, data + WIRE_DATA_HEADER,
 		  data + WIRE_DATA_HEADER + length);
 	m->data_len = (uint16_t)(HEADERS + payload);
@@ -360,8 +360,8 @@ packet_open(struct world *w, struct rte_mbuf *m)
 		fail("a packet went astray");
 	length = m->data_len - HEADERS - WIRE_DATA_HEADER - WIRE_TAG;
 	load_keys(client, &keys);
-	aead_key_set(&key, keys.server_to_client);
-	wire_nonce(nonce, d.counter);
+	aead_key_set(&key, keys.key);
+	wire_nonce(nonce, WIRE_TO_CLIENT, d.counter);
 	if (aead_open(&key, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, length, data + WIRE_DATA_HEADER,
 		      data + WIRE_DATA_HEADER + length) != 0)
 		fail("client %u cannot open what it got", client);

@@ -153,7 +153,7 @@ struct session {
 	session_id_t id;
 	struct session_secret secret;
 	uint16_t epoch;
-	struct aead_key tx, rx;
+	struct aead_key key;
 	uint64_t sequence;       /* last one used */
 	struct window replay;
 	uint32_t heartbeat_ms, timeout_ms;

@@ -55,9 +55,7 @@ set_keys(struct session *s, uint16_t epoch)
 	int r;
 
 	session_keys_derive(&keys, &s->secret, epoch);
-	r = aead_key_set(&s->tx, keys.client_to_server);
-	if (r == 0)
-		r = aead_key_set(&s->rx, keys.server_to_client);
+	r = aead_key_set(&s->key, keys.key);
 	sodium_memzero(&keys, sizeof(keys));
 	return r;
 }
@@ -121,8 +119,7 @@ session_end(struct rk_client *c)
 {
 	struct session *s = &c->session;
 
-	aead_key_clear(&s->tx);
-	aead_key_clear(&s->rx);
+	aead_key_clear(&s->key);
 	sodium_memzero(&s->secret, sizeof(s->secret));
 	s->up = s->full = false;
 	s->ping_open = false;
@@ -414,8 +411,8 @@ open_epoch(struct rk_client *c, const struct wire_data *d, const uint8_t *in, si
 	int r;
 
 	session_keys_derive(&keys, &s->secret, epoch);
-	wire_nonce(nonce, d->counter);
-	r = aead_key_set(&trial, keys.server_to_client);
+	wire_nonce(nonce, WIRE_TO_CLIENT, d->counter);
+	r = aead_key_set(&trial, keys.key);
 	if (r == 0)
 		r = aead_open(&trial, nonce, in, WIRE_DATA_HEADER, in + WIRE_DATA_HEADER,
 			      len - WIRE_DATA_HEADER - WIRE_TAG, out, in + len - WIRE_TAG);
@@ -452,8 +449,8 @@ open_packet(struct rk_client *c, const struct wire_data *d, const uint8_t *in, s
 	} else {
 		if (!window_fresh(&s->replay, sequence, false))
 			return -EALREADY;
-		wire_nonce(nonce, d->counter);
-		r = aead_open(&s->rx, nonce, in, WIRE_DATA_HEADER, in + WIRE_DATA_HEADER,
+		wire_nonce(nonce, WIRE_TO_CLIENT, d->counter);
+		r = aead_open(&s->key, nonce, in, WIRE_DATA_HEADER, in + WIRE_DATA_HEADER,
 			      len - WIRE_DATA_HEADER - WIRE_TAG, out, in + len - WIRE_TAG);
 	}
 	if (r == 0)
@@ -528,8 +525,8 @@ seal(struct rk_client *c, uint8_t *buf, size_t len)
 	uint8_t nonce[AEAD_NONCE], *plain = buf + WIRE_DATA_HEADER;
 
 	wire_data_write(&d, buf);
-	wire_nonce(nonce, d.counter);
-	aead_seal(&s->tx, nonce, buf, WIRE_DATA_HEADER, plain, len, plain, plain + len);
+	wire_nonce(nonce, WIRE_TO_SERVER, d.counter);
+	aead_seal(&s->key, nonce, buf, WIRE_DATA_HEADER, plain, len, plain, plain + len);
 	s->sent_us = c->now_us;
 	return WIRE_DATA_HEADER + len + WIRE_TAG;
 }

@@ -478,8 +478,8 @@ stale_authentic(const struct session *n, const struct cell *c, uint16_t epoch)
 		return false;
 	memset(&key, 0, sizeof(key));
 	session_keys_derive(&keys, &n->secret, epoch);
-	wire_nonce(nonce, d.counter);
-	rc = aead_key_set(&key, keys.client_to_server);
+	wire_nonce(nonce, WIRE_TO_SERVER, d.counter);
+	rc = aead_key_set(&key, keys.key);
 	if (rc == 0)
 		rc = aead_open(&key, nonce, c->data, WIRE_DATA_HEADER, c->data + WIRE_DATA_HEADER, len, plain,
 			       c->data + WIRE_DATA_HEADER + len);

@@ -38,6 +38,7 @@ session_add(struct worker *w, const struct cell_session_add *c)
 		.user = c->user,
 		.device = c->device,
 		.activity = NONE,
+		.key_place = KEYCACHE_NOWHERE,
 	};
 	timer_node_init(&s->timer);
 	t->live++;

@@ -95,8 +95,8 @@ packet_seal(struct worker *w, const struct output_packet *o)
 	header.sid = session_id_of(w, s);
 	header.counter = wire_counter(s->epoch, ++s->tx_sequence);
 	wire_data_write(&header, data);
-	wire_nonce(nonce, header.counter);
-	key = keycache_tx(w->keycache, header.sid, &s->keys);
+	wire_nonce(nonce, WIRE_TO_CLIENT, header.counter);
+	key = keycache_get(w->keycache, header.sid, &s->keys, &s->key_place);
 	aead_seal(key, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, o->length, data + WIRE_DATA_HEADER,
 		  data + WIRE_DATA_HEADER + o->length);
 	o->mbuf->data_len = (uint16_t)(WIRE_DATA_HEADER + o->length + WIRE_TAG);
@@ -107,8 +107,11 @@ packet_seal(struct worker *w, const struct output_packet *o)
 static void
 seal_all(struct worker *w)
 {
-	for (uint32_t i = 0; i < w->sealing_count; i++)
-		keycache_prefetch_tx(w->keycache, session_id_of(w, w->sealing[i].session), w->sealing[i].length);
+	for (uint32_t i = 0; i < w->sealing_count; i++) {
+		const struct session *s = w->sealing[i].session;
+
+		keycache_prefetch(w->keycache, session_id_of(w, s), s->key_place, w->sealing[i].length);
+	}
 	for (uint32_t i = 0; i < w->sealing_count; i++)
 		packet_seal(w, &w->sealing[i]);
 	w->sealing_count = 0;
@@ -139,7 +142,6 @@ output_open(struct worker *w, struct session *s, const struct packet_info *to, b
 	struct output_packet *o = &w->output;
 
 	output_close(w);
-	keycache_prefetch(w->keycache, session_id_of(w, s));
 	o->mbuf = packet_alloc(w, to);
 	if (o->mbuf == NULL)
 		return NULL;

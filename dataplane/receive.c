@@ -326,8 +326,8 @@ data_open(struct worker *w, struct session *s, const struct wire_data *d, struct
 
 	if (!replay_fresh(&s->replay, d->counter & WIRE_SEQUENCE_MAX))
 		return -COUNTER_drop_replay;
-	key = keycache_rx(w->keycache, d->sid, &s->keys);
-	wire_nonce(nonce, d->counter);
+	key = keycache_get(w->keycache, d->sid, &s->keys, &s->key_place);
+	wire_nonce(nonce, WIRE_TO_SERVER, d->counter);
 	if (aead_open(key, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, length, data + WIRE_DATA_HEADER,
 		      data + WIRE_DATA_HEADER + length) != 0)
 		return -COUNTER_drop_tag;
@@ -456,7 +456,6 @@ session_prefetch(const struct worker *w, session_id_t sid)
 		return;
 	rte_prefetch0(s);
 	rte_prefetch0(&s->keys);
-	keycache_prefetch(w->keycache, sid);
 }
 
 /* Once the session's lines are there. */
@@ -465,9 +464,10 @@ session_prefetch_more(const struct worker *w, const struct arrival *a)
 {
 	const struct session *s = session_find(&w->sessions, a->d.sid);
 
-	keycache_prefetch_rx(w->keycache, a->d.sid, rte_pktmbuf_data_len(a->m));
-	if (s != NULL)
-		activity_prefetch(&w->sessions, s);
+	if (s == NULL)
+		return;
+	keycache_prefetch(w->keycache, a->d.sid, s->key_place, rte_pktmbuf_data_len(a->m));
+	activity_prefetch(&w->sessions, s);
 }
 
 /* Asks the tables about the messages that the burst's packets begin with, all at once. */

@@ -8,6 +8,7 @@
 #ifndef ROOKERY_DATAPLANE_SESSION_H
 #define ROOKERY_DATAPLANE_SESSION_H
 
+#include "keycache.h"
 #include "replay.h"
 #include "shared/address.h"
 #include "shared/cell.h"
@@ -43,11 +44,12 @@ struct session {
 	user_id_t user;
 	device_id_t device;
 	uint32_t activity; /* index, or NONE */
+	uint32_t key_place; /* of the expanded key, if it is still there: keycache.h */
 	union {
 		uint32_t delivery; /* last delivery number used */
 		uint32_t ended;    /* of a free slot: the generation that ended last; its counters must not begin again */
 	};
-};
+} __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct session) == 128, "a session is two cache lines");
 _Static_assert(offsetof(struct session, keys) == 64, "the lines are divided as said");

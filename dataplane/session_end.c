@@ -18,7 +18,7 @@ session_remove(struct worker *w, struct session *s)
 	s->generation = 0;
 	inflight_fail_all(w, s);
 	activity_release(t, s);
-	keycache_drop(w->keycache, sid);
+	keycache_drop(w->keycache, sid, &s->key_place);
 	timer_wheel_remove(&t->wheel, session_index(t, s));
 	s->ended = session_id_generation(sid);
 	explicit_bzero(&s->keys, sizeof(s->keys));

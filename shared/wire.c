@@ -91,9 +91,9 @@ wire_data_write(const struct wire_data *d, uint8_t *out)
 }
 
 void
-wire_nonce(uint8_t nonce[12], uint64_t counter)
+wire_nonce(uint8_t nonce[12], enum wire_direction direction, uint64_t counter)
 {
-	put32(nonce, 0);
+	put32(nonce, direction);
 	put64(nonce + 4, counter);
 }
 

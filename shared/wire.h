@@ -55,8 +55,8 @@ void wire_prefix_write(const struct wire_prefix *p, uint8_t *out);
 #define WIRE_PLAINTEXT_MAX (WIRE_DATAGRAM_MAX - WIRE_DATA_HEADER - WIRE_TAG)
 
 /* The packet counter: 16 bits of epoch (how often the session was provisioned again after a restart
- * of the dataplane), 48 bits of sequence starting at 1. Keys differ per epoch and direction, so a
- * nonce never repeats and no packet of an earlier epoch is accepted. */
+ * of the dataplane), 48 bits of sequence starting at 1. Keys differ per epoch and nonces per direction, so a
+ * nonce never repeats, no packet of an earlier epoch is accepted, and none that comes back to its sender. */
 #define WIRE_SEQUENCE_BITS 48
 #define WIRE_SEQUENCE_MAX ((UINT64_C(1) << WIRE_SEQUENCE_BITS) - 1)
 
@@ -81,8 +81,13 @@ struct wire_data {
 int wire_data_read(struct wire_data *d, const uint8_t *in, size_t len);
 void wire_data_write(const struct wire_data *d, uint8_t *out);
 
-/* 12-byte AEAD nonce: 4 zero bytes, counter. */
-void wire_nonce(uint8_t nonce[12], uint64_t counter);
+enum wire_direction {
+	WIRE_TO_SERVER = 0,
+	WIRE_TO_CLIENT = 1,
+};
+
+/* 12-byte AEAD nonce: the direction (u32), counter. */
+void wire_nonce(uint8_t nonce[12], enum wire_direction direction, uint64_t counter);
 
 /* ---- frames inside DATA -------------------------------------------------------------- */
 

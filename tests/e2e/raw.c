@@ -38,8 +38,8 @@ raw_new(struct world *w)
 void
 raw_free(struct raw *r)
 {
-	aead_key_clear(&r->seal);
-	aead_key_clear(&r->open);
+	aead_key_clear(&r->key);
+	aead_key_clear(&r->key);
 	close(r->fd);
 	free(r);
 }
@@ -173,7 +173,7 @@ raw_login(struct raw *r)
 	rookery__login_reply__free_unpacked(answer, NULL);
 	r->sequence = 0;
 	session_keys_derive(&r->keys, &secret, r->epoch);
-	if (aead_key_set(&r->seal, r->keys.client_to_server) != 0 || aead_key_set(&r->open, r->keys.server_to_client) != 0)
+	if (aead_key_set(&r->key, r->keys.key) != 0)
 		abort();
 }
 
@@ -218,8 +218,8 @@ raw_seal_counter(struct raw *r, uint64_t counter, const uint8_t *plain, size_t l
 	uint8_t nonce[AEAD_NONCE];
 
 	wire_data_write(&d, out);
-	wire_nonce(nonce, counter);
-	aead_seal(&r->seal, nonce, out, WIRE_DATA_HEADER, plain, len, out + WIRE_DATA_HEADER, out + WIRE_DATA_HEADER + len);
+	wire_nonce(nonce, WIRE_TO_SERVER, counter);
+	aead_seal(&r->key, nonce, out, WIRE_DATA_HEADER, plain, len, out + WIRE_DATA_HEADER, out + WIRE_DATA_HEADER + len);
 	return WIRE_DATA_HEADER + len + WIRE_TAG;
 }
 
@@ -247,8 +247,8 @@ open_data(struct raw *r, const uint8_t *in, size_t len, uint8_t plain[RAW_CAP])
 
 	if (len < WIRE_DATA_MIN || wire_data_read(&d, in, len) != 0 || d.sid != r->sid)
 		return false;
-	wire_nonce(nonce, d.counter);
-	return aead_open(&r->open, nonce, in, WIRE_DATA_HEADER, in + WIRE_DATA_HEADER, len - WIRE_DATA_HEADER - WIRE_TAG,
+	wire_nonce(nonce, WIRE_TO_CLIENT, d.counter);
+	return aead_open(&r->key, nonce, in, WIRE_DATA_HEADER, in + WIRE_DATA_HEADER, len - WIRE_DATA_HEADER - WIRE_TAG,
 			 plain, in + len - WIRE_TAG) == 0;
 }
 

@@ -25,7 +25,7 @@ struct raw {
 	uint16_t epoch;
 	uint64_t sequence; /* last one used */
 	struct session_keys keys;
-	struct aead_key seal, open;
+	struct aead_key key;
 	uint32_t request;
 };
 

@@ -129,7 +129,7 @@ struct end {
 	uint8_t login[WIRE_DATAGRAM_MAX];
 	size_t login_len;
 	struct session_secret secret;
-	struct aead_key tx;
+	struct aead_key key;
 	session_id_t sid;
 	uint16_t epoch;
 	uint64_t sequence;
@@ -157,7 +157,7 @@ set_epoch(struct end *e, uint16_t epoch)
 	e->sequence = 0;
 	e->delivery = 0;
 	session_keys_derive(&keys, &e->secret, epoch);
-	aead_key_set(&e->tx, keys.server_to_client);
+	aead_key_set(&e->key, keys.key);
 }
 
 static void
@@ -169,8 +169,8 @@ seal(struct end *e, const uint8_t *frames, size_t len)
 	if (len == 0 || len > WIRE_PLAINTEXT_MAX || e->sid == SESSION_ID_NONE)
 		return;
 	wire_data_write(&d, out);
-	wire_nonce(nonce, d.counter);
-	aead_seal(&e->tx, nonce, out, WIRE_DATA_HEADER, frames, len, out + WIRE_DATA_HEADER,
+	wire_nonce(nonce, WIRE_TO_CLIENT, d.counter);
+	aead_seal(&e->key, nonce, out, WIRE_DATA_HEADER, frames, len, out + WIRE_DATA_HEADER,
 		  out + WIRE_DATA_HEADER + len);
 	input(e, out, WIRE_DATA_HEADER + len + WIRE_TAG);
 }
@@ -504,6 +504,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	chat_end();
 	rk_client_free(e.client);
-	aead_key_clear(&e.tx);
+	aead_key_clear(&e.key);
 	return 0;
 }

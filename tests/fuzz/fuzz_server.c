@@ -662,8 +662,8 @@ step_stale(struct world *w, struct input *in)
 	c.length = flags & 2 ? flags : WIRE_DATA_HEADER + 9 + WIRE_TAG;
 	if (flags & 1) {
 		session_keys_derive(&keys, &p->secret, epoch);
-		aead_key_set(&key, keys.client_to_server);
-		wire_nonce(nonce, d.counter);
+		aead_key_set(&key, keys.key);
+		wire_nonce(nonce, WIRE_TO_SERVER, d.counter);
 		memset(c.data + WIRE_DATA_HEADER, 0, 9);
 		aead_seal(&key, nonce, c.data, WIRE_DATA_HEADER, c.data + WIRE_DATA_HEADER, 9, c.data + WIRE_DATA_HEADER,
 			  c.data + WIRE_DATA_HEADER + 9);

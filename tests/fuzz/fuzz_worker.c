@@ -110,8 +110,8 @@ seal(struct game *g, struct peer *p, uint8_t how, const uint8_t *plain, size_t l
 	p->sequence += how & 8 ? 3000 : 1;
 	d.counter = wire_counter((uint16_t)(p->epoch + (how & 4 ? 1 : 0)), p->sequence);
 	wire_data_write(&d, out);
-	wire_nonce(nonce, d.counter);
-	aead_seal(&p->tx, nonce, out, WIRE_DATA_HEADER, plain, len, out + WIRE_DATA_HEADER, out + WIRE_DATA_HEADER + len);
+	wire_nonce(nonce, WIRE_TO_SERVER, d.counter);
+	aead_seal(&p->key, nonce, out, WIRE_DATA_HEADER, plain, len, out + WIRE_DATA_HEADER, out + WIRE_DATA_HEADER + len);
 	if (how & 16)
 		out[how % (WIRE_DATA_HEADER + len)] ^= 1;
 	receive(g, session_id_worker(p->sid) + (how & 1), how & 2 ? &other : &p->address, out,
@@ -450,10 +450,8 @@ game_end(struct game *g)
 {
 	struct world *w = g->w;
 
-	for (unsigned i = 0; i < PEERS; i++) {
-		aead_key_clear(&g->peers[i].tx);
-		aead_key_clear(&g->peers[i].rx);
-	}
+	for (unsigned i = 0; i < PEERS; i++)
+		aead_key_clear(&g->peers[i].key);
 	for (uint32_t i = 0; i < w->count; i++) {
 		struct session_table *t = &w->workers[i]->sessions;
 

@@ -150,8 +150,8 @@ print_data(const struct device *d, bool to_server, const uint8_t *data, size_t l
 	if (d->client == NULL || !d->client->session.up || d->client->session.id != w.sid)
 		return;
 	session_keys_derive(&keys, &d->client->session.secret, wire_counter_epoch(w.counter));
-	aead_key_set(&key, to_server ? keys.client_to_server : keys.server_to_client);
-	wire_nonce(nonce, w.counter);
+	aead_key_set(&key, keys.key);
+	wire_nonce(nonce, to_server ? WIRE_TO_SERVER : WIRE_TO_CLIENT, w.counter);
 	len -= WIRE_DATA_HEADER + WIRE_TAG;
 	if (aead_open(&key, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, len, plain, data + WIRE_DATA_HEADER + len) == 0) {
 		for (size_t at = 0; at < len && (used = frame_read(&f, plain + at, len - at)) > 0; at += (size_t)used)

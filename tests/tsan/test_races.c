@@ -333,9 +333,9 @@ lane_read(struct lane *l)
 
 		if (wire_data_read(&d, data, size) == 0) {
 			length = size - WIRE_DATA_HEADER - WIRE_TAG;
-			wire_nonce(nonce, d.counter);
+			wire_nonce(nonce, WIRE_TO_CLIENT, d.counter);
 			MUST(d.sid == p->sid);
-			MUST(aead_open(&p->rx, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, length, plain,
+			MUST(aead_open(&p->key, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, length, plain,
 				       data + WIRE_DATA_HEADER + length) == 0);
 			for (size_t at = 0; at < length;) {
 				int n = frame_read(&f, plain + at, length - at);

@@ -42,8 +42,7 @@ server_session_free(struct session *n)
 		n->answers = a->next;
 		free(a);
 	}
-	aead_key_clear(&n->tx);
-	aead_key_clear(&n->rx);
+	aead_key_clear(&n->key);
 	memset(n, 0, sizeof(*n));
 }
 
@@ -118,8 +117,7 @@ set_keys(struct session *n)
 	struct session_keys k;
 
 	session_keys_derive(&k, &n->secret, n->epoch);
-	aead_key_set(&n->tx, k.server_to_client);
-	aead_key_set(&n->rx, k.client_to_server);
+	aead_key_set(&n->key, k.key);
 	n->sequence = n->highest = 0;
 	memset(n->seen, 0, sizeof(n->seen));
 	n->delivery = 0;
@@ -132,8 +130,8 @@ seal(struct session *n, const uint8_t *frames, size_t len, uint8_t *out)
 	uint8_t nonce[AEAD_NONCE];
 
 	wire_data_write(&d, out);
-	wire_nonce(nonce, d.counter);
-	aead_seal(&n->tx, nonce, out, WIRE_DATA_HEADER, frames, len, out + WIRE_DATA_HEADER,
+	wire_nonce(nonce, WIRE_TO_CLIENT, d.counter);
+	aead_seal(&n->key, nonce, out, WIRE_DATA_HEADER, frames, len, out + WIRE_DATA_HEADER,
 		  out + WIRE_DATA_HEADER + len);
 	return WIRE_DATA_HEADER + len + WIRE_TAG;
 }
@@ -274,10 +272,10 @@ handle_data(struct server *s, const struct endpoint *from, const uint8_t *in, si
 		return;
 	}
 	seq = d.counter & WIRE_SEQUENCE_MAX;
-	wire_nonce(nonce, d.counter);
+	wire_nonce(nonce, WIRE_TO_SERVER, d.counter);
 	if (wire_counter_epoch(d.counter) != n->epoch || (seq + 8192 <= n->highest) ||
 	    (seq <= n->highest && (n->seen[seq % 8192 / 8] >> seq % 8 & 1)) ||
-	    aead_open(&n->rx, nonce, in, WIRE_DATA_HEADER, in + WIRE_DATA_HEADER,
+	    aead_open(&n->key, nonce, in, WIRE_DATA_HEADER, in + WIRE_DATA_HEADER,
 		      len - WIRE_DATA_HEADER - WIRE_TAG, plain, in + len - WIRE_TAG) < 0)
 		return;
 	highest = seq > n->highest;

@@ -79,7 +79,7 @@ struct session {
 	user_id_t user;
 	struct session_secret secret;
 	uint16_t epoch;
-	struct aead_key tx, rx;
+	struct aead_key key;
 	uint64_t sequence, highest;
 	uint8_t seen[8192 / 8]; /* replay: sequence % 8192 */
 	struct endpoint peer, candidate;

@@ -638,8 +638,8 @@ stale_cell(struct cell *c, const struct client *of, uint16_t epoch, bool forged)
 	endpoint_set_ipv4(&c->stale.peer, "\x7f\0\0\1", 60000);
 	wire_data_write(&d, c->data);
 	session_keys_derive(&keys, &of->secret, epoch);
-	wire_nonce(nonce, d.counter);
-	assert_int_equal(aead_key_set(&key, keys.client_to_server), 0);
+	wire_nonce(nonce, WIRE_TO_SERVER, d.counter);
+	assert_int_equal(aead_key_set(&key, keys.key), 0);
 	aead_seal(&key, nonce, c->data, WIRE_DATA_HEADER, plain, sizeof(plain), c->data + WIRE_DATA_HEADER,
 		  c->data + WIRE_DATA_HEADER + sizeof(plain));
 	aead_key_clear(&key);

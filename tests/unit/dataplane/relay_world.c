@@ -235,11 +235,9 @@ peer_join(struct peer *p, struct world *w, uint32_t worker, uint32_t index, user
 	p->sid = session_id_make(worker, 7, index);
 	p->user = user;
 	p->device = user * 10;
-	memset(&p->keys.client_to_server, (int)(index + 1), AEAD_KEY);
-	memset(&p->keys.server_to_client, (int)(worker * 64 + index + 101), AEAD_KEY);
+	memset(&p->keys.key, (int)(worker * 64 + index + 1), AEAD_KEY);
 	endpoint_set_ipv4(&p->address, ip, 4000);
-	aead_key_set(&p->tx, p->keys.client_to_server);
-	aead_key_set(&p->rx, p->keys.server_to_client);
+	aead_key_set(&p->key, p->keys.key);
 	c = control_put(w, IPC_INJECT, worker, INJECT_SESSION_ADD);
 	c->session_add = (struct cell_session_add){
 		.sid = p->sid,
@@ -267,8 +265,8 @@ peer_seal(struct peer *p, const struct frame *frames, unsigned n, uint8_t *out)
 		length += (size_t)used;
 	}
 	wire_data_write(&d, out);
-	wire_nonce(nonce, d.counter);
-	aead_seal(&p->tx, nonce, out, WIRE_DATA_HEADER, out + WIRE_DATA_HEADER, length, out + WIRE_DATA_HEADER,
+	wire_nonce(nonce, WIRE_TO_SERVER, d.counter);
+	aead_seal(&p->key, nonce, out, WIRE_DATA_HEADER, out + WIRE_DATA_HEADER, length, out + WIRE_DATA_HEADER,
 		  out + WIRE_DATA_HEADER + length);
 	return WIRE_DATA_HEADER + length + WIRE_TAG;
 }
@@ -310,9 +308,9 @@ peer_receive(struct peer *p, uint8_t type, struct frame *f)
 		if (!endpoint_equal(&packet_info(m)->peer, &p->address) || wire_data_read(&d, data, rte_pktmbuf_data_len(m)) != 0)
 			continue;
 		length = rte_pktmbuf_data_len(m) - WIRE_DATA_HEADER - WIRE_TAG;
-		wire_nonce(nonce, d.counter);
+		wire_nonce(nonce, WIRE_TO_CLIENT, d.counter);
 		assert_int_equal(d.sid, p->sid);
-		assert_int_equal(aead_open(&p->rx, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, length, plain,
+		assert_int_equal(aead_open(&p->key, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, length, plain,
 					   data + WIRE_DATA_HEADER + length),
 				 0);
 		for (size_t at = 0; at < length;) {

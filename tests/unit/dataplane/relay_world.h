@@ -42,8 +42,7 @@ struct peer {
 	user_id_t user;
 	device_id_t device;
 	struct session_keys keys;
-	struct aead_key tx;
-	struct aead_key rx;
+	struct aead_key key;
 	struct endpoint address;
 	uint16_t epoch;
 	uint64_t sequence;

@@ -163,7 +163,8 @@ handshake(const struct keys *k, struct session_secret *secret)
 }
 
 static void
-packet(const char *name, const uint8_t *raw_key, uint64_t counter, const struct frame *frames, size_t count)
+packet(const char *name, const struct session_keys *keys, enum wire_direction direction, uint64_t counter,
+       const struct frame *frames, size_t count)
 {
 	const struct wire_data header = {.sid = session_id_make(0, 1, 5), .counter = counter};
 	uint8_t bytes[WIRE_DATAGRAM_MAX], *text = bytes + WIRE_DATA_HEADER, nonce[AEAD_NONCE];
@@ -180,8 +181,8 @@ packet(const char *name, const uint8_t *raw_key, uint64_t counter, const struct 
 	snprintf(title, sizeof(title), "%s: plaintext", name);
 	show(title, text, len);
 	wire_data_write(&header, bytes);
-	wire_nonce(nonce, counter);
-	CHECK(aead_key_set(&key, raw_key) == 0);
+	wire_nonce(nonce, direction, counter);
+	CHECK(aead_key_set(&key, keys->key) == 0);
 	aead_seal(&key, nonce, bytes, WIRE_DATA_HEADER, text, len, text, text + len);
 	aead_key_clear(&key);
 	snprintf(title, sizeof(title), "%s: datagram", name);
@@ -205,12 +206,10 @@ data(const struct session_secret *secret)
 	heading("Session keys and DATA");
 	session_keys_derive(&zero, secret, 0);
 	session_keys_derive(&one, secret, 1);
-	show("AES key, client to server, epoch 0", zero.client_to_server, AEAD_KEY);
-	show("AES key, server to client, epoch 0", zero.server_to_client, AEAD_KEY);
-	show("AES key, server to client, epoch 1", one.server_to_client, AEAD_KEY);
-	packet("client, epoch 0, sequence 1, PING and MESSAGE", zero.client_to_server, wire_counter(0, 1), up,
-	       2);
-	packet("server, epoch 1, sequence 2, RECEIPT", one.server_to_client, wire_counter(1, 2), down, 1);
+	show("AES key, epoch 0", zero.key, AEAD_KEY);
+	show("AES key, epoch 1", one.key, AEAD_KEY);
+	packet("client, epoch 0, sequence 1, PING and MESSAGE", &zero, WIRE_TO_SERVER, wire_counter(0, 1), up, 2);
+	packet("server, epoch 1, sequence 2, RECEIPT", &one, WIRE_TO_CLIENT, wire_counter(1, 2), down, 1);
 }
 
 static void

@@ -35,33 +35,35 @@ equal_to_the_definition(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(epochs) / sizeof(epochs[0]); i++) {
-		uint8_t input[18] = "rookery data key", mac[EVP_MAX_MD_SIZE];
+		uint8_t input[18 + 32] = "rookery data key", mac[EVP_MAX_MD_SIZE];
 		struct session_keys keys;
 
 		input[16] = (uint8_t)(epochs[i] >> 8);
 		input[17] = (uint8_t)epochs[i];
+		memcpy(input + 18, secret.server_to_client, 32);
 		session_keys_derive(&keys, &secret, epochs[i]);
 		HMAC(EVP_sha256(), secret.client_to_server, 32, input, sizeof(input), mac, NULL);
-		assert_memory_equal(keys.client_to_server, mac, AEAD_KEY);
-		HMAC(EVP_sha256(), secret.server_to_client, 32, input, sizeof(input), mac, NULL);
-		assert_memory_equal(keys.server_to_client, mac, AEAD_KEY);
+		assert_memory_equal(keys.key, mac, AEAD_KEY);
 	}
 }
 
 static void
-directions_and_epochs_differ(void **state)
+epochs_and_both_secrets_count(void **state)
 {
 	struct session_secret secret = secret_make();
 	struct session_keys zero, one;
 
 	(void)state;
-	memcpy(secret.server_to_client, secret.client_to_server, 32);
 	session_keys_derive(&zero, &secret, 0);
 	session_keys_derive(&one, &secret, 1);
-	assert_memory_not_equal(zero.client_to_server, one.client_to_server, AEAD_KEY);
-	secret.server_to_client[0] ^= 1;
-	session_keys_derive(&zero, &secret, 0);
-	assert_memory_not_equal(zero.client_to_server, zero.server_to_client, AEAD_KEY);
+	assert_memory_not_equal(zero.key, one.key, AEAD_KEY);
+	secret.server_to_client[31] ^= 1;
+	session_keys_derive(&one, &secret, 0);
+	assert_memory_not_equal(zero.key, one.key, AEAD_KEY);
+	secret.server_to_client[31] ^= 1;
+	secret.client_to_server[0] ^= 1;
+	session_keys_derive(&one, &secret, 0);
+	assert_memory_not_equal(zero.key, one.key, AEAD_KEY);
 }
 
 int
@@ -69,7 +71,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(equal_to_the_definition),
-		cmocka_unit_test(directions_and_epochs_differ),
+		cmocka_unit_test(epochs_and_both_secrets_count),
 	};
 
 	if (sodium_init() < 0)

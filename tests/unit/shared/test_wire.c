@@ -516,8 +516,10 @@ counter_is_epoch_and_sequence(void **state)
 	/* Any packet of a later epoch has the larger counter. */
 	assert_true(wire_counter(8, 1) > wire_counter(7, WIRE_SEQUENCE_MAX));
 
-	wire_nonce(nonce, wire_counter(0x0102, 0x030405060708));
+	wire_nonce(nonce, WIRE_TO_SERVER, wire_counter(0x0102, 0x030405060708));
 	assert_hex(nonce, sizeof(nonce), "00000000 0102 030405060708");
+	wire_nonce(nonce, WIRE_TO_CLIENT, wire_counter(0x0102, 0x030405060708));
+	assert_hex(nonce, sizeof(nonce), "00000001 0102 030405060708");
 }
 
 static void
