@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Line coverage of what reads outside bytes, by the corpora in tests/fuzz/corpus alone: tests/fuzz/coverage.sh [CORPUS-DIRECTORY...]
 # A further directory holds more corpora, one folder per target (build-fuzz/corpus). Prints a table; the lines that were not
-# reached are in build-coverage/missed.txt. docs/fuzzing.md keeps the figures.
+# reached are in build-coverage/missed.txt. Lines that no input can reach are named, with the reason, in tests/fuzz/unreachable.txt;
+# an entry there that was reached, or that names no line, is an error. docs/fuzzing.md keeps the figures.
 set -eu
 cd "$(dirname "$0")/../.."
 build=build-coverage
@@ -10,7 +11,8 @@ build=build-coverage
 # Parsers first; then what acts on what they let through.
 parsers="shared/wire.c shared/noise.c shared/handshake.c shared/address.c shared/cell.c shared/config.c shared/config_check.c
 dataplane/ingress.c dataplane/neighbor_packet.c dataplane/receive.c dataplane/guard.c dataplane/inject.c
-control/admin_protocol.c control/admin_commands.c control/requests.c control/login.c control/loop_rings.c
+control/admin_protocol.c control/admin_arguments.c control/admin_commands.c control/admin_views.c control/requests.c control/login.c
+control/loop_rings.c
 control/cli/client.c client/session.c client/login.c client/inbox.c client/request.c client/roster.c client/rookchat_json.c"
 others="shared/ipc.c dataplane/relay.c dataplane/inflight.c dataplane/tables.c dataplane/neighbor.c dataplane/egress.c
 dataplane/housekeeping.c dataplane/punt.c control/accounts.c control/buddies.c control/offline.c control/presence.c control/pump.c
@@ -42,35 +44,71 @@ for target in $targets; do
 done
 llvm-profdata merge -o $build/fuzz.profdata $build/profiles/*.profraw
 # shellcheck disable=SC2086
-{
-	llvm-cov export -summary-only -instr-profile $build/fuzz.profdata $objects >$build/fuzz.json 2>/dev/null
-	llvm-cov show -instr-profile $build/fuzz.profdata $objects 2>/dev/null |
-		awk '/^\/.*:$/ { file = $0; next } /^ +[0-9]+\| +0\|/ { print file $0 }' >$build/missed.txt
-}
-# One line per file: "filename":"/x/shared/wire.c","summary":{..."lines":{"count":N,"covered":M
-tr '{' '\n' <$build/fuzz.json | awk -v parsers="$parsers" -v others="$others" '
-	match($0, /"filename":"[^"]*"/) { name = substr($0, RSTART + 12, RLENGTH - 13) }
-	wanted && match($0, /"count":[0-9]+,"covered":[0-9]+/) {
-		split(substr($0, RSTART, RLENGTH), n, /[:,]/)
-		count[name] = n[2]
-		covered[name] = n[4]
-	}
-	{ wanted = /"lines":$/ }
-	function table(title, list,    k, n, f, i, lines, hit) {
-		n = split(list, f, /[ \n]+/)
-		printf "%-32s %6s %8s %7s\n", title, "lines", "covered", ""
-		for (i = 1; i <= n; i++) {
-			for (k in count) {
-				if (substr(k, length(k) - length(f[i])) == "/" f[i]) {
-					printf "%-32s %6d %8d %6.1f%%\n", f[i], count[k], covered[k], 100 * covered[k] / count[k]
-					lines += count[k]
-					hit += covered[k]
-				}
-			}
+llvm-cov show -instr-profile $build/fuzz.profdata $objects >$build/lines.txt 2>/dev/null
+# Its lines: "/x/shared/wire.c:" before each file, then "  354|     12|text"; no count: not code. A function's name stands in the first column.
+awk -v root="$PWD/" -v parsers="$parsers" -v others="$others" -v missed=$build/missed.txt '
+	FILENAME == "tests/fuzz/unreachable.txt" {
+		if ($0 != "" && $0 !~ /^#/) {
+			at = index($0, ": ")
+			excluded[substr($0, 1, at - 1) SUBSEP substr($0, at + 2)] = $0
 		}
-		printf "%-32s %6d %8d %6.1f%%\n\n", "all of these", lines, hit, lines ? 100 * hit / lines : 0
+		next
+	}
+	/^\/.*:$/ {
+		file = substr($0, 1, length($0) - 1)
+		sub(root, "", file)
+		again = file in seen # another program has it, too, and llvm-cov has added that up
+		seen[file]
+		next
+	}
+	again || !match($0, /^ *[0-9]+\| *[0-9.]*[kMGE]?\|/) { next }
+	{
+		split($0, column, "|")
+		text = substr($0, RLENGTH + 1)
+		gsub(/ /, "", column[2])
+		if (match(text, /^[a-z][a-z0-9_]*\(/))
+			function_name = substr(text, 1, RLENGTH - 1)
+		if (column[2] == "")
+			next
+		count[file]++
+		gsub(/^[ \t]+|[ \t]+$/, "", text)
+		all = file " " function_name SUBSEP "*"
+		one = file " " function_name SUBSEP text
+		if (column[2] != "0") {
+			covered[file]++
+			if (one in excluded)
+				reached[one]
+			next
+		}
+		if (all in excluded || one in excluded) {
+			out[file]++
+			used[all in excluded ? all : one]
+			next
+		}
+		gsub(/ /, "", column[1])
+		print file " " function_name ": " text "  [" column[1] "]" >missed
+	}
+	function table(title, list,    n, f, i, lines, hit, not) {
+		n = split(list, f, /[ \n]+/)
+		printf "%-32s %6s %12s %8s %7s\n", title, "lines", "unreachable", "covered", ""
+		for (i = 1; i <= n; i++) {
+			printf "%-32s %6d %12d %8d %6.1f%%\n", f[i], count[f[i]], out[f[i]], covered[f[i]],
+				100 * covered[f[i]] / (count[f[i]] - out[f[i]])
+			lines += count[f[i]]
+			hit += covered[f[i]]
+			not += out[f[i]]
+		}
+		printf "%-32s %6d %12d %8d %6.1f%% (%.1f%% of all lines)\n\n", "all of these", lines, not, hit, 100 * hit / (lines - not),
+			100 * hit / lines
 	}
 	END {
 		table("parsers", parsers)
 		table("what acts on it", others)
-	}'
+		for (k in excluded) {
+			if (k in used)
+				continue
+			print "tests/fuzz/unreachable.txt: " (k in reached ? "reached: " : "no such line: ") excluded[k]
+			wrong = 1
+		}
+		exit wrong
+	}' tests/fuzz/unreachable.txt $build/lines.txt

@@ -5,7 +5,11 @@
 
 #include "control/admin_protocol.h"
 
+#include <errno.h>
 #include <string.h>
+
+/* What a command may end with; each has its word. */
+static const int results[] = {-EINVAL, -EEXIST, -ENOENT, -EBUSY, -EIO, -ENOTCONN, -ECHILD, -EPERM};
 
 /* Takes line. */
 static void
@@ -26,6 +30,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct admin_request request;
 	const char *error;
 	int id_known;
+	char *greeting = admin_greeting(ADMIN_CONTROL);
+	FUZZ_CHECK(greeting != NULL && strchr(greeting, '\n') == greeting + strlen(greeting) - 1);
+	free(greeting);
+	if (size == 0) {
+		/* Longer than the inputs that libFuzzer makes. */
+		static char longest[ADMIN_LINE_MAX + 1];
+		FUZZ_CHECK(admin_request_parse(longest, sizeof(longest), &request, &id_known, &error) == -EINVAL && !id_known);
+	}
 	/* Of its own on the heap and without a NUL: a parser that reads on is caught. */
 	char *line = malloc(size + !size);
 	FUZZ_CHECK(line != NULL);
@@ -38,7 +50,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		/* commands are quoted in errors, perhaps cut in the middle of a character */
 		request.command[sizeof(request.command) - 1] = '\0';
 		request.command[strlen(request.command) / 2] = '\0';
-		check_reply(admin_reply_error(&request.id, "unknown_command", request.command));
+		check_reply(admin_reply_error(&request.id, admin_code(results[size % (sizeof(results) / sizeof(results[0]))]),
+					      request.command));
 	} else {
 		FUZZ_CHECK(error != NULL && error[0] && request.args == NULL);
 		check_reply(admin_reply_error(id_known ? &request.id : NULL, "malformed", error));

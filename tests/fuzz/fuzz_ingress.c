@@ -23,6 +23,7 @@
 #define MODE_GATEWAY 0x10
 #define MODE_TAILROOM 0x20 /* room behind the frame: an advertisement may be longer than its request */
 #define MODE_VLAN 0x40
+#define MODE_ANNOUNCE 0x80 /* the port says who it is, as at its start */
 
 #define ADVERTISEMENT_SIZE 86
 #define FRAME_MAX 1600
@@ -134,6 +135,27 @@ ends(void)
 	return sum;
 }
 
+/* As port_ethdev.c does: what an interface says of its own accord, or because a router asked. */
+static void
+announce(const struct iface *f, bool query_seen)
+{
+	struct rte_mbuf *m;
+	bool more = true;
+
+	for (unsigned i = 0; more; i++) {
+		m = rte_pktmbuf_alloc(pool);
+		FUZZ_CHECK(m != NULL && i < 2 * IFACE_ADDRESS_MAX);
+		more = neighbor_announce(f, m, i);
+		FUZZ_CHECK(!more || (m->data_len == m->pkt_len && m->data_len > 0 && m->data_len <= f->mtu));
+		rte_pktmbuf_free(m);
+	}
+	if (!query_seen)
+		return;
+	m = rte_pktmbuf_alloc(pool);
+	FUZZ_CHECK(m != NULL && neighbor_mld_report(f, m, false));
+	rte_pktmbuf_free(m);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -175,6 +197,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		rte_pktmbuf_free_bulk(pkts, n);
 		rte_pktmbuf_free_bulk(extra, extra_count);
 	}
+	if ((mode & MODE_ANNOUNCE) != 0)
+		announce(f, l.mld_query_seen);
 	FUZZ_CHECK(rte_mempool_in_use_count(pool) == 0);
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include "control/loop_rings.h"
 #include "control/server.h"
 #include "control/store/store.h"
+#include "shared/config_parse.h"
 #include "shared/ipc.h"
 #include "shared/log.h"
 #include "shared/rookery.pb-c.h"
@@ -53,6 +54,12 @@ enum step {
 	STEPS
 };
 
+/* Not among the numbers above, which corpora know. */
+enum {
+	STEP_STRANGERS = 254, /* count, address, how: so many devices that nobody knows log in; how 1: they speak */
+	STEP_LOGIN_AGAIN,     /* peer, count: so many LOGINs of one device */
+};
+
 struct peer {
 	struct handshake_keypair key;
 	struct handshake_client handshake;
@@ -83,6 +90,7 @@ struct world {
 	struct password_job *jobs[JOBS];
 	unsigned job_count;
 	bool hold_jobs, full, hostile;
+	uint8_t strangers;
 };
 
 static struct config *config;
@@ -310,10 +318,13 @@ settle(struct world *w)
 {
 	const char *wrong;
 
+	/* It slept; what came meanwhile wakes it. */
+	rings_sleep(&w->rings);
 	for (unsigned round = 0; round < 8; round++) {
 		server_set_time(w->server, w->now_ms, w->wall_ms);
 		atomic_store(&w->region.header->dataplane_alive, ++w->alive);
-		w->rings.watch_ms = 0;
+		rings_awake(&w->rings);
+		rings_watch_now(&w->rings);
 		rings_watch(&w->rings, w->now_ms);
 		if (rings_drain(&w->rings) == 0)
 			server_batch(w->server, NULL, 0);
@@ -780,16 +791,76 @@ step_scribble(struct world *w, struct input *in)
 		atomic_store(&r->shared->published, word(in));
 }
 
+/* ---- many of a kind --------------------------------------------------------------------------------- */
+
+static void
+step_strangers(struct world *w, struct input *in)
+{
+	static uint8_t zeros[256];
+	Rookery__LoginHello hello = ROOKERY__LOGIN_HELLO__INIT;
+	uint8_t payload[HANDSHAKE_PAYLOAD_MAX];
+	uint8_t count = byte(in) % 16, where = byte(in), how = byte(in);
+	struct peer stranger;
+	size_t len;
+
+	hello.timestamp = 1;
+	hello.user = NAME(0);
+	hello.device_name = hello.status_text = (char *)(uintptr_t)"";
+	hello.padding.data = zeros;
+	hello.padding.len = sizeof(zeros);
+	len = rookery__login_hello__pack(&hello, payload);
+	for (uint8_t i = 0; i <= count; i++) {
+		uint8_t secret[32] = {8, ++w->strangers};
+		struct cell c;
+
+		memset(&stranger, 0, sizeof(stranger));
+		handshake_keypair_from_secret(&stranger.key, secret);
+		login_seal(w, &stranger, payload, len);
+		cell_start(&c, PUNT_LOGIN, 0);
+		endpoint_set_ipv4(&c.datagram.peer, (uint8_t[]){10, 0, 0, where}, (uint16_t)(1000 + i));
+		c.length = (uint16_t)stranger.login_len;
+		memcpy(c.data, stranger.login, stranger.login_len);
+		punt(w, IPC_LOGIN, &c);
+		w->waits = &stranger;
+		settle(w);
+		w->waits = NULL;
+		if (!(how & 1) || stranger.sid == SESSION_ID_NONE)
+			continue;
+		cell_start(&c, PUNT_SESSION, stranger.sid);
+		c.session = (struct cell_session){.sid = stranger.sid, .event = SESSION_HEARD};
+		punt(w, IPC_EVENT, &c);
+	}
+}
+
+static void
+step_login_again(struct world *w, struct input *in)
+{
+	uint8_t peer = byte(in), count = byte(in) % 80;
+
+	for (unsigned i = 0; i <= count; i++) {
+		uint8_t login[] = {peer, 0, 4, 0, 0};
+		struct input step = {login, login + sizeof(login)};
+
+		step_login(w, &step);
+		settle(w);
+	}
+}
+
 /* ---- one input ----------------------------------------------------------------------------------- */
 
 static void
 one_step(struct world *w, struct input *in)
 {
 	const uint8_t *given;
+	uint8_t step = byte(in);
 	struct cell c;
 	size_t len;
 
-	switch (byte(in) % STEPS) {
+	if (step >= STEP_STRANGERS) {
+		(step == STEP_STRANGERS ? step_strangers : step_login_again)(w, in);
+		return;
+	}
+	switch (step % STEPS) {
 	case STEP_REQUEST:
 		step_request(w, in);
 		break;
@@ -860,12 +931,15 @@ one_step(struct world *w, struct input *in)
 static void
 start_once(void)
 {
+	/* A port of each kind, for those who ask. */
+	static const char text[] = "dataplane: {ports: [{type: socket, listen: \"127.0.0.1:8000\"},"
+				   " {type: ethdev, devices: [net_tap0], addresses: [\"10.0.0.1/24\"]}]}\n";
 	char error[256];
 
 	if (config != NULL)
 		return;
 	FUZZ_CHECK(handshake_init() == 0 && aead_init() == 0);
-	FUZZ_CHECK(config_load(&config, NULL, "/tmp/rookery-fuzz", error, sizeof(error)) == 0);
+	FUZZ_CHECK(config_load_text(&config, "fuzz.yaml", text, strlen(text), "/tmp/rookery-fuzz", error, sizeof(error)) == 0);
 	config->control.password_memory_kib = 8;
 	config->control.password_passes = 1;
 	config->control.password_threads = 2;

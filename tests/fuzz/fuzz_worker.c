@@ -14,6 +14,7 @@
 #include "../unit/dataplane/eal_fixture.h"
 #include "../unit/dataplane/relay_world.h"
 
+#include "shared/handshake_internal.h"
 #include "shared/log.h"
 
 #define PEERS 4
@@ -38,6 +39,13 @@ enum step {
 	STEPS
 };
 
+/* Not among the numbers above, which corpora know. */
+enum {
+	STEP_REQUESTS = 253, /* peer, count: so many in a row */
+	STEP_PATH,           /* peer, address, how: a client moves */
+	STEP_LOGIN,          /* worker, address, how, count: LOGINs with a right mac1 */
+};
+
 struct kept {
 	uint8_t data[WIRE_DATAGRAM_MAX];
 	size_t len;
@@ -49,7 +57,11 @@ struct game {
 	struct kept sent[SENT_MAX];
 	unsigned sent_count;
 	struct cell store, verdict;
+	struct handshake_client login; /* knows the last cookie that was sent to anybody */
+	bool logins;
 };
+
+static struct handshake_keypair server, device;
 
 /* The logs of 1,000 inputs a second are of no use. */
 void
@@ -65,11 +77,16 @@ log_write(struct log_site *site, enum log_level level, const char *area, const c
 /* ---- packets ------------------------------------------------------------------------------------ */
 
 static void
-transmitted(struct world *w)
+transmitted(struct game *g)
 {
+	struct world *w = g->w;
+
 	while (w->tx.head != w->tx.tail) {
 		struct rte_mbuf *m = w->tx.pkts[w->tx.head++ % WORLD_QUEUE];
+		const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
 
+		if (m->pkt_len == m->data_len && g->logins && data[0] == WIRE_COOKIE)
+			handshake_client_cookie(&g->login, data, m->data_len);
 		FUZZ_CHECK(m->pkt_len >= 1 && m->pkt_len <= WIRE_DATAGRAM_MAX && m->pkt_len == m->data_len);
 		rte_pktmbuf_free(m);
 	}
@@ -97,7 +114,8 @@ receive(struct game *g, uint32_t at, const struct endpoint *from, const uint8_t 
 	world_send_raw(g->w, at % g->w->count, from, k->data, len);
 }
 
-/* how: 1 before the other worker, 2 from another address, 4 of the epoch before, 8 a counter far ahead, 16 damaged */
+/* how: 1 before the other worker, 2 from another address, 4 of the next epoch, 8 a counter far ahead, 16 damaged, 32 of the epoch before,
+ * 64 twice, 128 after a damaged one; all in one burst */
 static void
 seal(struct game *g, struct peer *p, uint8_t how, const uint8_t *plain, size_t len)
 {
@@ -108,7 +126,11 @@ seal(struct game *g, struct peer *p, uint8_t how, const uint8_t *plain, size_t l
 	if (len == 0 || len > WIRE_PLAINTEXT_MAX)
 		return;
 	p->sequence += how & 8 ? 3000 : 1;
-	d.counter = wire_counter((uint16_t)(p->epoch + (how & 4 ? 1 : 0)), p->sequence);
+	if (how & 64)
+		seal(g, p, how & ~0xc0, plain, len);
+	if (how & 128)
+		seal(g, p, (how & 1) | 16, plain, len);
+	d.counter = wire_counter((uint16_t)(p->epoch + (how & 4 ? 1 : 0) - (how & 32 ? 1 : 0)), p->sequence);
 	wire_data_write(&d, out);
 	wire_nonce(nonce, WIRE_TO_SERVER, d.counter);
 	aead_seal(&p->key, nonce, out, WIRE_DATA_HEADER, plain, len, out + WIRE_DATA_HEADER, out + WIRE_DATA_HEADER + len);
@@ -132,10 +154,11 @@ static void
 step_head(struct game *g, struct input *in)
 {
 	static const uint8_t types[] = {WIRE_DATA, WIRE_LOGIN, WIRE_KEY, WIRE_RESET, WIRE_LOGIN_REPLY, WIRE_COOKIE};
+	static const uint8_t oversize[WIRE_DATAGRAM_MAX + 1] = {WIRE_DATA, WIRE_VERSION};
 	uint8_t out[WIRE_DATAGRAM_MAX] = {0}, at = byte(in), from = byte(in), type = byte(in), peer = byte(in);
 	struct wire_prefix prefix = {.type = types[type % 6],
 				     .version = type >= 240 ? 9 : WIRE_VERSION,
-				     .id = peer < 128 ? g->peers[peer % PEERS].sid : peer};
+				     .id = peer < 128 ? g->peers[peer % PEERS].sid : peer == 255 ? UINT64_MAX : peer};
 	struct endpoint e = address(from);
 	const uint8_t *given;
 	size_t len = bytes(in, &given);
@@ -143,6 +166,34 @@ step_head(struct game *g, struct input *in)
 	wire_prefix_write(&prefix, out);
 	memcpy(out + WIRE_PREFIX, given, len);
 	receive(g, at, &e, out, peer & 64 ? 600 : WIRE_PREFIX + len);
+	if (type == 239)
+		world_send_raw(g->w, at % g->w->count, &e, oversize, sizeof(oversize));
+}
+
+/* how: 1 with the cookie, if one came; 2 damaged; 4 cookie secrets change first, 8 twice */
+static void
+step_login(struct game *g, struct input *in)
+{
+	static const uint8_t ephemeral[HANDSHAKE_KEY] = {9}, hello[HANDSHAKE_LOGIN_MIN - HANDSHAKE_LOGIN_OVERHEAD];
+	uint8_t out[WIRE_DATAGRAM_MAX], at = byte(in);
+	struct endpoint from = address(byte(in));
+	uint8_t how = byte(in), count = byte(in);
+	int n;
+
+	for (unsigned i = 0; i < ((how >> 2) & 3); i++) {
+		g->w->now_us += GUARD_COOKIE_LIFE_MS * UINT64_C(1000);
+		world_settle(g->w);
+	}
+	g->logins = true;
+	if ((how & 1) == 0)
+		g->login.have_cookie = false;
+	n = handshake_client_start_fixed(&g->login, &device, server.public, 1, ephemeral, hello, sizeof(hello), out,
+					 sizeof(out));
+	FUZZ_CHECK(n == HANDSHAKE_LOGIN_MIN);
+	if (how & 2)
+		out[how % (unsigned)n] ^= 1;
+	for (unsigned i = 0; i <= count; i++)
+		receive(g, at, &from, out, (size_t)n);
 }
 
 static void
@@ -183,6 +234,65 @@ step_request(struct game *g, struct input *in)
 	f.request.fragment = byte(in) % 9;
 	f.request.fragments = byte(in) % 9;
 	f.request.length = (uint16_t)bytes(in, &f.request.body);
+	seal_frame(g, p, 0, &f);
+}
+
+static void
+step_requests(struct game *g, struct input *in)
+{
+	struct peer *p = &g->peers[byte(in) % PEERS];
+	struct frame f = {.type = FRAME_REQUEST, .request = {.fragments = 1}};
+
+	for (unsigned n = byte(in); n > 0; n--) {
+		f.request.request++;
+		seal_frame(g, p, 0, &f);
+		if (n % 32 == 0)
+			world_settle(g->w);
+	}
+}
+
+/* The token of the PATH_CHALLENGE that was sent to p where it is now; 0: none. */
+static uint64_t
+challenge(struct game *g, struct peer *p)
+{
+	uint8_t data[WIRE_DATAGRAM_MAX], nonce[AEAD_NONCE];
+	uint64_t token = 0;
+	struct wire_data d;
+	struct frame f;
+	size_t len;
+
+	while ((len = world_receive_raw(g->w, &p->address, data, sizeof(data))) > 0) {
+		uint8_t *plain = data + WIRE_DATA_HEADER;
+		int n;
+
+		if (wire_data_read(&d, data, len) != 0)
+			continue;
+		len -= WIRE_DATA_HEADER + WIRE_TAG;
+		wire_nonce(nonce, WIRE_TO_CLIENT, d.counter);
+		/* Another peer may have the address, and the session other keys by now. */
+		if (d.sid != p->sid || aead_open(&p->key, nonce, data, WIRE_DATA_HEADER, plain, len, plain, plain + len) != 0)
+			continue;
+		for (size_t at = 0; at < len && (n = frame_read(&f, plain + at, len - at)) > 0; at += (size_t)n)
+			token = f.type == FRAME_PATH_CHALLENGE ? f.token : token;
+	}
+	return token;
+}
+
+/* how: 1 the answer is wrong, 2 from elsewhere */
+static void
+step_path(struct game *g, struct input *in)
+{
+	struct peer *p = &g->peers[byte(in) % PEERS];
+	struct frame f = {.type = FRAME_PING, .token = 1};
+	uint8_t where = byte(in), how = byte(in);
+
+	p->address = address(where);
+	seal_frame(g, p, 0, &f);
+	world_settle(g->w);
+	f.type = FRAME_PATH_RESPONSE;
+	f.token = challenge(g, p) ^ (how & 1);
+	if (how & 2)
+		p->address = address(where + 1);
 	seal_frame(g, p, 0, &f);
 }
 
@@ -334,10 +444,14 @@ one_step(struct game *g, struct input *in)
 	const uint8_t *given;
 	struct endpoint e;
 	struct peer *p;
-	uint8_t at, n;
+	uint8_t at, n = byte(in);
 	size_t len;
 
-	switch (byte(in) % STEPS) {
+	if (n >= STEP_REQUESTS) {
+		(n == STEP_LOGIN ? step_login : n == STEP_PATH ? step_path : step_requests)(g, in);
+		return;
+	}
+	switch (n % STEPS) {
 	case STEP_RAW:
 		at = byte(in);
 		e = address(byte(in));
@@ -416,11 +530,19 @@ static struct ipc_header header; /* as it was */
 static void
 world_make(struct game *g)
 {
-	static const uint8_t server_secret[32] = {8};
-	struct handshake_keypair server;
+	static const uint8_t server_secret[32] = {8}, device_secret[32] = {7};
+	static const uint8_t heads[] = {0, 0, 0, 192, 8, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 2, 192, 0}; /* DATA, KEY */
+	struct input early = {heads, heads + sizeof(heads)};
 
 	g->w = world_new(2);
 	handshake_keypair_from_secret(&server, server_secret);
+	handshake_keypair_from_secret(&device, device_secret);
+	/* before control has said the key */
+	step_head(g, &early);
+	step_head(g, &early);
+	step_login(g, &early);
+	world_settle(g->w);
+	transmitted(g);
 	memcpy(g->w->ipc.header->server_public, server.public, sizeof(server.public));
 	atomic_store(&g->w->ipc.header->server_key_set, 1);
 	memcpy(&header, g->w->ipc.header, sizeof(header));
@@ -435,6 +557,8 @@ game_start(struct game *g)
 	memset(g->sent, 0, sizeof(g->sent));
 	g->sent_count = 0;
 	g->store.type = g->verdict.type = 0;
+	handshake_client_clear(&g->login);
+	g->logins = false;
 	for (unsigned i = 0; i < PEERS; i++)
 		peer_join(&g->peers[i], g->w, i % 2, i, i == 3 ? 0 : 1 + i, i == 3 ? SESSION_RESTRICTED : 0);
 	for (unsigned i = 0; i < 2; i++) {
@@ -442,7 +566,7 @@ game_start(struct game *g)
 		control_user(g->w, 1 + i, i == 0, live, 1);
 		control_allow(g->w, 1 + i, 2 - i, VERDICT_ALLOWED);
 	}
-	transmitted(g->w);
+	transmitted(g);
 }
 
 static void
@@ -467,9 +591,12 @@ game_end(struct game *g)
 		atomic_store(&w->ipc.rings[i].shared->released, 0);
 	}
 	take(g);
+	/* The next input finds the limits on LOGINs as this one did. */
+	if (g->logins)
+		w->now_us += UINT64_C(120000000);
 	world_settle(w);
 	world_check(w);
-	transmitted(w);
+	transmitted(g);
 	take(g);
 }
 
@@ -505,7 +632,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (in.p < in.end) {
 		one_step(&game, &in);
 		world_settle(game.w);
-		transmitted(game.w);
+		transmitted(&game);
 	}
 	game_end(&game);
 	return 0;

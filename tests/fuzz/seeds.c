@@ -106,6 +106,7 @@ static const struct {
 	{"request",
 	 {.type = FRAME_REQUEST,
 	  .request = {.request = 1, .fragments = 1, .length = 2, .body = BYTES("\x62\0")}}},
+	{"slow-down", {.type = FRAME_SLOW_DOWN, .slow_down = {.request = 1, .retry_ms = 100}}},
 	{"response",
 	 {.type = FRAME_RESPONSE,
 	  .response = {.delivery = 3, .request = 1, .fragments = 2, .length = 2, .body = BYTES("\x08\1")}}},

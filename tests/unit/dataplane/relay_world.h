@@ -48,7 +48,7 @@ struct peer {
 	uint64_t sequence;
 };
 
-/* Set before world_new: the caller checks the invariants when it sees fit, and few packets are under way. For fuzzing. */
+/* Set before world_new: the caller checks the invariants when it sees fit, few packets are under way, and few LOGINs do without a cookie. For fuzzing. */
 extern bool world_quick;
 struct world *world_new(uint32_t workers);
 /* Control has provisioned every session: the server's key is there. */
