@@ -38,7 +38,7 @@ enum step {
 /* Not among the numbers above, which corpora know. */
 enum {
 	STEP_PONG = 245,  /* how far the answer is from the PING sent last */
-	STEP_CROWD,       /* senders / 32: so many write one message each; once per input */
+	STEP_CROWD,       /* senders: so many write one message each; once per input */
 	STEP_FRESH,       /* only as the first: how (FRESH_*): a client that has no session, and perhaps no key of the server */
 	STEP_KEY,         /* which: a server's key, asked for or not */
 	STEP_COOKIE,      /* wait / 100 ms: answers the LOGIN sent last */
@@ -382,7 +382,7 @@ step_crowd(struct end *e, uint8_t senders)
 	struct frame f = {.type = FRAME_DELIVER, .deliver = {.id = 1, .floor_delta = 1, .from = 2, .length = 1, .body = (const uint8_t *)"x"}};
 	struct rk_event event;
 
-	for (uint32_t i = 0; i < senders * 32u && !e->crowded; i++) {
+	for (uint32_t i = 0; i < senders && !e->crowded; i++) {
 		f.deliver.delivery = ++e->delivery;
 		f.deliver.from_device = 1000 + i;
 		seal_frame(e, &f);
