@@ -169,7 +169,7 @@ expiry(struct world *w)
 	}
 	s.median = s.min = s.max = (double)sum_without_kernel(cycles, polls) / hz;
 	free(cycles);
-	row_add("expiry_storm_10m", s, "s of a core", 0, 0.4, true, "each with its CLOSE packet and its event to control");
+	row_add("expiry_storm_10m", s, "s of a core", 0, 0.4, true, "control is told of each");
 	s.median = s.min = s.max = (double)longest / hz * 1e6;
 	row_add("expiry_longest", s, "us", 0, 50, true, "longest iteration of the storm, with what the kernel took");
 	s.median = s.min = s.max = 100.0 * over / polls;

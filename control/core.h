@@ -292,6 +292,8 @@ void user_location(struct server *s, user_id_t id, uint8_t *away, uint8_t *count
 		   struct live_session live[USER_SESSIONS_MAX]);
 int session_event_handle(struct server *s, const struct cell *c);
 void session_event_fail(struct server *s, const struct cell *c);
+int session_expired_handle(struct server *s, const struct cell *c);
+void session_expired_fail(struct server *s, const struct cell *c);
 int stale_handle(struct server *s, const struct cell *c);
 void session_free(struct session *n);
 

@@ -119,6 +119,8 @@ cell_handle(struct server *s, const struct cell *c)
 		return delivered_handle(s, c);
 	case PUNT_SESSION:
 		return session_event_handle(s, c);
+	case PUNT_EXPIRED:
+		return session_expired_handle(s, c);
 	case PUNT_REQUEST:
 		return request_handle(s, c);
 	case PUNT_VERDICT:
@@ -146,6 +148,9 @@ cell_fail(struct server *s, const struct cell *c)
 		break;
 	case PUNT_SESSION:
 		session_event_fail(s, c);
+		break;
+	case PUNT_EXPIRED:
+		session_expired_fail(s, c);
 		break;
 	case PUNT_REQUEST:
 		request_fail(s, c);

@@ -462,6 +462,54 @@ session_event_fail(struct server *s, const struct cell *c)
 		lazy_add(s, LAZY_PEER, c->session.sid, 0);
 }
 
+static session_id_t
+expired_sid(const struct cell *c, uint32_t i)
+{
+	session_id_t sid;
+
+	memcpy(&sid, c->data + i * sizeof(sid), sizeof(sid));
+	return sid;
+}
+
+static void
+event_expired(struct server *s, void *data)
+{
+	struct session *n = session_get(s, *(const session_id_t *)data);
+
+	if (n != NULL)
+		session_end(s, n, CLOSE_EXPIRED, false);
+}
+
+int
+session_expired_handle(struct server *s, const struct cell *c)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < c->expired.count && rc == 0; i++) {
+		session_id_t sid = expired_sid(c, i);
+
+		if (session_get(s, sid) == NULL) {
+			COUNT(s, cells_orphaned);
+			continue;
+		}
+		rc = store_session_del(s->store, sid);
+		if (rc == 0)
+			effect_add(s, event_expired, NULL, &sid, sizeof(sid));
+	}
+	return rc;
+}
+
+void
+session_expired_fail(struct server *s, const struct cell *c)
+{
+	for (uint32_t i = 0; i < c->expired.count; i++) {
+		session_id_t sid = expired_sid(c, i);
+
+		if (session_get(s, sid) != NULL)
+			effect_add(s, event_expired, NULL, &sid, sizeof(sid));
+	}
+}
+
 /* ---- packets of an earlier epoch ----------------------------------------------------- */
 
 static bool

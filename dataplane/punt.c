@@ -152,6 +152,20 @@ punt_session(struct worker *w, const struct session *s, enum session_event event
 }
 
 bool
+punt_expired(struct worker *w, const session_id_t *sids, uint32_t n)
+{
+	struct cell *c = cell_open(w, w->event_ring, PUNT_EXPIRED, sids, n * sizeof(*sids));
+
+	if (c == NULL) {
+		count(w, COUNTER_ring_event_full);
+		return false;
+	}
+	c->expired.count = n;
+	ring_publish(w->event_ring);
+	return true;
+}
+
+bool
 punt_session_refused(struct worker *w, session_id_t sid)
 {
 	struct cell *c = cell_open(w, w->event_ring, PUNT_SESSION, NULL, 0);

@@ -300,7 +300,7 @@ frames(struct worker *w, struct session *s, const struct arrival *a)
 		if (n < 0)
 			return COUNTER_drop_frame;
 		if (f.type == FRAME_CLOSE) {
-			session_end(w, s, SESSION_CLOSED);
+			session_close(w, s);
 			return COUNTER_consumed;
 		}
 		result = frame_act(w, s, from, &f, found);

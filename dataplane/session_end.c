@@ -4,7 +4,9 @@
 
 #include "shared/plant.h"
 
-#define SESSION_TIMER_BUDGET 32 /* each may seal a CLOSE: an iteration stays below 50 us */
+#define SESSION_TIMER_BUDGET 64 /* looked at in one iteration, which stays below 50 us; all of them go into one cell */
+
+_Static_assert(SESSION_TIMER_BUDGET <= CELL_EXPIRED_MAX, "one cell tells control of an iteration's expired sessions");
 
 void
 session_remove(struct worker *w, struct session *s)
@@ -25,35 +27,41 @@ session_remove(struct worker *w, struct session *s)
 	t->live--;
 }
 
-void
-session_end(struct worker *w, struct session *s, enum session_event event)
+static void
+session_end_later(struct worker *w, struct session *s)
 {
-	if (!punt_session(w, s, event)) {
-		s->flags |= SESSION_FLAG_DYING;
-		if (event == SESSION_CLOSED)
-			s->flags |= SESSION_FLAG_CLOSED;
-		timer_wheel_add(&w->sessions.wheel, session_index(&w->sessions, s), w->now_us + SESSION_TICK_US);
+	s->flags |= SESSION_FLAG_DYING;
+	timer_wheel_add(&w->sessions.wheel, session_index(&w->sessions, s), w->now_us + SESSION_TICK_US);
+}
+
+void
+session_close(struct worker *w, struct session *s)
+{
+	if (!punt_session(w, s, SESSION_CLOSED)) {
+		s->flags |= SESSION_FLAG_CLOSED;
+		session_end_later(w, s);
 		return;
 	}
-	count(w, event == SESSION_CLOSED ? COUNTER_sessions_closed : COUNTER_sessions_expired);
+	count(w, COUNTER_sessions_closed);
 	session_remove(w, s);
 }
 
-static void
-session_say_expired(struct worker *w, struct session *s)
-{
-	struct frame f = {.type = FRAME_CLOSE, .close_reason = CLOSE_EXPIRED};
-	uint8_t *at = output_frame(w, s, 2);
+/* ---- silence ------------------------------------------------------------------------------ */
 
-	if (at != NULL)
-		frame_write(&f, at, 2);
-}
+/* What one iteration of the wheel finds. No CLOSE goes to clients that were silent for so long: one that is still there is told
+ * by a RESET as soon as it speaks, and a million CLOSEs would each expand a key. */
+struct expiry {
+	struct worker *worker;
+	uint32_t count;
+	uint32_t index[SESSION_TIMER_BUDGET];
+};
 
 /* Lazy: a heartbeat only stores heard_ms; the wheel asks here when a session's time may have come. */
 static uint64_t
 session_deadline(void *ctx, uint32_t i)
 {
-	struct worker *w = ctx;
+	const struct expiry *e = ctx;
+	const struct worker *w = e->worker;
 	const struct session *s = &w->sessions.sessions[i];
 	uint64_t timeout_us = s->flags & SESSION_FLAG_RESTRICTED ? w->restricted_us : w->timeout_us;
 	uint64_t age_us = (uint64_t)((uint32_t)(w->now_us / 1000) - s->heard_ms) * 1000;
@@ -66,20 +74,52 @@ session_deadline(void *ctx, uint32_t i)
 static void
 session_fire(void *ctx, uint32_t i, uint64_t now_us)
 {
-	struct worker *w = ctx;
+	struct expiry *e = ctx;
+	struct worker *w = e->worker;
 	struct session *s = &w->sessions.sessions[i];
 
 	(void)now_us;
-	if (!(s->flags & SESSION_FLAG_DYING))
-		session_say_expired(w, s);
-	if (PLANTED(no_expiry))
-		session_remove(w, s);
-	else
-		session_end(w, s, s->flags & SESSION_FLAG_CLOSED ? SESSION_CLOSED : SESSION_EXPIRED);
+	if (s->flags & SESSION_FLAG_CLOSED) {
+		session_close(w, s);
+		return;
+	}
+	__builtin_prefetch(&s->keys, 1);
+	keycache_prefetch(w->keycache, session_id_of(w, s));
+	e->index[e->count++] = i;
+}
+
+static void
+sessions_expire(struct worker *w, const struct expiry *e)
+{
+	session_id_t sids[SESSION_TIMER_BUDGET];
+	struct session *s;
+	bool told;
+
+	for (uint32_t i = 0; i < e->count; i++) {
+		s = &w->sessions.sessions[e->index[i]];
+		sids[i] = session_id_of(w, s);
+		activity_prefetch(&w->sessions, s);
+	}
+	told = PLANTED(no_expiry) || punt_expired(w, sids, e->count);
+	for (uint32_t i = 0; i < e->count; i++) {
+		s = &w->sessions.sessions[e->index[i]];
+		if (told)
+			session_remove(w, s);
+		else
+			session_end_later(w, s);
+	}
+	if (told)
+		w->counters[COUNTER_sessions_expired] += e->count;
 }
 
 unsigned
 session_timers(struct worker *w)
 {
-	return timer_wheel_advance(&w->sessions.wheel, w->now_us, SESSION_TIMER_BUDGET, session_deadline, session_fire, w);
+	struct expiry e = {.worker = w};
+	unsigned looked =
+		timer_wheel_advance(&w->sessions.wheel, w->now_us, SESSION_TIMER_BUDGET, session_deadline, session_fire, &e);
+
+	if (e.count != 0)
+		sessions_expire(w, &e);
+	return looked;
 }

@@ -123,8 +123,8 @@ void receive_burst(struct worker *w, struct rte_mbuf **pkts, uint16_t n);
 
 /* session_end.c: ends the session: fails its deliveries, orphans its records, wipes keys, frees the slot. */
 void session_remove(struct worker *w, struct session *s);
-/* Ends it and tells control (SESSION_EXPIRED or SESSION_CLOSED); again later if the event ring is full. */
-void session_end(struct worker *w, struct session *s, enum session_event event);
+/* The client said CLOSE: ends it and tells control; again later if the event ring is full. */
+void session_close(struct worker *w, struct session *s);
 unsigned session_timers(struct worker *w);
 
 /* relay.c */
@@ -158,6 +158,7 @@ bool punt_verdict(struct worker *w, const struct message *m);
 bool punt_store(struct worker *w, const struct message *m, unsigned part);
 bool punt_delivered(struct worker *w, session_id_t sid, uint64_t token, enum delivery_outcome outcome);
 bool punt_session(struct worker *w, const struct session *s, enum session_event event);
+bool punt_expired(struct worker *w, const session_id_t *sids, uint32_t n); /* n up to CELL_EXPIRED_MAX */
 bool punt_session_refused(struct worker *w, session_id_t sid);
 
 /* inject.c */

@@ -49,7 +49,10 @@ cell_valid(const struct cell *c)
 		return (c->delivered.outcome == DELIVERY_ACKED || c->delivered.outcome == DELIVERY_FAILED) &&
 		       c->length == 0;
 	case PUNT_SESSION:
-		return c->session.event >= SESSION_EXPIRED && c->session.event <= SESSION_REFUSED && c->length == 0;
+		return c->session.event >= SESSION_CLOSED && c->session.event <= SESSION_REFUSED && c->length == 0;
+	case PUNT_EXPIRED:
+		return c->expired.count >= 1 && c->expired.count <= CELL_EXPIRED_MAX &&
+		       c->length == c->expired.count * sizeof(session_id_t);
 	case PUNT_REQUEST:
 		return request_valid(c);
 	case PUNT_VERDICT:

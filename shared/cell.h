@@ -31,7 +31,8 @@ enum cell_type {
 	/* worker -> control, EVENT ring (lossless) */
 	PUNT_STORE = 1,        /* commit this message for devices that did not take it live */
 	PUNT_DELIVERED = 2,    /* outcome of an INJECT_FRAME with a token */
-	PUNT_SESSION = 3,      /* a session expired, closed, moved, or was first heard */
+	PUNT_SESSION = 3,      /* a session closed, moved, or was first heard */
+	PUNT_EXPIRED = 4,      /* nothing heard of these sessions for the time-out; the worker has freed the slots */
 	/* worker -> control, REQUEST ring (lossy) */
 	PUNT_REQUEST = 16,     /* a REQUEST frame */
 	PUNT_VERDICT = 17,     /* first message of a pair: may it pass? */
@@ -101,7 +102,6 @@ struct cell_delivered {
 };
 
 enum session_event {
-	SESSION_EXPIRED = 1, /* nothing heard for the time-out; the worker has freed the slot */
 	SESSION_CLOSED = 2,  /* CLOSE frame from the client; the worker has freed the slot */
 	SESSION_MOVED = 3,   /* validated path change: peer is the new address */
 	SESSION_HEARD = 4,   /* first valid packet since INJECT_SESSION_ADD */
@@ -113,6 +113,13 @@ struct cell_session {
 	uint8_t event; /* enum session_event */
 	uint8_t port;
 	struct endpoint peer;
+};
+
+/* Millions may expire at once: many to a cell. */
+#define CELL_EXPIRED_MAX (CELL_DATA_MAX / sizeof(session_id_t))
+struct cell_expired {
+	uint32_t count; /* 1 to CELL_EXPIRED_MAX */
+	/* data: so many session ids, in the order of this machine */
 };
 
 struct cell_request {
@@ -227,6 +234,7 @@ struct cell {
 		struct cell_store store;
 		struct cell_delivered delivered;
 		struct cell_session session;
+		struct cell_expired expired;
 		struct cell_request request;
 		struct cell_verdict verdict;
 		struct cell_stale stale;
@@ -246,6 +254,7 @@ struct cell {
 
 _Static_assert(sizeof(struct cell) == CELL_SIZE, "both processes agree on the size of a cell");
 _Static_assert(CELL_SIZE % 64 == 0, "cells start on cache lines");
+_Static_assert(offsetof(struct cell, data) % sizeof(session_id_t) == 0, "session ids in data are aligned");
 _Static_assert(CELL_DATA_MAX >= WIRE_DATAGRAM_MAX, "a cell holds any datagram");
 
 /* Bytes of a cell that carry meaning; only these are copied. */

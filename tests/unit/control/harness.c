@@ -519,6 +519,18 @@ client_ack_all(struct harness *h, const struct client *c)
 }
 
 void
+session_expired(struct harness *h, session_id_t sid)
+{
+	struct cell c;
+
+	cell_start(&c, PUNT_EXPIRED, session_id_worker(sid));
+	c.expired.count = 1;
+	c.length = sizeof(sid);
+	memcpy(c.data, &sid, sizeof(sid));
+	harness_cell(h, &c);
+}
+
+void
 session_event(struct harness *h, session_id_t sid, enum session_event event)
 {
 	struct cell c;

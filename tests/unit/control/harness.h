@@ -102,6 +102,7 @@ bool client_delivered(struct harness *h, const struct client *c, uint32_t i, str
  * not included. */
 uint32_t client_ack_all(struct harness *h, const struct client *c);
 void delivered(struct harness *h, session_id_t sid, uint64_t token, enum delivery_outcome outcome);
+void session_expired(struct harness *h, session_id_t sid);
 void session_event(struct harness *h, session_id_t sid, enum session_event event);
 /* PUNT_STORE of a text for a user; returns the answer's (ok, stored) or ok = 2 when there was none. */
 struct cell_stored store_message(struct harness *h, const struct client *from, user_id_t to, message_id_t id,

@@ -271,7 +271,7 @@ test_away_users_learn_once(void **state)
 	/* not acknowledged: told at the next login again */
 	assert_true(client_login(h, &alice, "alice"));
 	assert_true(saw_buddy(h, &alice, bob.user, BUDDY(ACCEPTED)));
-	session_event(h, alice.sid, SESSION_EXPIRED);
+	session_expired(h, alice.sid);
 	harness_restart(h, 1);
 	assert_true(client_login(h, &alice, "alice"));
 	assert_true(saw_buddy(h, &alice, bob.user, BUDDY(ACCEPTED)));
@@ -297,7 +297,7 @@ test_presence_on_and_off(void **state)
 
 	two_users(h, &alice, &bob);
 	befriend(h, &alice, "alice", &bob, "bob");
-	session_event(h, bob.sid, SESSION_EXPIRED);
+	session_expired(h, bob.sid);
 	assert_true(saw_presence(h, &alice, bob.user, OFFLINE));
 	harness_sent_clear(h);
 	assert_true(client_login(h, &bob, "bob"));

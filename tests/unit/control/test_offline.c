@@ -569,7 +569,7 @@ test_session_refused(void **state)
 	friends(h, &alice, &bob);
 	session_event(h, bob.sid, SESSION_REFUSED);
 	assert_true(saw_presence(h, &alice, bob.user, ROOKERY__STATUS__STATUS_OFFLINE));
-	session_event(h, bob.sid, SESSION_EXPIRED); /* of a session that is none */
+	session_expired(h, bob.sid); /* of a session that is none */
 }
 
 static void

@@ -344,6 +344,15 @@ next_session_event(struct world *w, enum session_event event)
 	return false;
 }
 
+/* How many sessions the next cell about expired ones names. */
+static uint32_t
+next_expired(struct world *w)
+{
+	const struct cell *c = control_take(w, IPC_EVENT, 0, PUNT_EXPIRED);
+
+	return c == NULL ? 0 : c->expired.count;
+}
+
 /* Heartbeats keep a session; silence ends it, within the time-out and one second (G5). */
 static void
 test_expiry(void **state)
@@ -364,12 +373,13 @@ test_expiry(void **state)
 	last = w->now_us;
 	assert_true(next_session_event(w, SESSION_HEARD));
 	world_pass(w, timeout_us - 200000);
-	assert_false(next_session_event(w, SESSION_EXPIRED));
-	while (!next_session_event(w, SESSION_EXPIRED))
+	assert_int_equal(next_expired(w), 0);
+	while (next_expired(w) != 1)
 		world_pass(w, 50000);
 	assert_true(w->now_us - last >= timeout_us && w->now_us - last < timeout_us + 1000000);
-	assert_true(peer_receive(&p, FRAME_CLOSE, &(struct frame){0}));
 	assert_int_equal(w->workers[0]->sessions.live, 0);
+	/* Nobody is there to be told; who comes back after all hears RESET. */
+	assert_false(peer_receive(&p, FRAME_CLOSE, &(struct frame){0}));
 	peer_send(&p, 0, &ping, 1);
 	expect_count(w, COUNTER_drop_session_unknown, 1);
 	/* A LOGIN that comes again makes control say it again. The keys and counters were used already. */
@@ -403,6 +413,43 @@ test_end_waits_for_a_full_event_ring(void **state)
 	world_pass(w, 300000);
 	assert_true(next_session_event(w, SESSION_CLOSED));
 	assert_int_equal(w->workers[0]->sessions.live, 0);
+	world_free(w);
+}
+
+/* Many fall silent at once: each is told of exactly once, many to a cell, also when the ring was full at first. */
+static void
+test_many_expire_at_once(void **state)
+{
+	enum { MANY = 60 };
+	struct world *w = world_new(1);
+	uint64_t timeout_us = (uint64_t)w->config->session.timeout_ms * 1000;
+	uint32_t told = 0, cells = 0, n;
+	struct peer p[MANY];
+	struct cell *c;
+
+	(void)state;
+	for (uint32_t i = 0; i < MANY; i++)
+		peer_join(&p[i], w, 0, i, i + 1, 0);
+	while ((c = ring_reserve(w->workers[0]->event_ring)) != NULL) {
+		memset(c, 0, sizeof(*c));
+		c->type = PUNT_DELIVERED;
+		c->delivered.outcome = DELIVERY_ACKED;
+		ring_publish(w->workers[0]->event_ring);
+	}
+	world_pass(w, timeout_us + 2000000);
+	assert_int_equal(w->workers[0]->sessions.live, MANY);
+	assert_int_equal(next_expired(w), 0); /* makes room */
+	for (unsigned i = 0; i < 100 && w->workers[0]->sessions.live != 0; i++) {
+		world_pass(w, 50000);
+		while ((n = next_expired(w)) != 0) {
+			told += n;
+			cells++;
+		}
+	}
+	assert_int_equal(w->workers[0]->sessions.live, 0);
+	assert_int_equal(told, MANY);
+	assert_true(cells < MANY / 10);
+	expect_count(w, COUNTER_sessions_expired, MANY);
 	world_free(w);
 }
 
@@ -556,6 +603,7 @@ main(void)
 		cmocka_unit_test(test_restricted),
 		cmocka_unit_test(test_expiry),
 		cmocka_unit_test(test_end_waits_for_a_full_event_ring),
+		cmocka_unit_test(test_many_expire_at_once),
 		cmocka_unit_test(test_address_change),
 		cmocka_unit_test(test_key_query),
 		cmocka_unit_test(test_login),

@@ -10,7 +10,7 @@
 
 /* Every type with the smallest contents that make it valid. */
 static const uint16_t all_types[] = {
-	PUNT_STORE, PUNT_DELIVERED, PUNT_SESSION, PUNT_REQUEST, PUNT_VERDICT, PUNT_STALE, PUNT_LOGIN,
+	PUNT_STORE, PUNT_DELIVERED, PUNT_SESSION, PUNT_EXPIRED, PUNT_REQUEST, PUNT_VERDICT, PUNT_STALE, PUNT_LOGIN,
 	INJECT_SESSION_ADD, INJECT_SESSION_UPDATE, INJECT_SESSION_DEL, INJECT_DATAGRAM, INJECT_FRAME, INJECT_VERDICT,
 	INJECT_STORED, INJECT_RECEIPT, INJECT_PROBE, INJECT_FENCE, TABLE_USER_SET, TABLE_USER_DEL, TABLE_VERDICT_SET,
 	TABLE_VERDICT_DEL, TABLE_BARRIER,
@@ -30,7 +30,11 @@ valid_cell(uint16_t type)
 		c.delivered.outcome = DELIVERY_ACKED;
 		break;
 	case PUNT_SESSION:
-		c.session.event = SESSION_EXPIRED;
+		c.session.event = SESSION_CLOSED;
+		break;
+	case PUNT_EXPIRED:
+		c.expired.count = 1;
+		c.length = sizeof(session_id_t);
 		break;
 	case PUNT_REQUEST:
 		c.request.fragments = 1;
@@ -101,6 +105,19 @@ test_counts(void **state)
 	c.store.except_count = USER_SESSIONS_MAX;
 	assert_true(cell_valid(&c));
 	c.store.except_count++;
+	assert_false(cell_valid(&c));
+
+	c = valid_cell(PUNT_EXPIRED);
+	c.expired.count = CELL_EXPIRED_MAX;
+	c.length = CELL_EXPIRED_MAX * sizeof(session_id_t);
+	assert_true(cell_valid(&c));
+	c.expired.count--;
+	assert_false(cell_valid(&c));
+	c.expired.count = CELL_EXPIRED_MAX + 1;
+	c.length = (CELL_EXPIRED_MAX + 1) * sizeof(session_id_t);
+	assert_false(cell_valid(&c));
+	c.expired.count = 0;
+	c.length = 0;
 	assert_false(cell_valid(&c));
 
 	c = valid_cell(TABLE_USER_SET);
