@@ -63,7 +63,7 @@ tsan:
 	@exec tests/tsan/run.sh
 
 bench: build
-	@ninja -C $(BUILD) rookbench bench/bench-login
+	@ninja -C $(BUILD) rookbench bench/bench-login bench/bench-veth
 	@$(BUILD)/rookbench --dir $(BUILD)/bench $(ARGS)
 	@if command -v gnuplot >/dev/null; then gnuplot -e "dir='$(BUILD)/bench'" bench/plots.gp; fi
 

@@ -91,7 +91,6 @@ rows_absent(void)
 	row_absent("workers_2", "not measured: two workers and their load need more than the two shared cores here");
 	row_absent("fanout_200", "not built yet: groups");
 	row_absent("login_resume", "not built yet: tickets");
-	row_absent("veth_vs_kernel", "not built yet: cross-process mode");
 }
 
 int
@@ -136,7 +135,7 @@ main(int argc, char **argv)
 	rows_relay();
 	rows_flood();
 	rows_scale();
-	rows_control();
+	rows_children();
 	rows_absent();
 	return report_write() == 0 ? 0 : 1;
 }

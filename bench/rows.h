@@ -12,7 +12,7 @@ void rows_relay(void);
 void rows_scale(void);
 void rows_timers(void);
 void rows_flood(void);
-void rows_control(void);
+void rows_children(void);
 /* Is there a row that needs SCALE_SESSIONS? */
 bool scale_wanted(void);
 

@@ -84,7 +84,6 @@ session_fire(void *ctx, uint32_t i, uint64_t now_us)
 		return;
 	}
 	__builtin_prefetch(&s->keys, 1);
-	keycache_prefetch(w->keycache, session_id_of(w, s));
 	e->index[e->count++] = i;
 }
 

@@ -1,0 +1,654 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The kernel peer: the real rookery-dataplane on one end of a veth pair, in a network namespace of its own, and a thousand
+ * clients behind one UDP socket on the other end. Its ports take turns: kernel sockets, AF_PACKET, AF_XDP. The messages, the
+ * sessions, the cipher and the worker are the same; what differs is how packets come in and go out.
+ *
+ * The figure is whole lives of 256-byte messages (MESSAGE, ACCEPTED, DELIVER, ACK, DELIVERED) per second of CPU time, all of it:
+ * what /proc/stat counts as not idle on all cores (user, system, softirq; both sides). So nothing else may run meanwhile.
+ *
+ * This program plays control: it provisions the sessions and the tables over the shared-memory rings.
+ *
+ *	bench-veth PROGRAMS-FOLDER ROUNDS SECONDS      as root; prints a line "port median min max messages/s" for each
+ */
+#include "shared/aead.h"
+#include "shared/ipc.h"
+#include "shared/log.h"
+#include "shared/session_keys.h"
+#include "shared/wire.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CLIENTS 1024u
+#define WINDOW 512u /* messages under way */
+#define BATCH 64u
+#define PAYLOAD 256u
+#define RESEND_MS 300u
+#define ROUNDS_MAX 99u
+#define SERVER_IFACE "rkb-s"
+#define CLIENT_IFACE "rkb-c"
+
+enum port_kind { PORT_KIND_SOCKET, PORT_KIND_AF_PACKET, PORT_KIND_AF_XDP, PORT_KINDS };
+
+static const char *const port_names[PORT_KINDS] = {"socket", "af_packet", "af_xdp"};
+
+struct client {
+	struct aead_key key;
+	uint64_t sequence;
+	message_id_t id;        /* of its message under way, or the last one */
+	message_id_t confirmed;
+	uint64_t sent_ms;
+	uint32_t ack_first, ack_count; /* deliveries to acknowledge */
+	bool under_way;
+	bool resend;
+	bool queued;
+};
+
+struct bench {
+	char dir[64];
+	char netns[32];
+	const char *programs;
+	struct ipc ipc;
+	pid_t dataplane;
+	int fd;
+	struct client *clients;
+	uint32_t queue[CLIENTS]; /* of clients that have something to send */
+	uint32_t queue_head, queue_count;
+	uint32_t under_way;
+	uint64_t delivered;
+	uint64_t resent;
+	uint64_t foreign;
+	/* of one sendmmsg or recvmmsg */
+	uint8_t data[BATCH][2048];
+	struct iovec vectors[BATCH];
+	struct mmsghdr messages[BATCH];
+};
+
+static struct bench bench;
+
+static void stop_dataplane(struct bench *b);
+static void system_clean(struct bench *b);
+
+static _Noreturn void
+fail(const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "bench-veth: ");
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	stop_dataplane(&bench);
+	system_clean(&bench);
+	exit(1);
+}
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* ---- namespace and interfaces ---- */
+
+static void __attribute__((format(printf, 2, 3)))
+run(bool must, const char *format, ...)
+{
+	char command[512];
+	va_list args;
+	int rc;
+
+	va_start(args, format);
+	vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	rc = system(command); /* fixed words and our own names only */
+	if (rc != 0 && must)
+		fail("'%s' left with %d", command, rc);
+}
+
+/* The clients live in a namespace of this process alone; it goes with the process. */
+static void
+system_make(struct bench *b)
+{
+	snprintf(b->netns, sizeof(b->netns), "rk-bench-%d", (int)getpid());
+	run(true, "ip netns add %s", b->netns);
+	if (unshare(CLONE_NEWNET) != 0)
+		fail("unshare: %s; root is needed", strerror(errno));
+	run(true, "ip link set lo up");
+	run(true, "ip link add " CLIENT_IFACE " type veth peer name " SERVER_IFACE " netns %s", b->netns);
+	run(true, "ip netns exec %s sysctl -q -w net.ipv6.conf.all.disable_ipv6=1", b->netns);
+	run(true, "sysctl -q -w net.ipv6.conf.all.disable_ipv6=1");
+	run(true, "ip addr add 10.78.0.2/24 dev " CLIENT_IFACE);
+	run(true, "ip link set " CLIENT_IFACE " up");
+	run(true, "ip -n %s link set " SERVER_IFACE " up", b->netns);
+}
+
+static void
+system_clean(struct bench *b)
+{
+	if (b->netns[0] != '\0')
+		run(false, "ip netns delete %s", b->netns);
+	if (b->dir[0] != '\0')
+		run(false, "rm -rf '%s'", b->dir);
+	b->netns[0] = b->dir[0] = '\0';
+}
+
+/* For the kernel's own stack an address and all its offloads; for the others neither: they see packets as they are on the wire. */
+static void
+system_set(struct bench *b, enum port_kind kind)
+{
+	const char *on = kind == PORT_KIND_SOCKET ? "on" : "off";
+
+	run(false, "ip -n %s addr flush dev " SERVER_IFACE, b->netns);
+	if (kind == PORT_KIND_SOCKET)
+		run(true, "ip -n %s addr add 10.78.0.1/24 dev " SERVER_IFACE, b->netns);
+	run(true, "ethtool -K " CLIENT_IFACE " tx %s >/dev/null", on);
+	run(false, "ip neigh flush dev " CLIENT_IFACE);
+}
+
+/* ---- the dataplane ---- */
+
+static void
+config_write(const struct bench *b, enum port_kind kind)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/rookery.yaml", b->dir);
+	f = fopen(path, "w");
+	if (f == NULL)
+		fail("%s: %s", path, strerror(errno));
+	fprintf(f, "dataplane:\n  sessions: %u\n  messages: 16384\n  users: 8192\n  conversations: 8192\n  activities: %u\n"
+		   "  telemetry: false\n  ports:\n", 2 * CLIENTS, 2 * CLIENTS);
+	if (kind == PORT_KIND_SOCKET)
+		fprintf(f, "    - type: socket\n      listen: 10.78.0.1:8000\n");
+	else if (kind == PORT_KIND_AF_PACKET)
+		fprintf(f, "    - type: ethdev\n      devices:\n        - net_af_packet0,iface=" SERVER_IFACE
+			   ",blocksz=65536,framesz=2048,framecnt=2048,qpairs=1\n");
+	else
+		fprintf(f, "    - type: ethdev\n      devices:\n        - net_af_xdp0,iface=" SERVER_IFACE
+			   ",start_queue=0,queue_count=1,busy_budget=0\n");
+	if (kind != PORT_KIND_SOCKET)
+		fprintf(f, "      addresses:\n        - 10.78.0.1/24\n      udp_port: 8000\n");
+	fprintf(f, "limits:\n  messages_per_second: 0\nlog:\n  level: warning\n");
+	fclose(f);
+}
+
+static void
+start_dataplane(struct bench *b, enum port_kind kind)
+{
+	char program[512], config[128], rings[128];
+	uint64_t until = now_ms() + 20000;
+	int rc;
+
+	config_write(b, kind);
+	snprintf(program, sizeof(program), "%s/rookery-dataplane", b->programs);
+	snprintf(config, sizeof(config), "%s/rookery.yaml", b->dir);
+	b->dataplane = fork();
+	if (b->dataplane == 0) {
+		execlp("ip", "ip", "netns", "exec", b->netns, program, "--config", config, "--state", b->dir, (char *)NULL);
+		_exit(127);
+	}
+	snprintf(rings, sizeof(rings), "%s/run/rings.shm", b->dir);
+	while ((rc = ipc_join(&b->ipc, rings)) != 0) {
+		if (waitpid(b->dataplane, NULL, WNOHANG) == b->dataplane) {
+			b->dataplane = 0;
+			fail("%s: rookery-dataplane did not start", port_names[kind]);
+		}
+		if (now_ms() > until)
+			fail("%s: no rings after 20 s: %s", port_names[kind], strerror(-rc));
+		usleep(20000);
+	}
+}
+
+static void
+stop_dataplane(struct bench *b)
+{
+	if (b->dataplane <= 0)
+		return;
+	kill(b->dataplane, SIGTERM);
+	waitpid(b->dataplane, NULL, 0);
+	b->dataplane = 0;
+}
+
+/* Control's part of the rings: nothing of it is needed here. */
+static void
+rings_empty(struct bench *b)
+{
+	for (int kind = IPC_EVENT; kind <= IPC_LOGIN; kind++) {
+		const struct cell_ring *r = ipc_ring(&b->ipc, (enum ipc_ring)kind, 0);
+
+		ring_release_n(r, ring_used(r));
+	}
+}
+
+static struct cell *
+cell_new(struct bench *b, enum ipc_ring ring, enum cell_type type)
+{
+	uint64_t until = now_ms() + 10000;
+	struct cell *c;
+
+	while ((c = ring_reserve(ipc_ring(&b->ipc, ring, 0))) == NULL) {
+		if (now_ms() > until)
+			fail("the dataplane takes no cells");
+		rings_empty(b);
+		usleep(200);
+	}
+	memset(c, 0, offsetof(struct cell, data));
+	c->type = type;
+	return c;
+}
+
+static session_id_t
+sid_of(uint32_t i)
+{
+	return session_id_make(0, 1, i);
+}
+
+static uint32_t
+buddy_of(uint32_t i)
+{
+	return i ^ 1;
+}
+
+static void
+provision(struct bench *b)
+{
+	static const uint8_t ip[4] = {10, 78, 0, 2};
+	uint64_t until = now_ms() + 10000;
+	struct cell *c;
+
+	for (uint32_t i = 0; i < CLIENTS; i++) {
+		struct session_keys keys;
+
+		for (unsigned k = 0; k < sizeof(keys.key); k++)
+			keys.key[k] = (uint8_t)(i * 31 + i / 256 + k * 7 + 1);
+		memset(&b->clients[i], 0, sizeof(b->clients[i]));
+		if (aead_key_set(&b->clients[i].key, keys.key) != 0)
+			fail("a key was not taken");
+		c = cell_new(b, IPC_INJECT, INJECT_SESSION_ADD);
+		c->session_add = (struct cell_session_add){.sid = sid_of(i), .user = i + 1, .device = i + 1, .keys = keys};
+		endpoint_set_ipv4(&c->session_add.peer, ip, 4000);
+		ring_publish(ipc_ring(&b->ipc, IPC_INJECT, 0));
+		c = cell_new(b, IPC_TABLE, TABLE_USER_SET);
+		c->user = (struct cell_user){.user = i + 1, .live_count = 1, .live = {{.sid = sid_of(i), .device = i + 1}}};
+		ring_publish(ipc_ring(&b->ipc, IPC_TABLE, 0));
+		c = cell_new(b, IPC_TABLE, TABLE_VERDICT_SET);
+		c->verdict = (struct cell_verdict){.from = i + 1, .to = buddy_of(i) + 1, .verdict = VERDICT_ALLOWED};
+		ring_publish(ipc_ring(&b->ipc, IPC_TABLE, 0));
+	}
+	c = cell_new(b, IPC_TABLE, TABLE_BARRIER);
+	c->barrier.value = 1;
+	ring_publish(ipc_ring(&b->ipc, IPC_TABLE, 0));
+	while (atomic_load(&b->ipc.header->barrier) < 1 || ring_used(ipc_ring(&b->ipc, IPC_INJECT, 0)) != 0) {
+		if (now_ms() > until)
+			fail("the dataplane does not take the sessions");
+		usleep(1000);
+	}
+}
+
+/* ---- clients ---- */
+
+static void
+enqueue(struct bench *b, uint32_t i)
+{
+	if (b->clients[i].queued)
+		return;
+	b->clients[i].queued = true;
+	b->queue[(b->queue_head + b->queue_count++) % CLIENTS] = i;
+}
+
+static size_t
+frame_add(uint8_t *packet, size_t length, const struct frame *f)
+{
+	int n = frame_write(f, packet + WIRE_DATA_HEADER + length, WIRE_PLAINTEXT_MAX - length);
+
+	if (n < 0)
+		fail("a frame of type %u cannot be written", f->type);
+	return length + (size_t)n;
+}
+
+static size_t
+frames_write(struct bench *b, uint32_t i, uint8_t *packet)
+{
+	static const uint8_t text[PAYLOAD];
+	struct client *c = &b->clients[i];
+	uint8_t range[6];
+	struct frame ack = {.type = FRAME_ACK, .ack = {.count = 1, .ranges = range}};
+	struct frame confirm = {.type = FRAME_CONFIRM};
+	struct frame message = {.type = FRAME_MESSAGE};
+	size_t length = 0;
+
+	if (c->ack_count != 0) {
+		wire_ack_put(range, 0, c->ack_first, (uint16_t)c->ack_count);
+		length = frame_add(packet, length, &ack);
+		c->ack_count = 0;
+	}
+	if (c->under_way && !c->resend)
+		return length;
+	if (!c->under_way) {
+		if (b->under_way >= WINDOW)
+			return length;
+		if (c->id != c->confirmed) {
+			c->confirmed = confirm.confirm = c->id;
+			length = frame_add(packet, length, &confirm);
+		}
+		c->id++;
+		c->under_way = true;
+		b->under_way++;
+	}
+	c->resend = false;
+	c->sent_ms = now_ms();
+	message.message = (struct frame_message){
+		.to = buddy_of(i) + 1, .id = c->id, .prev_delta = c->id > 1, .floor_delta = 1, .length = PAYLOAD, .body = text};
+	return frame_add(packet, length, &message);
+}
+
+/* Returns the packet's length, 0 when the client has nothing to say now. */
+static size_t
+packet_make(struct bench *b, uint32_t i, uint8_t *packet)
+{
+	struct client *c = &b->clients[i];
+	size_t length = frames_write(b, i, packet);
+	struct wire_data d = {.sid = sid_of(i)};
+	uint8_t nonce[AEAD_NONCE];
+
+	if (length == 0)
+		return 0;
+	d.counter = wire_counter(0, ++c->sequence);
+	wire_data_write(&d, packet);
+	wire_nonce(nonce, WIRE_TO_SERVER, d.counter);
+	aead_seal(&c->key, nonce, packet, WIRE_DATA_HEADER, packet + WIRE_DATA_HEADER, length, packet + WIRE_DATA_HEADER,
+		  packet + WIRE_DATA_HEADER + length);
+	return WIRE_DATA_HEADER + length + WIRE_TAG;
+}
+
+static void
+send_some(struct bench *b)
+{
+	unsigned n = 0;
+
+	while (n < BATCH && b->queue_count != 0) {
+		uint32_t i = b->queue[b->queue_head];
+		size_t length;
+
+		b->queue_head = (b->queue_head + 1) % CLIENTS;
+		b->queue_count--;
+		b->clients[i].queued = false;
+		length = packet_make(b, i, b->data[n]);
+		if (length != 0) {
+			b->vectors[n].iov_base = b->data[n];
+			b->vectors[n].iov_len = length;
+			n++;
+		}
+	}
+	for (unsigned done = 0; done < n;) {
+		int sent = sendmmsg(b->fd, b->messages + done, n - done, 0);
+
+		if (sent < 0 && errno != EINTR && errno != ENOBUFS && errno != ECONNREFUSED)
+			fail("sendmmsg: %s", strerror(errno));
+		done += sent > 0 ? (unsigned)sent : 0;
+	}
+}
+
+static void
+receipt_read(struct bench *b, uint32_t i, const struct frame_receipt *r)
+{
+	struct client *c = &b->clients[i];
+
+	if (r->level == RECEIPT_ACCEPTED)
+		return;
+	if (r->level != RECEIPT_DELIVERED)
+		fail("a message was %s (%s)", receipt_level_name(r->level), refuse_reason_name(r->reason));
+	for (unsigned k = 0; k < r->count; k++) {
+		if (!c->under_way || wire_receipt_id(r, k) != c->id)
+			continue;
+		c->under_way = false;
+		b->under_way--;
+		b->delivered++;
+		enqueue(b, i);
+	}
+}
+
+static void
+deliver_read(struct bench *b, uint32_t i, const struct frame_deliver *d)
+{
+	struct client *c = &b->clients[i];
+
+	if (d->length != PAYLOAD || d->from != buddy_of(i) + 1)
+		fail("a message went astray");
+	if (c->ack_count != 0 && d->delivery == c->ack_first + c->ack_count) {
+		c->ack_count++;
+	} else if (c->ack_count == 0) {
+		c->ack_first = d->delivery;
+		c->ack_count = 1;
+	} /* else it comes again and is acknowledged then */
+	enqueue(b, i);
+}
+
+static void
+packet_read(struct bench *b, uint8_t *packet, size_t size)
+{
+	uint8_t *data = packet + WIRE_DATA_HEADER;
+	uint8_t nonce[AEAD_NONCE];
+	struct wire_data d;
+	struct frame f;
+	size_t length;
+	uint32_t i;
+
+	if (size < WIRE_DATA_HEADER + WIRE_TAG || wire_data_read(&d, packet, size) != 0) {
+		b->foreign++;
+		return;
+	}
+	i = session_id_index(d.sid);
+	if (i >= CLIENTS)
+		fail("a packet went astray");
+	length = size - WIRE_DATA_HEADER - WIRE_TAG;
+	wire_nonce(nonce, WIRE_TO_CLIENT, d.counter);
+	if (aead_open(&b->clients[i].key, nonce, packet, WIRE_DATA_HEADER, data, length, data, data + length) != 0)
+		fail("client %u cannot open what it got", i);
+	for (size_t at = 0; at < length;) {
+		int n = frame_read(&f, data + at, length - at);
+
+		if (n < 0)
+			fail("client %u got a frame that cannot be read", i);
+		if (f.type == FRAME_DELIVER)
+			deliver_read(b, i, &f.deliver);
+		else if (f.type == FRAME_RECEIPT)
+			receipt_read(b, i, &f.receipt);
+		at += (size_t)n;
+	}
+}
+
+/* Returns the packets read. */
+static unsigned
+receive_some(struct bench *b)
+{
+	int n;
+
+	for (unsigned k = 0; k < BATCH; k++) {
+		b->vectors[k].iov_base = b->data[k];
+		b->vectors[k].iov_len = sizeof(b->data[k]);
+	}
+	n = recvmmsg(b->fd, b->messages, BATCH, MSG_DONTWAIT, NULL);
+	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNREFUSED)
+		fail("recvmmsg: %s", strerror(errno));
+	for (int k = 0; k < n; k++)
+		packet_read(b, b->data[k], b->messages[k].msg_len);
+	return n > 0 ? (unsigned)n : 0;
+}
+
+/* Sockets and rings may lose a packet when they are full. */
+static void
+resend_lost(struct bench *b, uint64_t now)
+{
+	for (uint32_t i = 0; i < CLIENTS; i++) {
+		struct client *c = &b->clients[i];
+
+		if (c->under_way && now - c->sent_ms > RESEND_MS) {
+			c->resend = true;
+			b->resent++;
+			enqueue(b, i);
+		} else if (!c->under_way) {
+			enqueue(b, i);
+		}
+	}
+}
+
+static void
+chat(struct bench *b, uint64_t until)
+{
+	uint64_t now, checked = 0;
+	unsigned loops = 0;
+
+	while ((now = now_ms()) < until) {
+		send_some(b);
+		while (receive_some(b) == BATCH)
+			;
+		if (now - checked >= RESEND_MS / 3) {
+			checked = now;
+			resend_lost(b, now);
+		}
+		if (++loops % 64 == 0)
+			rings_empty(b);
+	}
+}
+
+/* ---- figures ---- */
+
+/* Seconds that all cores were not idle, since boot. */
+static double
+cpu_seconds(void)
+{
+	unsigned long long user, nice_, system_, idle, iowait, irq, softirq;
+	FILE *f = fopen("/proc/stat", "r");
+
+	if (f == NULL || fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu", &user, &nice_, &system_, &idle, &iowait, &irq,
+				&softirq) != 7)
+		fail("/proc/stat cannot be read");
+	fclose(f);
+	return (double)(user + nice_ + system_ + irq + softirq) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static void
+socket_open(struct bench *b)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(4000)};
+	int bytes = 8 << 20;
+
+	b->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	inet_pton(AF_INET, "10.78.0.2", &a.sin_addr);
+	if (b->fd < 0 || bind(b->fd, (struct sockaddr *)&a, sizeof(a)) != 0)
+		fail("UDP port 4000: %s", strerror(errno));
+	a.sin_port = htons(8000);
+	inet_pton(AF_INET, "10.78.0.1", &a.sin_addr);
+	if (connect(b->fd, (struct sockaddr *)&a, sizeof(a)) != 0)
+		fail("connect: %s", strerror(errno));
+	(void)setsockopt(b->fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
+	(void)setsockopt(b->fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
+	for (unsigned k = 0; k < BATCH; k++)
+		b->messages[k].msg_hdr = (struct msghdr){.msg_iov = &b->vectors[k], .msg_iovlen = 1};
+}
+
+struct figure {
+	double per_cpu_second, per_second;
+};
+
+static struct figure
+measure(struct bench *b, enum port_kind kind, unsigned seconds)
+{
+	struct figure f;
+	uint64_t start;
+	double cpu;
+
+	system_set(b, kind);
+	start_dataplane(b, kind);
+	b->queue_count = b->under_way = 0;
+	socket_open(b);
+	provision(b);
+	chat(b, now_ms() + 1000);
+	b->delivered = 0;
+	start = now_ms();
+	cpu = cpu_seconds();
+	chat(b, start + seconds * 1000);
+	cpu = cpu_seconds() - cpu;
+	f.per_cpu_second = (double)b->delivered / cpu;
+	f.per_second = (double)b->delivered * 1000 / (double)(now_ms() - start);
+	if (b->delivered == 0)
+		fail("%s: no message came through", port_names[kind]);
+	close(b->fd);
+	stop_dataplane(b);
+	ipc_leave(&b->ipc);
+	return f;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	double x = ((const struct figure *)a)->per_cpu_second, y = ((const struct figure *)b)->per_cpu_second;
+
+	return (x > y) - (x < y);
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct figure figures[PORT_KINDS][ROUNDS_MAX];
+	struct bench *b = &bench;
+	const struct passwd *account;
+	unsigned rounds = argc == 4 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
+	unsigned seconds = argc == 4 ? (unsigned)strtoul(argv[3], NULL, 10) : 0;
+
+	if (rounds < 1 || rounds > ROUNDS_MAX || seconds < 1 || seconds > 60) {
+		fprintf(stderr, "usage: bench-veth PROGRAMS-FOLDER ROUNDS SECONDS\n");
+		return 2;
+	}
+	b->programs = argv[1];
+	log_open("bench-veth", LOG_LEVEL_WARNING);
+	b->clients = aligned_alloc(64, CLIENTS * ((sizeof(*b->clients) + 63) / 64 * 64));
+	if (b->clients == NULL || aead_init() != 0)
+		fail("no memory, or no cipher library");
+	strcpy(b->dir, "/tmp/rookery-veth-XXXXXX");
+	if (mkdtemp(b->dir) == NULL)
+		fail("no folder in /tmp");
+	/* The dataplane gives up root and becomes another account. */
+	account = getpwnam("rookery");
+	if (account == NULL)
+		account = getpwnam("nobody");
+	if (account == NULL || chown(b->dir, account->pw_uid, account->pw_gid) != 0)
+		fail("%s cannot be given to the server's account", b->dir);
+	system_make(b);
+	for (unsigned r = 0; r < rounds; r++)
+		for (unsigned kind = 0; kind < PORT_KINDS; kind++)
+			figures[kind][r] = measure(b, (enum port_kind)kind, seconds);
+	for (unsigned kind = 0; kind < PORT_KINDS; kind++) {
+		struct figure *f = figures[kind];
+
+		qsort(f, rounds, sizeof(f[0]), compare);
+		printf("%s %.6g %.6g %.6g %.6g\n", port_names[kind], f[rounds / 2].per_cpu_second, f[0].per_cpu_second,
+		       f[rounds - 1].per_cpu_second, f[rounds / 2].per_second);
+	}
+	fprintf(stderr, "%" PRIu64 " messages sent again, %" PRIu64 " foreign packets\n", b->resent, b->foreign);
+	system_clean(b);
+	free(b->clients);
+	return 0;
+}
