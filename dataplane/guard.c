@@ -8,6 +8,8 @@
  */
 #include "guard.h"
 
+#include "shared/wire.h"
+
 #include <sodium.h>
 #include <string.h>
 
@@ -37,6 +39,9 @@ guard_init(struct guard *g, const struct guard_limits *limits, struct rate_set *
 	g->hard = rate_make(per_second * GUARD_HARD_FACTOR, 1000, per_second * GUARD_HARD_FACTOR);
 	g->host = rate_make(limits->host_logins_per_minute, 60000, quarter(limits->host_logins_per_minute));
 	g->net = rate_make(limits->net_logins_per_minute, 60000, quarter(limits->net_logins_per_minute));
+	g->new_rate = rate_make(GUARD_BEHIND_NEW, 1000, 1);
+	g->tagged_rate = rate_make(GUARD_BEHIND_TAGGED, 1000, GUARD_BEHIND_TAGGED_BURST);
+	g->untagged_rate = rate_make(GUARD_UNTAGGED_PROOFS, 1000, GUARD_UNTAGGED_PROOFS);
 	rate_table_init(&g->prefixes, sets, GUARD_SETS);
 	randombytes_buf(g->nonce, sizeof(g->nonce));
 }
@@ -59,9 +64,10 @@ load(struct guard *g, uint64_t now_us)
 	if (g->free.interval_ns == 0)
 		return true;
 	rate_pay(&g->free_bucket, &g->free, now_us);
-	if (g->free_bucket > most)
+	/* Behind, it sees few of them: nobody knows how many there are. */
+	if (g->free_bucket > most || g->behind)
 		g->free_bucket = most;
-	return over;
+	return over || g->behind;
 }
 
 /* Microseconds to wait; 0: passes. */
@@ -79,7 +85,7 @@ prefixes_take(struct guard *g, const struct endpoint *peer, uint64_t now_us)
 
 /* Copies the present secret, or with `before` the one before it. False: there is none to be had now. */
 static bool
-read_secret(const struct guard_shared *s, bool before, uint8_t out[32])
+read_secret(const struct guard_shared *s, bool before, uint8_t out[HANDSHAKE_SECRET])
 {
 	uint32_t generation = atomic_load_explicit(&s->generation, memory_order_acquire);
 	unsigned which = (generation / 2 + before) % 2;
@@ -96,21 +102,85 @@ read_secret(const struct guard_shared *s, bool before, uint8_t out[32])
 	return !before || atomic_load_explicit(&s->generation, memory_order_relaxed) == generation;
 }
 
-/* Does mac2 hold under the present secret or the one before? */
-static bool
-proven(const struct guard_shared *s, const struct endpoint *peer, const uint8_t *in, size_t len)
+/* The secrets, copied when they have changed; the keys of the tag are wanted for many packets. */
+static void
+secrets_refresh(struct guard *g, const struct guard_shared *s)
 {
-	uint8_t secret[32];
-	bool good;
+	uint32_t generation = atomic_load_explicit(&s->generation, memory_order_acquire);
 
+	if (generation == g->generation || generation < 2 || generation % 2 != 0)
+		return;
+	if (read_secret(s, false, g->secret[0]) && read_secret(s, true, g->secret[1]))
+		g->generation = generation;
+}
+
+static uint64_t
+login_id(const uint8_t *prefix)
+{
+	struct wire_prefix p;
+
+	wire_prefix_read(&p, prefix);
+	return p.id;
+}
+
+/* The secret whose tag for this address the id is, or NULL. */
+static const uint8_t *
+tag_secret(const struct guard *g, const struct endpoint *peer, uint64_t id)
+{
+	uint8_t quick = (uint8_t)(id >> 56);
+
+	if (g->generation == 0)
+		return NULL;
+	for (unsigned i = 0; i < 2; i++)
+		if (handshake_tag_quick(g->secret[i], peer) == quick && handshake_tag(g->secret[i], peer) == id)
+			return g->secret[i];
+	return NULL;
+}
+
+void
+guard_set_behind(struct guard *g, const struct guard_shared *s, bool behind, uint64_t now_us)
+{
+	g->behind = behind;
+	if (!behind)
+		return;
+	g->now_us = now_us;
+	g->new_left = rate_wait(&g->new_bucket, &g->new_rate, now_us) == 0;
+	secrets_refresh(g, s);
+}
+
+bool
+guard_admit_closely(struct guard *g, const struct endpoint *peer, const uint8_t prefix[12])
+{
+	/* A host that floods with a cookie of its own must not take the place of the others. */
+	if (tag_secret(g, peer, login_id(prefix)) != NULL)
+		return rate_wait(&g->tagged_bucket, &g->tagged_rate, g->now_us) == 0 && prefixes_take(g, peer, g->now_us) == 0 &&
+		       rate_take(&g->tagged_bucket, &g->tagged_rate, g->now_us) == 0;
+	if (!g->new_left)
+		return false;
+	g->new_left = false;
+	rate_pay(&g->new_bucket, &g->new_rate, g->now_us);
+	return true;
+}
+
+/* Does mac2 hold under the present secret or the one before? *tagged: the id bears the tag of either. */
+static bool
+proven(struct guard *g, const struct guard_shared *s, const struct endpoint *peer, const uint8_t *in, size_t len, uint64_t now_us,
+       bool *tagged)
+{
+	const uint8_t *secret;
+
+	*tagged = false;
 	/* Most have none yet. */
 	if (sodium_is_zero(in + len - HANDSHAKE_MAC, HANDSHAKE_MAC))
 		return false;
-	good = read_secret(s, false, secret) && handshake_check_mac2(secret, peer, in, len);
-	if (!good)
-		good = read_secret(s, true, secret) && handshake_check_mac2(secret, peer, in, len);
-	sodium_memzero(secret, sizeof(secret));
-	return good;
+	secrets_refresh(g, s);
+	secret = tag_secret(g, peer, login_id(in));
+	*tagged = secret != NULL;
+	if (*tagged)
+		return handshake_check_mac2(secret, peer, in, len);
+	/* Forged, or by a client that draws its id: that one is believed, too, while few of them come. */
+	return g->generation != 0 && rate_take(&g->untagged_bucket, &g->untagged_rate, now_us) == 0 &&
+	       (handshake_check_mac2(g->secret[0], peer, in, len) || handshake_check_mac2(g->secret[1], peer, in, len));
 }
 
 /* why, once the cookie is written. */
@@ -118,7 +188,7 @@ static enum guard_verdict
 answer(struct guard *g, const struct guard_shared *s, const struct endpoint *peer, const uint8_t *in, size_t len,
        enum guard_verdict why, uint64_t wait_us, uint8_t *out)
 {
-	uint8_t secret[32];
+	uint8_t secret[HANDSHAKE_SECRET];
 	uint8_t nonce[24];
 
 	if (!read_secret(s, false, secret))
@@ -135,6 +205,7 @@ enum guard_verdict
 guard_login(struct guard *g, const struct guard_shared *s, const struct endpoint *peer, const uint8_t *in,
 	    size_t len, uint64_t now_us, bool ring_pressed, uint8_t *out)
 {
+	bool tagged;
 	uint64_t wait;
 
 	if (!g->have_keys)
@@ -143,11 +214,12 @@ guard_login(struct guard *g, const struct guard_shared *s, const struct endpoint
 		return GUARD_BAD_MAC;
 	/* mac2 is looked at only under load: most of the time nobody needs to prove anything. */
 	if (load(g, now_us) || ring_pressed) {
-		if (!proven(s, peer, in, len))
+		if (!proven(g, s, peer, in, len, now_us, &tagged))
 			return answer(g, s, peer, in, len, GUARD_COOKIE, 0, out);
 		if (rate_wait(&g->hard_bucket, &g->hard, now_us) != 0)
 			return answer(g, s, peer, in, len, GUARD_LIMIT, LIMIT_WAIT_US, out);
-		wait = prefixes_take(g, peer, now_us);
+		/* With a tag they paid to be admitted. */
+		wait = g->behind && tagged ? 0 : prefixes_take(g, peer, now_us);
 		if (wait != 0)
 			return answer(g, s, peer, in, len, GUARD_PREFIX, wait, out);
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a LOGIN must pass before anything is allocated or punted: mac1, then under load a cookie (mac2), then the limits: of
+ * What a LOGIN must pass before anything is allocated or punted: if the worker is behind, admission (shed.h); mac1, then under load a cookie (mac2), then the limits: of
  * all logins of this worker, of its host, of its network.
  *
  * Thread-safety: struct guard belongs to one worker; struct guard_shared is written by housekeeping and read
@@ -18,7 +18,7 @@
 
 /* A secret issues cookies for so long and is accepted for as long again. */
 #define GUARD_COOKIE_LIFE_MS 120000
-#define GUARD_SECRET_WORDS 4 /* 32 bytes */
+#define GUARD_SECRET_WORDS (HANDSHAKE_SECRET / 8)
 
 /* Zeroed before first use. */
 struct guard_shared {
@@ -33,6 +33,11 @@ struct guard_shared {
 #define GUARD_HARD_FACTOR 4
 /* A flood is over when so long fewer LOGINs have come than pass without a cookie. */
 #define GUARD_LOAD_US UINT64_C(2000000)
+/* What a worker that is behind looks at, per second; by count, as a share of a 2 GHz core under half a percent and one percent. */
+#define GUARD_BEHIND_NEW 2000
+#define GUARD_BEHIND_TAGGED 2000
+#define GUARD_BEHIND_TAGGED_BURST 8
+#define GUARD_UNTAGGED_PROOFS 100 /* mac2 of LOGINs without the tag: clients that do not know it */
 #define GUARD_SETS 4096 /* of RATE_WAYS: hosts and networks that are remembered; 256 KiB */
 
 struct guard {
@@ -46,6 +51,15 @@ struct guard {
 	struct rate_table prefixes;
 	uint64_t nonce[2];      /* first 16 bytes of cookie nonces, from the kernel at start */
 	uint64_t cookies;       /* last 8 bytes: cookies made; so no nonce comes twice, in any worker */
+
+	/* While the worker is behind: */
+	bool behind;
+	bool new_left;           /* in this iteration */
+	uint64_t now_us;
+	uint64_t new_bucket, tagged_bucket, untagged_bucket;
+	struct rate new_rate, tagged_rate, untagged_rate;
+	uint32_t generation;     /* of the secrets copied here */
+	uint8_t secret[2][HANDSHAKE_SECRET]; /* the present one, the one before */
 };
 
 struct guard_limits {
@@ -66,6 +80,20 @@ enum guard_verdict {
 /* sets: GUARD_SETS, zeroed, alive as long as g. */
 void guard_init(struct guard *g, const struct guard_limits *limits, struct rate_set *sets);
 void guard_set_server_key(struct guard *g, const uint8_t server_public[32]);
+/* The worker is behind with its packets in this iteration, or not. While it is, a LOGIN comes before guard_login only if it is admitted. */
+void guard_set_behind(struct guard *g, const struct guard_shared *s, bool behind, uint64_t now_us);
+/* The rest of guard_admit, for the few whose id may be a tag, or the one that is looked at without. */
+bool guard_admit_closely(struct guard *g, const struct endpoint *peer, const uint8_t prefix[12]);
+/* The worker is behind. Is a datagram with this prefix, from peer, to be looked at all the same? A few, so that who is new may come in;
+ * and those that bear the tag of a cookie, if their host and network have something left (which they pay here). */
+static inline bool
+guard_admit(struct guard *g, const struct endpoint *peer, const uint8_t prefix[12])
+{
+	uint8_t quick = prefix[4]; /* the highest byte of the id */
+	bool closely = quick == handshake_tag_quick(g->secret[0], peer) || quick == handshake_tag_quick(g->secret[1], peer);
+
+	return (closely || g->new_left) && guard_admit_closely(g, peer, prefix);
+}
 /* Judges LOGIN in[0..len) from peer. ring_pressed: the login ring is more than half full. For GUARD_COOKIE, _LIMIT and
  * _PREFIX out holds HANDSHAKE_COOKIE_SIZE bytes to be sent. No allocation, no system call. */
 enum guard_verdict guard_login(struct guard *g, const struct guard_shared *s, const struct endpoint *peer,

@@ -14,7 +14,7 @@ struct packet_info {
 	uint8_t local;        /* index of our address on that port (ethdev) */
 };
 
-#define PACKET_PRIV 32
+#define PACKET_PRIV 64 /* so that a received frame begins at a cache line, and its headers are in it */
 #define PACKET_HEADROOM RTE_PKTMBUF_HEADROOM
 
 _Static_assert(sizeof(struct packet_info) <= PACKET_PRIV, "fits the private area");

@@ -12,12 +12,14 @@
 #include "shared/config.h"
 
 #include <rte_mempool.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define PORT_MAX 8
 #define PORT_BURST 32
 
+struct guard;
 struct port;
 
 /* One worker's end of a port. */
@@ -27,9 +29,14 @@ struct port_queue {
 	uint8_t index;            /* of the port: packet_info.port */
 	struct rte_mempool *pool; /* rx buffers and the port's own replies */
 	uint64_t *counters;       /* the worker's, enum counter */
+	/* For ops->rx, from the worker that is behind: what does not belong to a session is dropped unless this admits it (shed.h).
+	 * Else NULL. */
+	struct guard *shedding;
+	bool full;                /* from ops->rx: the device had as many as it was asked for, and may have more */
 };
 
 struct port_ops {
+	bool sheds; /* rx does it, before it looks at frames; else the worker does it to datagrams */
 	int (*open)(struct port *p, char *error, size_t cap);
 	/* Up to max packets that passed ingress; link-layer business (ARP, ND, echo) is done inside. Counts rx_*, link_*, drops. */
 	uint16_t (*rx)(struct port_queue *q, struct rte_mbuf **pkts, uint16_t max, uint64_t now_ms);

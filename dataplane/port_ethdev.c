@@ -6,6 +6,7 @@
 #include "dataplane/egress.h"
 #include "dataplane/ingress.h"
 #include "dataplane/port_kinds.h"
+#include "dataplane/shed.h"
 #include "shared/counters.h"
 #include "shared/log.h"
 
@@ -142,7 +143,11 @@ ethdev_rx(struct port_queue *q, struct rte_mbuf **pkts, uint16_t max, uint64_t n
 
 	if (unlikely(q->queue == 0 && eq->announce_round < RTE_DIM(announce_ms)))
 		announce(eq, now_ms);
-	n = rte_eth_rx_burst(eq->device, eq->queue, pkts, RTE_MIN(max, PORT_BURST));
+	max = RTE_MIN(max, PORT_BURST);
+	n = rte_eth_rx_burst(eq->device, eq->queue, pkts, max);
+	q->full = n == max;
+	if (q->shedding != NULL)
+		n = shed_frames(q, eq->link.iface, pkts, n);
 	if (n == 0)
 		return 0;
 	up = ingress_burst(&eq->link, pkts, n, replies, &reply_count, now_ms);
@@ -587,6 +592,7 @@ ethdev_describe(const struct port *p, char *buf, size_t cap)
 }
 
 const struct port_ops port_ethdev_ops = {
+	.sheds = true,
 	.open = ethdev_open,
 	.rx = ethdev_rx,
 	.tx = ethdev_tx,

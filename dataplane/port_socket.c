@@ -226,6 +226,7 @@ socket_rx(struct port_queue *q, struct rte_mbuf **pkts, uint16_t max, uint64_t n
 	/* An error here is what an ICMP message said about some earlier packet: it takes nothing from the
 	 * queue and concerns no packet of this burst. */
 	n = recvmmsg(sq->fd, sq->rx, max, MSG_DONTWAIT, NULL);
+	q->full = n == max;
 	if (n <= 0)
 		return 0;
 	for (i = 0; i < n; i++) {

@@ -90,11 +90,6 @@ login(struct worker *w, struct rte_mbuf *m)
 	bool pressed = ring_used(w->login_ring) > ring_capacity(w->login_ring) / 2;
 	uint8_t cookie[HANDSHAKE_COOKIE_SIZE];
 
-	if (w->logins_left == 0) {
-		drop(w, m, COUNTER_drop_login_busy);
-		return;
-	}
-	w->logins_left--;
 	switch (guard_login(&w->guard, w->guard_shared, &packet_info(m)->peer, rte_pktmbuf_mtod(m, const uint8_t *),
 			    rte_pktmbuf_data_len(m), w->now_us, pressed, cookie)) {
 	case GUARD_PUNT:

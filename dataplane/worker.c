@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The loop: rx burst, hand-offs, cells from control, timers, tx; and the idle back-off. */
+#include "shed.h"
 #include "worker_state.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@
 #define IDLE_WAIT_US 1000
 #define WALL_SYNC_US UINT64_C(100000)
 #define FULL_BURSTS_IN_TIME 4
-#define LOGINS_WHEN_BEHIND 1 /* per burst */
+#define SHED_BURSTS 16 /* of which a worker that is behind makes one */
 /* Deliveries of this worker's own records; a record has one part in most cases. */
 #define DELIVERIES_PER_MESSAGE 2u
 
@@ -154,26 +155,45 @@ server_key(struct worker *w)
 		guard_set_server_key(&w->guard, h->server_public);
 }
 
+/* Full bursts, one after the other: more is waiting. To look at a LOGIN costs as much as several other packets, so sessions go first,
+ * and a flood is looked at in the time that they leave. While it is shed, bursts are put together, so that a packet of a session does not
+ * wait (or get lost) behind LOGINs for which nothing is done. */
+static unsigned
+port_poll(struct worker *w, unsigned i)
+{
+	bool behind = w->full_bursts[i] > FULL_BURSTS_IN_TIME;
+	struct port_queue *q = &w->queues[i];
+	struct rte_mbuf *pkts[PORT_BURST];
+	unsigned bursts = 0;
+	uint16_t n = 0, got;
+
+	guard_set_behind(&w->guard, w->guard_shared, behind, w->now_us);
+	q->shedding = behind ? &w->guard : NULL;
+	do {
+		q->full = false;
+		got = q->port->ops->rx(q, pkts + n, (uint16_t)(PORT_BURST - n), w->now_us / 1000);
+		if (got == PORT_BURST - n)
+			q->full = true;
+		if (behind && !q->port->ops->sheds)
+			got = shed_datagrams(q, pkts + n, got);
+		n += got;
+		bursts++;
+	} while (behind && q->full && n <= PORT_BURST / 2 && bursts < SHED_BURSTS);
+	w->full_bursts[i] = q->full ? w->full_bursts[i] + 1 : 0;
+	receive_burst(w, pkts, n);
+	return n + (behind ? bursts : 0);
+}
+
 unsigned
 worker_poll(struct worker *w, uint64_t now_us, uint64_t wall_ms)
 {
-	struct rte_mbuf *pkts[PORT_BURST];
 	unsigned work = 0;
 
 	w->now_us = now_us;
 	w->wall_ms = wall_ms;
 	server_key(w);
-	for (unsigned i = 0; i < w->port_count; i++) {
-		struct port_queue *q = &w->queues[i];
-		uint16_t n = q->port->ops->rx(q, pkts, PORT_BURST, now_us / 1000);
-
-		/* Full bursts, one after the other: more is waiting. To look at a LOGIN costs as much as several other
-		 * packets, so sessions go first, and a flood is looked at in the time that they leave. */
-		w->full_bursts[i] = n < PORT_BURST ? 0 : w->full_bursts[i] + 1;
-		w->logins_left = w->full_bursts[i] <= FULL_BURSTS_IN_TIME ? PORT_BURST : LOGINS_WHEN_BEHIND;
-		receive_burst(w, pkts, n);
-		work += n;
-	}
+	for (unsigned i = 0; i < w->port_count; i++)
+		work += port_poll(w, i);
 	if (w->workers > 1)
 		work += handoff_poll(w);
 	work += inject_poll(w);

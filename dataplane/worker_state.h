@@ -74,7 +74,6 @@ struct worker {
 	uint32_t reset_tokens; /* RESETs that may still be sent in the present second */
 	uint64_t reset_second;
 	uint32_t full_bursts[PORT_MAX]; /* received without a smaller one between them */
-	uint32_t logins_left; /* LOGINs that may still be looked at in this burst */
 
 	struct output_packet output;                  /* open */
 	struct output_packet sealing[OUTPUT_SEALING]; /* closed, in the order in which they go out */

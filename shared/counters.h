@@ -86,7 +86,7 @@
 	DROP(drop_restricted, "frame not allowed before enrolment")                                \
 	DROP(drop_login_mac, "LOGIN with a wrong mac1")                                            \
 	DROP(drop_login_cookie, "LOGIN without a cookie under load (cookie sent)")                 \
-	DROP(drop_login_busy, "LOGIN not looked at: the worker was behind with its packets")       \
+	DROP(drop_login_busy, "LOGIN, or other datagram of no session, not looked at: the worker was behind") \
 	DROP(drop_login_limit, "LOGIN over the limit of all logins (sender told when to come again)") \
 	DROP(drop_login_prefix, "LOGIN over its host's or network's limit (sender told when to come again)") \
 	DROP(drop_login_not_ready, "LOGIN before control gave the server key")                     \

@@ -5,6 +5,7 @@
 #include "shared/noise.h"
 #include "shared/wire.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <sodium.h>
 #include <string.h>
@@ -24,6 +25,22 @@ _Static_assert(HANDSHAKE_LOGIN_OVERHEAD + HANDSHAKE_PAYLOAD_MAX <= WIRE_DATAGRAM
 	       "any LOGIN is a datagram");
 _Static_assert(HANDSHAKE_COOKIE_SIZE == WIRE_PREFIX + COOKIE_NONCE + COOKIE_SEALED, "COOKIE's layout");
 _Static_assert(HANDSHAKE_COOKIE_SIZE <= HANDSHAKE_LOGIN_MIN, "no reply is larger than its request");
+
+static uint64_t
+get64(const uint8_t *in)
+{
+	uint64_t v;
+
+	memcpy(&v, in, sizeof(v));
+	return be64toh(v);
+}
+
+static void
+put64(uint8_t *out, uint64_t v)
+{
+	v = htobe64(v);
+	memcpy(out, &v, sizeof(v));
+}
 
 static struct noise *
 client_noise(struct handshake_client *h)
@@ -110,15 +127,33 @@ mac_make(uint8_t mac[HANDSHAKE_MAC], const uint8_t *key, size_t key_len, const u
 	crypto_generichash(mac, HANDSHAKE_MAC, in, len, key, key_len);
 }
 
-static void
-cookie_make(uint8_t cookie[HANDSHAKE_MAC], const uint8_t cookie_secret[32], const struct endpoint *peer)
+static uint64_t
+address_hash(const uint8_t key[16], const struct endpoint *peer)
 {
-	uint8_t input[18];
+	uint8_t input[18], hash[8];
 
 	memcpy(input, peer->ip, 16);
 	input[16] = (uint8_t)(peer->port >> 8);
 	input[17] = (uint8_t)peer->port;
-	mac_make(cookie, cookie_secret, 32, input, sizeof(input));
+	crypto_shorthash(hash, input, sizeof(input), key);
+	return get64(hash);
+}
+
+uint64_t
+handshake_tag(const uint8_t cookie_secret[HANDSHAKE_SECRET], const struct endpoint *peer)
+{
+	uint64_t quick = handshake_tag_quick(cookie_secret, peer);
+
+	return quick << 56 | address_hash(cookie_secret, peer) >> 8;
+}
+
+/* The tag goes over the wire in clear once it is used, so only the second half is secret to those who see the LOGIN: still more than
+ * anybody guesses while a cookie lives, and who saw the COOKIE knows it anyway. */
+static void
+cookie_make(uint8_t cookie[HANDSHAKE_MAC], const uint8_t cookie_secret[HANDSHAKE_SECRET], const struct endpoint *peer)
+{
+	put64(cookie, handshake_tag(cookie_secret, peer));
+	put64(cookie + 8, address_hash(cookie_secret + crypto_shorthash_KEYBYTES, peer));
 }
 
 bool
@@ -133,7 +168,7 @@ handshake_check_mac1(const struct handshake_guard *g, const uint8_t *in, size_t 
 }
 
 bool
-handshake_check_mac2(const uint8_t cookie_secret[32], const struct endpoint *peer, const uint8_t *in,
+handshake_check_mac2(const uint8_t cookie_secret[HANDSHAKE_SECRET], const struct endpoint *peer, const uint8_t *in,
 		     size_t len)
 {
 	uint8_t cookie[HANDSHAKE_MAC], mac[HANDSHAKE_MAC];
@@ -154,7 +189,7 @@ cookie_bind(uint8_t out[WIRE_PREFIX + HANDSHAKE_MAC], const uint8_t *cookie, con
 }
 
 int
-handshake_write_cookie(const struct handshake_guard *g, const uint8_t cookie_secret[32],
+handshake_write_cookie(const struct handshake_guard *g, const uint8_t cookie_secret[HANDSHAKE_SECRET],
 		       const struct endpoint *peer, const uint8_t nonce[24], const uint8_t *in, size_t len,
 		       uint64_t wait_ms, uint8_t *out)
 {
@@ -192,9 +227,9 @@ handshake_client_start_fixed(struct handshake_client *h, const struct handshake_
 
 	if (payload_len > HANDSHAKE_PAYLOAD_MAX || cap < HANDSHAKE_LOGIN_OVERHEAD + payload_len)
 		return -EMSGSIZE;
-	h->id = id;
+	h->id = h->have_cookie ? get64(h->cookie) : id;
 	memcpy(h->server, server_public, HANDSHAKE_KEY);
-	prefix_write(out, WIRE_LOGIN, id);
+	prefix_write(out, WIRE_LOGIN, h->id);
 	prologue_make(prologue, out);
 	noise_init(noise, prologue, sizeof(prologue), device->public, device->secret, server_public);
 	rc = noise_write_first(noise, server_public, ephemeral_secret, payload, payload_len,

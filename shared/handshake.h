@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define HANDSHAKE_KEY 32
 #define HANDSHAKE_MAC 16
@@ -30,6 +31,7 @@
 #define HANDSHAKE_PAYLOAD_MAX 1000
 #define HANDSHAKE_COOKIE_SIZE (12 + 24 + 32)
 #define HANDSHAKE_WAIT_UNIT_MS 100 /* of COOKIE's flags */
+#define HANDSHAKE_SECRET 64        /* of a server's cookies: two SipHash keys, four words of the quick byte */
 
 struct handshake_keypair {
 	uint8_t public[HANDSHAKE_KEY];
@@ -55,7 +57,8 @@ struct handshake_client {
 };
 
 /* Writes a complete LOGIN to out. payload_len is at most HANDSHAKE_PAYLOAD_MAX; the caller pads. If h->have_cookie,
- * mac2 is made from h->cookie. Returns its length, or -EMSGSIZE, or -EINVAL (a low-order server key). */
+ * mac2 is made from h->cookie, and its tag takes id's place. Returns its length, or -EMSGSIZE, or -EINVAL (a low-order
+ * server key). */
 int handshake_client_start(struct handshake_client *h, const struct handshake_keypair *device,
 			   const uint8_t server_public[HANDSHAKE_KEY], uint64_t id,
 			   const uint8_t *payload, size_t payload_len, uint8_t *out, size_t cap);
@@ -65,7 +68,7 @@ int handshake_client_start(struct handshake_client *h, const struct handshake_ke
 int handshake_client_finish(struct handshake_client *h, const uint8_t *in, size_t len,
 			    uint8_t *payload, size_t cap, struct session_secret *secret);
 
-/* Reads a COOKIE that answers h's LOGIN; start again afterwards with the same id. Returns the milliseconds to wait before that
+/* Reads a COOKIE that answers h's LOGIN; start again afterwards. Returns the milliseconds to wait before that
  * (0: none), or -EBADMSG. */
 int handshake_client_cookie(struct handshake_client *h, const uint8_t *in, size_t len);
 void handshake_client_clear(struct handshake_client *h);
@@ -99,11 +102,26 @@ void handshake_guard_init(struct handshake_guard *g, const uint8_t server_public
 /* Is this a well-formed LOGIN of at least HANDSHAKE_LOGIN_MIN bytes with the right mac1? */
 bool handshake_check_mac1(const struct handshake_guard *g, const uint8_t *in, size_t len);
 /* Does mac2 prove that the sender received the cookie for this address under this secret? */
-bool handshake_check_mac2(const uint8_t cookie_secret[32], const struct endpoint *peer,
+bool handshake_check_mac2(const uint8_t cookie_secret[HANDSHAKE_SECRET], const struct endpoint *peer,
 			  const uint8_t *in, size_t len);
+/* The first half of the cookie, which a LOGIN made with it bears as its id: so a worker without the time for mac2 can tell,
+ * from the packet's first line, the few that may be worth it. */
+uint64_t handshake_tag(const uint8_t cookie_secret[HANDSHAKE_SECRET], const struct endpoint *peer);
+/* The highest byte of it, by a few multiplications: a filter before handshake_tag, and no more than that. Its words serve
+ * nothing else, so who works them out (from the tags of his own addresses) passes the filter and learns nothing. */
+static inline uint8_t
+handshake_tag_quick(const uint8_t cookie_secret[HANDSHAKE_SECRET], const struct endpoint *peer)
+{
+	uint64_t ip[2], k[4];
+
+	memcpy(ip, peer->ip, sizeof(ip));
+	memcpy(k, cookie_secret + HANDSHAKE_SECRET - sizeof(k), sizeof(k));
+	return (uint8_t)(((ip[0] ^ k[0] ^ peer->port) * (k[1] | 1) + (ip[1] ^ k[2]) * (k[3] | 1)) >> 56);
+}
+
 /* Writes the COOKIE that answers LOGIN in[0..len), whose mac1 was checked. nonce: 24 bytes, never used twice
  * with this guard (random). wait_ms: when the client may come again, 0: at once. Returns HANDSHAKE_COOKIE_SIZE. */
-int handshake_write_cookie(const struct handshake_guard *g, const uint8_t cookie_secret[32],
+int handshake_write_cookie(const struct handshake_guard *g, const uint8_t cookie_secret[HANDSHAKE_SECRET],
 			   const struct endpoint *peer, const uint8_t nonce[24], const uint8_t *in,
 			   size_t len, uint64_t wait_ms, uint8_t *out);
 

@@ -13,7 +13,7 @@ struct fuzz_keys {
 	struct handshake_keypair device, server;
 	struct handshake_guard guard;
 	struct endpoint peer;
-	uint8_t client_ephemeral[32], server_ephemeral[32], cookie_secret[32], nonce[24];
+	uint8_t client_ephemeral[32], server_ephemeral[32], cookie_secret[HANDSHAKE_SECRET], nonce[24];
 };
 
 static inline void

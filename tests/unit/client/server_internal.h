@@ -119,7 +119,7 @@ struct server {
 	uint64_t now_us;
 	struct handshake_keypair key;
 	struct handshake_guard guard;
-	uint8_t cookie_secret[32];
+	uint8_t cookie_secret[HANDSHAKE_SECRET];
 	struct user users[USERS];
 	size_t n_users;
 	struct device devices[DEVICES];

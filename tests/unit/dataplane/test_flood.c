@@ -231,6 +231,64 @@ test_bad_macs(void **state)
 	world_free(f.world);
 }
 
+/* A worker that never catches up: whenever it looks, more LOGINs are waiting than it takes at once. Sessions are served, and who has a
+ * cookie is let in with the first LOGIN that bears it, though that comes in the midst of the others. */
+static void
+test_never_in_time(void **state)
+{
+	static struct guest guests[50];
+	static struct fixture f;
+	unsigned logins = 0;
+	struct worker *worker;
+	uint32_t before;
+	char address[64];
+	struct peer p;
+
+	(void)state;
+	fixture_init(&f);
+	worker = f.world->workers[0];
+	peer_join(&p, f.world, 0, 0, 1, 0);
+	for (unsigned i = 0; i < 200; i++) {
+		spoof(&f, 31, true);
+		work_off(&f);
+	}
+	for (unsigned i = 0; i < 50; i++) {
+		snprintf(address, sizeof(address), "203.0.%u.1", i);
+		guest_init(&f, &guests[i], address);
+		guest_send(&f, &guests[i]);
+		assert_int_equal(guest_cookie(&f, &guests[i]), 0);
+		guest_login(&f, &guests[i]);
+	}
+	for (unsigned i = 0; i < 5; i++) { /* so that it is behind from here on */
+		spoof(&f, 200, true);
+		worker_poll(worker, f.world->now_us, 1);
+	}
+	before = f.world->tx.tail;
+	for (unsigned i = 0; i < 50; i++) {
+		uint8_t ping[WIRE_DATAGRAM_MAX];
+		size_t length = peer_seal(&p, &(struct frame){.type = FRAME_PING, .token = i}, 1, ping);
+
+		spoof(&f, 255, i % 2 == 0);
+		world_send_raw(f.world, 0, &guests[i].address, guests[i].login.bytes, guests[i].login.length);
+		world_send_raw(f.world, 0, &p.address, ping, length);
+		spoof(&f, 255, true);
+		f.batch = 0;
+		worker_poll(worker, f.world->now_us, 1);
+		assert_true(worker->full_bursts[0] >= 5);
+		while (control_take(f.world, IPC_LOGIN, 0, PUNT_LOGIN) != NULL)
+			logins++;
+		f.world->now_us += 1000;
+	}
+	/* One in each iteration may be looked at, and gets a cookie. */
+	assert_true(f.world->tx.tail - before <= 50 + world_counter(f.world, COUNTER_pings));
+	world_settle(f.world);
+	while (control_take(f.world, IPC_LOGIN, 0, PUNT_LOGIN) != NULL)
+		logins++;
+	assert_int_equal(logins, 50);
+	assert_int_equal(world_counter(f.world, COUNTER_pings), 50);
+	world_free(f.world);
+}
+
 /* Robots with true addresses: each network gets its share, and nobody is kept out by them. */
 static void
 test_botnet(void **state)
@@ -283,6 +341,7 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_spoofed_logins),
 		cmocka_unit_test(test_bad_macs),
+		cmocka_unit_test(test_never_in_time),
 		cmocka_unit_test(test_botnet),
 	};
 

@@ -50,7 +50,7 @@ show(const char *name, const uint8_t *bytes, size_t len)
 
 struct keys {
 	struct handshake_keypair device, server;
-	uint8_t client_ephemeral[32], server_ephemeral[32], cookie_secret[32], nonce[24];
+	uint8_t client_ephemeral[32], server_ephemeral[32], cookie_secret[HANDSHAKE_SECRET], nonce[24];
 	struct handshake_guard guard;
 	struct endpoint peer;
 };
@@ -144,7 +144,7 @@ handshake(const struct keys *k, struct session_secret *secret)
 	n = handshake_client_start_fixed(&client, &k->device, k->server.public, LOGIN_ID, k->client_ephemeral,
 					 hello, sizeof(hello), login, sizeof(login));
 	CHECK(handshake_check_mac2(k->cookie_secret, &k->peer, login, (size_t)n));
-	show("mac2 of the same LOGIN, sent again with the cookie (with its ephemeral key kept, for this "
+	show("mac2 of the LOGIN made with the cookie, whose id is c8d03f46e1e02205 (with the first one's ephemeral key, for this "
 	     "vector only)",
 	     login + n - HANDSHAKE_MAC, HANDSHAKE_MAC);
 

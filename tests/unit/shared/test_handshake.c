@@ -22,7 +22,7 @@ struct fixture {
 	struct handshake_guard guard;
 	struct handshake_client client;
 	struct endpoint peer;
-	uint8_t cookie_secret[32];
+	uint8_t cookie_secret[HANDSHAKE_SECRET];
 	uint8_t hello[PADDED];
 	uint8_t login[WIRE_DATAGRAM_MAX];
 	size_t login_len;
@@ -276,8 +276,9 @@ cookie_make(struct fixture *f, uint8_t *cookie)
 static void
 a_cookie_proves_the_address(void **state)
 {
-	uint8_t cookie[HANDSHAKE_COOKIE_SIZE], other_secret[32] = {1}, first[WIRE_DATAGRAM_MAX];
+	uint8_t cookie[HANDSHAKE_COOKIE_SIZE], other_secret[HANDSHAKE_SECRET] = {1}, first[WIRE_DATAGRAM_MAX];
 	struct fixture *f = *state;
+	struct wire_prefix prefix;
 	struct endpoint other;
 
 	assert_false(handshake_check_mac2(f->cookie_secret, &f->peer, f->login, f->login_len));
@@ -285,6 +286,10 @@ a_cookie_proves_the_address(void **state)
 	assert_int_equal(handshake_client_cookie(&f->client, cookie, cookie_make(f, cookie)), 0);
 	login_make(f);
 	assert_memory_not_equal(first, f->login, f->login_len);
+	/* Its id is the tag, and the tag's first byte what the filter looks for. */
+	assert_true(handshake_tag(f->cookie_secret, &f->peer) == f->client.id && f->client.id != LOGIN_ID);
+	wire_prefix_read(&prefix, f->login);
+	assert_true(prefix.id == f->client.id && prefix.id >> 56 == handshake_tag_quick(f->cookie_secret, &f->peer));
 	assert_true(handshake_check_mac1(&f->guard, f->login, f->login_len));
 	assert_true(handshake_check_mac2(f->cookie_secret, &f->peer, f->login, f->login_len));
 
