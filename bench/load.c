@@ -295,6 +295,14 @@ delivered(struct world *w, uint32_t client, const struct frame_deliver *d)
 }
 
 static void
+notified(struct world *w, uint32_t client, uint32_t delivery)
+{
+	if (w->ack_count == 2 * PHASE)
+		fail("more notifications than were sent");
+	w->acks[w->ack_count++] = (struct pending_ack){.client = client, .delivery = delivery};
+}
+
+static void
 receipt(struct world *w, uint32_t client, const struct frame_receipt *r)
 {
 	w->receipts[r->level] += r->count;
@@ -318,6 +326,8 @@ frames_read(struct world *w, uint32_t client, const uint8_t *data, size_t length
 			delivered(w, client, &f.deliver);
 		else if (f.type == FRAME_RECEIPT)
 			receipt(w, client, &f.receipt);
+		else if (f.type == FRAME_NOTIFY)
+			notified(w, client, f.notify.delivery);
 		else if (f.type == FRAME_PONG)
 			w->pongs++;
 		else

@@ -273,7 +273,7 @@ static bool
 relay_wanted(void)
 {
 	static const char *const names[] = {"relay_hot_256", "relay_cold_256", "acked_256",     "acked_256_coalesced", "heartbeat_1m",
-					    "latency_p999_80", "curve_payload", "curve_burst", "scale_sessions"};
+					    "fanout_200",    "latency_p999_80", "curve_payload", "curve_burst", "scale_sessions"};
 
 	for (unsigned i = 0; i < RTE_DIM(names); i++)
 		if (row_wanted(names[i]))
@@ -307,6 +307,7 @@ rows_relay(void)
 	add_acked(&w, HOT);
 	add_acked_coalesced(&w, HOT);
 	add_heartbeat(&w);
+	rows_fanout(&w);
 	add_latency(&w, HOT);
 	curve_payload(&w);
 	curve_burst(&w);

@@ -89,7 +89,6 @@ static void
 rows_absent(void)
 {
 	row_absent("workers_2", "not measured: two workers and their load need more than the two shared cores here");
-	row_absent("fanout_200", "not built yet: groups");
 	row_absent("login_resume", "not built yet: tickets");
 }
 
