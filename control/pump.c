@@ -287,7 +287,7 @@ message_send(struct server *s, const struct session *n, const struct store_messa
 
 	emit_frame(s, n->sid, m->seq, &f);
 	if (PLANTED(sent_is_delivered))
-		store_message_del(s->store, n->device, m->seq);
+		lazy_add(s, LAZY_MESSAGE_DEL, n->device, m->seq);
 }
 
 static bool
