@@ -224,6 +224,7 @@ struct outgoing {
 	bool final;
 	bool unsaved;           /* final, but the store does not have it yet: CONFIRM must not cover it */
 	bool sent_told, accepted_told;
+	bool before;            /* sent in an earlier session, epoch or run: whatever the answer is now, the recipient may have it */
 	message_id_t floor;     /* floor of the first copy sent in this session */
 	struct fragment fragments[];
 };
@@ -237,7 +238,7 @@ struct conversation {
 	struct outgoing *first; /* not final, by rising id */
 	unsigned unaccepted;    /* fragments in FRAGMENT_SENT */
 	unsigned window;        /* of them at most: less after slow_down, more with each ACCEPTED */
-	bool partial;           /* row.nudge is due because of a text of which the recipient may have a part */
+	bool partial;           /* row.nudge is due because of a text of which the recipient may have a part, or all */
 	bool nudge_refused;     /* no other one before something about that user has changed, or nudge_us */
 	uint64_t nudge_us, nudge_wait_us;
 };

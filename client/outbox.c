@@ -67,24 +67,47 @@ put_counters(struct rk_client *c)
 /* ---- conversations and the list ---------------------------------------------------------- */
 
 static struct conversation *
-conversation_of(struct rk_client *c, const char *name)
+conversation_known(const struct rk_client *c, const char *name)
 {
-	struct conversation *v;
+	struct conversation *v = c->outbox.conversations;
 
-	for (v = c->outbox.conversations; v != NULL; v = v->next) {
-		if (strcmp(v->name, name) == 0)
-			return v;
-	}
-	v = calloc(1, sizeof(*v));
+	while (v != NULL && strcmp(v->name, name) != 0)
+		v = v->next;
+	return v;
+}
+
+static struct conversation *
+conversation_add(struct rk_client *c, const char *name)
+{
+	struct conversation *v = calloc(1, sizeof(*v));
+
 	if (v == NULL)
 		return NULL;
-	if (c->store->conversation_get(c->store->state, name, &v->row) < 0)
-		v->row = (struct rk_conversation){0};
 	strcpy(v->name, name);
 	v->window = CONVERSATION_UNACCEPTED;
 	v->next = c->outbox.conversations;
 	c->outbox.conversations = v;
 	return v;
+}
+
+/* A row that cannot be read is no new conversation: a text that follows nothing would be shown before those on their way, and they never. */
+static int
+conversation_of(struct rk_client *c, const char *name, struct conversation **out)
+{
+	struct rk_conversation row = {0};
+	int r = 0;
+
+	*out = conversation_known(c, name);
+	if (*out != NULL)
+		return 0;
+	r = c->store->conversation_get(c->store->state, name, &row);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	*out = conversation_add(c, name);
+	if (*out == NULL)
+		return -ENOMEM;
+	(*out)->row = r == 0 ? row : (struct rk_conversation){0};
+	return 0;
 }
 
 static struct outgoing *
@@ -110,6 +133,7 @@ append(struct rk_client *c, struct outgoing *m)
 {
 	struct outbox *o = &c->outbox;
 	struct outgoing **p;
+	int r;
 
 	if (o->n == o->cap) {
 		size_t cap = o->cap > 0 ? 2 * o->cap : 64;
@@ -120,9 +144,9 @@ append(struct rk_client *c, struct outgoing *m)
 		o->all = p;
 		o->cap = cap;
 	}
-	m->conversation = conversation_of(c, m->row.to);
-	if (m->conversation == NULL)
-		return -ENOMEM;
+	r = conversation_of(c, m->row.to, &m->conversation);
+	if (r < 0)
+		return r;
 	o->all[o->n++] = m;
 	if (m->row.level != 0) {
 		m->final = true;
@@ -230,13 +254,15 @@ number(struct rk_client *c, struct outgoing *m, struct conversation *v)
 static int
 queue(struct rk_client *c, struct outgoing *m)
 {
-	struct conversation *v = conversation_of(c, m->row.to);
+	struct conversation *v;
 	struct rk_conversation old_row;
 	uint64_t old_id = c->outbox.last_id;
-	int r;
+	int r = conversation_of(c, m->row.to, &v);
 
-	if (v == NULL)
-		return -ENOMEM;
+	if (r < 0) {
+		store_failed(c, r);
+		return r;
+	}
 	old_row = v->row;
 	m->row.local = ++c->outbox.last_local;
 	m->row.made_ms = c->wall_ms;
@@ -364,12 +390,13 @@ unchain(const struct rk_client *c, struct outgoing *m)
 		/* The next text carries the floor, or a NUDGE once they are buddies again. Nobody says so when another device of this user
 		 * has seen to that. */
 		v->nudge_refused = true;
+		v->partial = v->partial || v->row.nudge > v->row.tail; /* a run before this one knew */
 		v->nudge_wait_us = v->nudge_wait_us == 0 ? NUDGE_RETRY : earlier(2 * v->nudge_wait_us, NUDGE_RETRY_MAX);
 		v->nudge_us = c->now_us + v->nudge_wait_us;
 		return;
 	}
-	v->partial = v->partial || m->row.fragments > 1;
-	if ((v->row.tail > last || m->row.fragments > 1) && v->row.nudge < last)
+	v->partial = v->partial || m->row.fragments > 1 || m->before;
+	if ((v->row.tail > last || m->row.fragments > 1 || m->before) && v->row.nudge < last)
 		v->row.nudge = last;
 	else if (v->row.nudge > v->row.tail && !v->partial)
 		v->row.nudge = 0; /* nothing later is on its way any more */
@@ -613,7 +640,7 @@ outbox_resolve(struct rk_client *c, struct conversation *v)
 void
 outbox_resolved(struct rk_client *c, const char *name, user_id_t user)
 {
-	struct conversation *v = conversation_of(c, name);
+	struct conversation *v = conversation_known(c, name);
 	struct outgoing *m, *next;
 
 	if (v == NULL)
@@ -719,6 +746,7 @@ outbox_resend(struct rk_client *c)
 
 			if (is_final(p))
 				continue;
+			m->before = m->before || p->sends > 0;
 			set_state(c, m, p, FRAGMENT_WAITING);
 			p->sends = 0;
 			p->interval_us = 0;
@@ -779,10 +807,29 @@ load(void *arg, const struct rk_outgoing *row)
 	if (row->local > c->outbox.last_local)
 		c->outbox.last_local = row->local;
 	/* Numbered by a run before, which told it. */
-	m->sent_told = row->first_id != 0;
+	m->sent_told = m->before = row->first_id != 0;
 	if (m->final)
 		tell(c, row->level == RK_LEVEL_REFUSED ? RK_EVENT_REFUSED : RK_EVENT_RECEIPT, m,
 		     (enum rk_level)row->level);
+	return 0;
+}
+
+/* The recipient still has to be told what is settled, whatever else was on its way. */
+static int
+load_conversation(void *arg, const char *name, const struct rk_conversation *row)
+{
+	struct rk_client *c = arg;
+	struct conversation *v;
+
+	if (!name_valid(name))
+		return -EPROTO;
+	v = conversation_known(c, name);
+	if (v == NULL)
+		v = conversation_add(c, name);
+	if (v == NULL)
+		return -ENOMEM;
+	v->row = *row;
+	v->partial = row->nudge > row->tail;
 	return 0;
 }
 
@@ -796,6 +843,8 @@ outbox_init(struct rk_client *c)
 		r = s->counter_get(s->state, RK_COUNTER_MESSAGE, &c->outbox.last_id);
 	if (r == 0 || r == -ENOENT)
 		r = s->outbox_list(s->state, load, c);
+	if (r == 0)
+		r = s->conversation_list(s->state, load_conversation, c);
 	if (r < 0)
 		return r;
 	for (struct conversation *v = c->outbox.conversations; v != NULL; v = v->next)

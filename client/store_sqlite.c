@@ -30,7 +30,7 @@ enum statement {
 	BEGIN, COMMIT, ROLLBACK,
 	OUTBOX_PUT, OUTBOX_LIST, OUTBOX_DELETE,
 	COUNTER_GET, COUNTER_PUT,
-	CONVERSATION_GET, CONVERSATION_PUT,
+	CONVERSATION_GET, CONVERSATION_PUT, CONVERSATION_LIST,
 	HIGH_GET, HIGH_PUT,
 	SHOWING_GET, SHOWING_PUT,
 	NAME_PUT, NAME_DELETE, NAME_GET, NAME_FIND,
@@ -49,6 +49,7 @@ static const char *const sql[STATEMENTS] = {
 	[COUNTER_PUT] = "INSERT OR REPLACE INTO counter VALUES(?1,?2)",
 	[CONVERSATION_GET] = "SELECT tail,nudge FROM conversation WHERE name=?1",
 	[CONVERSATION_PUT] = "INSERT OR REPLACE INTO conversation VALUES(?1,?2,?3)",
+	[CONVERSATION_LIST] = "SELECT name,tail,nudge FROM conversation WHERE nudge<>0",
 	[HIGH_GET] = "SELECT id FROM high WHERE device=?1",
 	[HIGH_PUT] = "INSERT OR REPLACE INTO high VALUES(?1,?2)",
 	[SHOWING_GET] = "SELECT id FROM handed WHERE device=?1",
@@ -283,6 +284,28 @@ conversation_put(void *state, const char *name, const struct rk_conversation *v)
 }
 
 static int
+conversation_list(void *state, int (*each)(void *arg, const char *name, const struct rk_conversation *v), void *arg)
+{
+	sqlite3_stmt *s = ((struct store *)state)->statements[CONVERSATION_LIST];
+	int r = 0, rc;
+
+	while (r == 0 && (rc = sqlite3_step(s)) != SQLITE_DONE) {
+		struct rk_conversation v = {0};
+		const char *name;
+
+		r = error_of(rc);
+		if (r < 0)
+			break;
+		name = (const char *)sqlite3_column_text(s, 0);
+		v.tail = column(s, 1);
+		v.nudge = column(s, 2);
+		r = name == NULL || strlen(name) > RK_NAME_MAX ? -EPROTO : each(arg, name, &v);
+	}
+	done(s);
+	return r;
+}
+
+static int
 high_get(void *state, uint64_t device, uint64_t *id)
 {
 	return get(((struct store *)state)->statements[HIGH_GET], device, id);
@@ -407,6 +430,7 @@ static const struct rk_store functions = {
 	.outbox_put = outbox_put, .outbox_list = outbox_list, .outbox_delete = outbox_delete,
 	.counter_get = counter_get, .counter_put = counter_put,
 	.conversation_get = conversation_get, .conversation_put = conversation_put,
+	.conversation_list = conversation_list,
 	.high_get = high_get, .high_put = high_put,
 	.showing_get = showing_get, .showing_put = showing_put,
 	.name_put = name_put, .name_get = name_get, .name_find = name_find,

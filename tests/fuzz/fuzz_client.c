@@ -184,6 +184,15 @@ conversation_put(void *state, const char *name, const struct rk_conversation *v)
 	return result(FAIL_CONVERSATION);
 }
 
+static int
+conversation_list(void *state, int (*each)(void *arg, const char *name, const struct rk_conversation *v), void *arg)
+{
+	(void)state;
+	(void)each;
+	(void)arg;
+	return 0;
+}
+
 static struct rk_store store = {
 	.begin = begin,
 	.commit = commit,
@@ -195,6 +204,7 @@ static struct rk_store store = {
 	.counter_put = counter_put,
 	.conversation_get = conversation_get,
 	.conversation_put = conversation_put,
+	.conversation_list = conversation_list,
 	.high_get = high_get,
 	.high_put = high_put,
 	.showing_get = showing_get,

@@ -97,6 +97,11 @@ disk_conversation_put(void *state, const char *name, const struct rk_conversatio
 {
 	DISK(conversation_put, name, v);
 }
+static int
+disk_conversation_list(void *state, int (*each)(void *, const char *, const struct rk_conversation *), void *arg)
+{
+	DISK(conversation_list, each, arg);
+}
 static int disk_high_get(void *state, uint64_t device, uint64_t *id) { DISK(high_get, device, id); }
 static int disk_high_put(void *state, uint64_t device, uint64_t id) { DISK(high_put, device, id); }
 static int disk_showing_get(void *state, uint64_t device, uint64_t *id) { DISK(showing_get, device, id); }
@@ -112,7 +117,7 @@ static const struct rk_store disk = {
 	.begin = disk_begin, .commit = disk_commit, .rollback = disk_rollback, .outbox_put = disk_outbox_put,
 	.outbox_list = disk_outbox_list, .outbox_delete = disk_outbox_delete, .counter_get = disk_counter_get,
 	.counter_put = disk_counter_put, .conversation_get = disk_conversation_get,
-	.conversation_put = disk_conversation_put, .high_get = disk_high_get, .high_put = disk_high_put,
+	.conversation_put = disk_conversation_put, .conversation_list = disk_conversation_list, .high_get = disk_high_get, .high_put = disk_high_put,
 	.showing_get = disk_showing_get, .showing_put = disk_showing_put, .name_put = disk_name_put,
 	.name_get = disk_name_get, .name_find = disk_name_find, .server_key_get = disk_key_get,
 	.server_key_put = disk_key_put, .forget = disk_forget,

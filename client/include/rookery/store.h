@@ -53,8 +53,8 @@ struct rk_conversation {
 /*
  * The persistence interface. Every function returns 0 or a negative errno; a get of something never put gives
  * -ENOENT. When a put returns 0 it must survive a crash of the process (not necessarily of the machine).
- * Strings and buffers passed in are copied; pointers passed to the callback of outbox_list are valid during
- * that call only.
+ * Strings and buffers passed in are copied; pointers passed to the callback of a list are valid during that
+ * call only.
  */
 struct rk_store {
 	void *state; /* passed to every function */
@@ -77,6 +77,10 @@ struct rk_store {
 
 	int (*conversation_get)(void *state, const char *name, struct rk_conversation *v);
 	int (*conversation_put)(void *state, const char *name, const struct rk_conversation *v);
+	/* Calls each() for all conversations whose nudge is not 0, in any order; stops at its first non-zero return and
+	 * returns that. */
+	int (*conversation_list)(void *state, int (*each)(void *arg, const char *name, const struct rk_conversation *v),
+				 void *arg);
 
 	/* The highest message id of a sending device that was shown. */
 	int (*high_get)(void *state, uint64_t device, uint64_t *id);

@@ -86,6 +86,25 @@ collect(void *arg, const struct rk_outgoing *m)
 	return 0;
 }
 
+static int
+note_conversation(void *arg, const char *name, const struct rk_conversation *v)
+{
+	char *names = arg;
+	size_t len = strlen(names);
+
+	snprintf(names + len, 64 - len, "%s/%d%d ", name, (int)v->tail, (int)v->nudge);
+	return 0;
+}
+
+static int
+refuse_conversation(void *arg, const char *name, const struct rk_conversation *v)
+{
+	(void)arg;
+	(void)name;
+	(void)v;
+	return 7;
+}
+
 static void
 exercise(struct rk_store *s)
 {
@@ -102,7 +121,7 @@ exercise(struct rk_store *s)
 			   list[4] = {0};
 	struct rk_conversation v;
 	uint8_t key[RK_KEY_SIZE] = {9}, back[RK_KEY_SIZE];
-	char name[RK_NAME_MAX + 1];
+	char name[RK_NAME_MAX + 1], names[64] = "";
 	uint64_t a = 0;
 	void *st = s->state;
 
@@ -141,6 +160,11 @@ exercise(struct rk_store *s)
 	assert_int_equal(s->conversation_put(st, "bob", &(struct rk_conversation){.tail = 1, .nudge = 2}), 0);
 	assert_int_equal(s->conversation_get(st, "bob", &v), 0);
 	assert_int_equal(v.tail * 10 + v.nudge, 12);
+	assert_int_equal(s->conversation_put(st, "cyd", &(struct rk_conversation){.tail = 3}), 0);
+	assert_int_equal(s->conversation_put(st, "dan", &(struct rk_conversation){.tail = 4, .nudge = 3}), 0);
+	assert_int_equal(s->conversation_list(st, note_conversation, names), 0);
+	assert_true(strcmp(names, "bob/12 dan/43 ") == 0 || strcmp(names, "dan/43 bob/12 ") == 0);
+	assert_int_equal(s->conversation_list(st, refuse_conversation, NULL), 7);
 
 	/* All or nothing. */
 	assert_int_equal(s->begin(st), 0);
@@ -213,6 +237,130 @@ test_file(void **state)
 	assert_int_equal(s->forget(s->state), 0);
 	assert_int_equal(s->high_get(s->state, UINT64_MAX, &a), -ENOENT);
 	assert_int_equal(s->counter_get(s->state, RK_COUNTER_MESSAGE, &a), 0);
+	rk_store_close(s);
+}
+
+static int
+unreadable(void *state, const char *name, struct rk_conversation *v)
+{
+	(void)state;
+	(void)name;
+	(void)v;
+	return -EIO;
+}
+
+static struct rk_config
+config_of(struct rk_store *s)
+{
+	static const uint8_t secret[RK_KEY_SIZE] = {1}, key[RK_KEY_SIZE] = {2};
+
+	return (struct rk_config){.user = "ada", .device_secret = secret, .server_key = key, .store = s};
+}
+
+/* A text that follows nothing, beside others on their way, would take their place: rather none. */
+static void
+test_unreadable_conversation(void **state)
+{
+	struct rk_store *memory = rk_store_memory(), s = *memory;
+	struct rk_config cfg = config_of(&s);
+	struct rk_client *c;
+
+	(void)state;
+	s.conversation_get = unreadable;
+	assert_int_equal(rk_client_new(&c, &cfg), 0);
+	assert_int_equal(rk_client_send(c, "bob", "one", 3), -EIO);
+	assert_int_equal(rk_client_outbox_pending(c), 0);
+	s.conversation_get = memory->conversation_get;
+	assert_int_equal(rk_client_send(c, "bob", "one", 3), 1);
+	rk_client_free(c);
+	s.conversation_get = unreadable;
+	assert_int_equal(rk_client_new(&c, &cfg), -EIO);
+	assert_null(c);
+	s.conversation_get = memory->conversation_get;
+	assert_int_equal(rk_client_new(&c, &cfg), 0);
+	assert_int_equal(rk_client_outbox_pending(c), 1);
+	rk_client_free(c);
+	rk_store_close(memory);
+}
+
+/* A client that was killed before it could tell bob that message 8 was refused says so after its start, without a text to bob on its way. */
+static void
+test_nudge_after_restart(void **state)
+{
+	struct rk_store *s = rk_store_memory();
+	struct rk_config cfg = config_of(s);
+	struct rk_outgoing list[4] = {0};
+	struct rk_conversation v;
+	struct rk_client *c;
+
+	(void)state;
+	assert_int_equal(s->counter_put(s->state, RK_COUNTER_DEVICE, 3), 0);
+	assert_int_equal(s->counter_put(s->state, RK_COUNTER_MESSAGE, 10), 0);
+	assert_int_equal(s->conversation_put(s->state, "bob", &(struct rk_conversation){.tail = 9, .nudge = 8}), 0);
+	assert_int_equal(s->conversation_put(s->state, "cyd", &(struct rk_conversation){.tail = 10}), 0);
+	assert_int_equal(rk_client_new(&c, &cfg), 0);
+	assert_int_equal(s->outbox_list(s->state, collect, list), 0);
+	assert_string_equal(list[0].to, "bob");
+	assert_true(list[0].nudge == 1 && list[0].first_id == 11 && list[0].prev == 9);
+	assert_int_equal(list[1].local, 0);
+	assert_int_equal(s->conversation_get(s->state, "bob", &v), 0);
+	assert_true(v.tail == 11 && v.nudge == 8);
+	assert_null(client_check(c));
+	rk_client_free(c);
+	/* Once: it is in the outbox now. */
+	assert_int_equal(rk_client_new(&c, &cfg), 0);
+	memset(list, 0, sizeof(list));
+	assert_int_equal(s->outbox_list(s->state, collect, list), 0);
+	assert_true(list[0].nudge == 1 && list[1].local == 0);
+	rk_client_free(c);
+	rk_store_close(s);
+}
+
+static void
+refuse(struct rk_client *c, message_id_t id)
+{
+	uint8_t buf[16];
+	struct frame f = {.type = FRAME_RECEIPT, .receipt = {.level = RECEIPT_REFUSED, .reason = REFUSE_BLOCKED, .count = 1}};
+	size_t i = 0;
+
+	for (size_t at = 0; at < 8; at++)
+		buf[at] = (uint8_t)(id >> (56 - 8 * at));
+	f.receipt.ids = buf;
+	while (c->outbox.all[i]->row.first_id != id)
+		i++;
+	c->outbox.all[i]->fragments[0].sends = 1;
+	outbox_receipt(c, &f.receipt);
+}
+
+/* A text that an earlier run sent may have arrived although it is refused now: what follows it must not wait for the answer that this
+ * was. Over restarts, and when the NUDGE itself is refused. */
+static void
+test_nudge_for_a_text_of_before(void **state)
+{
+	struct rk_store *s = rk_store_memory();
+	struct rk_config cfg = config_of(s);
+	struct rk_conversation v;
+	struct rk_client *c;
+
+	(void)state;
+	assert_int_equal(s->counter_put(s->state, RK_COUNTER_DEVICE, 3), 0);
+	assert_int_equal(s->counter_put(s->state, RK_COUNTER_MESSAGE, 8), 0);
+	assert_int_equal(s->conversation_put(s->state, "bob", &(struct rk_conversation){.tail = 8}), 0);
+	assert_int_equal(s->outbox_put(s->state, &(struct rk_outgoing){.local = 1, .first_id = 8, .prev = 4, .fragments = 1,
+		.to = "bob", .text = "x", .text_len = 1}), 0);
+	assert_int_equal(rk_client_new(&c, &cfg), 0);
+	refuse(c, 8);
+	assert_int_equal(s->conversation_get(s->state, "bob", &v), 0);
+	assert_true(v.nudge == 8 && v.tail == 9);
+	rk_client_free(c);
+	assert_int_equal(rk_client_new(&c, &cfg), 0);
+	refuse(c, 9);
+	assert_int_equal(rk_client_send(c, "bob", "y", 1), 3);
+	refuse(c, 10);
+	assert_int_equal(s->conversation_get(s->state, "bob", &v), 0);
+	assert_true(v.nudge == 8 && v.tail == 4);
+	assert_null(client_check(c));
+	rk_client_free(c);
 	rk_store_close(s);
 }
 
@@ -313,6 +461,9 @@ main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_file),
+		cmocka_unit_test(test_unreadable_conversation),
+		cmocka_unit_test(test_nudge_after_restart),
+		cmocka_unit_test(test_nudge_for_a_text_of_before),
 		cmocka_unit_test(test_not_a_store),
 		cmocka_unit_test(test_device_key),
 	};

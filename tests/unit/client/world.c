@@ -259,6 +259,11 @@ d_conversation_put(void *state, const char *name, const struct rk_conversation *
 {
 	STEP(conversation_put, name, v);
 }
+static int
+d_conversation_list(void *state, int (*each)(void *, const char *, const struct rk_conversation *), void *arg)
+{
+	STEP(conversation_list, each, arg);
+}
 static int d_high_get(void *state, uint64_t device, uint64_t *id) { STEP(high_get, device, id); }
 static int d_high_put(void *state, uint64_t device, uint64_t id) { STEP(high_put, device, id); }
 static int d_showing_get(void *state, uint64_t device, uint64_t *id) { STEP(showing_get, device, id); }
@@ -281,6 +286,7 @@ static const struct rk_store dying = {
 	.counter_put = d_counter_put,
 	.conversation_get = d_conversation_get,
 	.conversation_put = d_conversation_put,
+	.conversation_list = d_conversation_list,
 	.high_get = d_high_get,
 	.high_put = d_high_put,
 	.showing_get = d_showing_get,
