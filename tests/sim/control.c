@@ -23,6 +23,7 @@ struct control {
 	struct rings rings;
 	bool up, dead; /* dead: killed in the middle of its turn */
 	uint64_t steps_left;
+	unsigned sessions_left; /* to be provisioned before the kill; 0: no such kill */
 	uint64_t down_us, start_us, stalled_us, turn_us;
 	uint64_t fails_until_us;
 	unsigned fails_permille;
@@ -36,11 +37,20 @@ static struct control *the;
 
 /* ---- steps ----------------------------------------------------------------------------- */
 
+/* From here on it goes on to the end of its turn for nobody but itself: in the region, too. */
+static void
+die(void)
+{
+	the->dead = true;
+	if (the->rings.joined)
+		region_part(&the->rings.ipc);
+}
+
 static bool
 step(void)
 {
 	if (!the->dead && the->steps_left != UINT64_MAX && the->steps_left-- == 0)
-		the->dead = true;
+		die();
 	return the->dead;
 }
 
@@ -111,10 +121,15 @@ faulty_store_rollback(struct store *st)
 void
 control_ring_publish(const struct cell_ring *r)
 {
+	uint32_t published = atomic_load_explicit(&r->shared->published, memory_order_relaxed);
+	const struct cell *c = (const struct cell *)(r->shared + 1) + (published & r->mask);
+
 	if (step())
 		return;
 	ring_publish(r);
 	dataplane_wake(the->sim);
+	if (c->type == INJECT_SESSION_ADD && c->session_add.probe && the->sessions_left != 0 && --the->sessions_left == 0)
+		die();
 }
 
 void
@@ -237,7 +252,8 @@ control_new(struct sim *s)
 static void
 discard(struct control *c)
 {
-	c->dead = true;
+	if (!c->dead)
+		die();
 	while (c->job_count > 0)
 		server_password_cancel(c->server, c->jobs[--c->job_count]);
 	server_free(c->server);
@@ -303,6 +319,8 @@ control_start(struct sim *s)
 	c->up = parts_start(c);
 	c->start_us = c->up ? NEVER_US : s->now_us + RESTART_US;
 	c->turn_us = s->now_us;
+	if (c->starts > 1)
+		plan_recovers(s, FAULT_CONTROL_CRASH);
 }
 
 void
@@ -317,13 +335,28 @@ control_crash(struct sim *s, unsigned steps, uint64_t down_us)
 	c->down_us = down_us;
 }
 
+void
+control_crash_provisioning(struct sim *s, unsigned sessions, uint64_t down_us)
+{
+	struct control *c = s->control;
+
+	if (!c->up)
+		return;
+	trace(s, "control", "is to be killed when it has provisioned %u sessions, for %llu ms", sessions, (unsigned long long)(down_us / MS_US));
+	c->steps_left = UINT64_MAX;
+	c->sessions_left = sessions;
+	c->down_us = down_us;
+}
+
 static void
 killed(struct control *c)
 {
 	trace(c->sim, "control", "KILLED");
 	discard(c);
 	c->steps_left = UINT64_MAX;
+	c->sessions_left = 0;
 	c->start_us = c->sim->now_us + c->down_us;
+	plan_outage(c->sim, c->down_us);
 }
 
 void
@@ -352,6 +385,7 @@ control_heal(struct sim *s)
 	c->stalled_us = 0;
 	if (!c->dead)
 		c->steps_left = UINT64_MAX;
+	c->sessions_left = 0;
 	if (!c->up && c->start_us > s->now_us + SECOND_US)
 		c->start_us = s->now_us + SECOND_US;
 }

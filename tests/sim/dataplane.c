@@ -8,6 +8,7 @@
 #include <rte_mempool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define WORKERS_MAX 3
@@ -68,11 +69,26 @@ dataplane_environment_end(void)
 
 /* ---- steps ---------------------------------------------------------------------------- */
 
+/* What one process writes into the region after this is seen by itself only. */
+void
+region_part(struct ipc *ipc)
+{
+	if (mmap(ipc->header, ipc->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, ipc->fd, 0) == MAP_FAILED)
+		abort();
+}
+
+static void
+die(void)
+{
+	the->dead = true;
+	region_part(&the->ipc);
+}
+
 static bool
 step(void)
 {
 	if (!the->dead && the->steps_left != UINT64_MAX && the->steps_left-- == 0)
-		the->dead = true;
+		die();
 	return the->dead;
 }
 
@@ -253,12 +269,16 @@ dataplane_start(struct sim *s)
 	}
 	d->up = true;
 	d->tick_us = s->now_us;
+	if (d->boots > 1)
+		plan_recovers(s, FAULT_DATAPLANE_CRASH);
 }
 
 /* Memory goes, the region's file stays as the killed process left it. */
 static void
 discard(struct dataplane *d)
 {
+	if (!d->dead)
+		die();
 	housekeeping_free(d->housekeeping);
 	d->housekeeping = NULL;
 	for (uint32_t i = 0; i < d->workers; i++) {

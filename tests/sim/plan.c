@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define RECOVERY_STEPS 40
+
 /* ---- profiles --------------------------------------------------------------------------- */
 
 static const struct profile calm = {
@@ -59,6 +61,7 @@ crashy(struct profile *p, struct random *r)
 	p->fault_ms[FAULT_DATAPLANE_STALL] = 20000;
 	p->fault_ms[FAULT_CLIENT_DISK] = 20000;
 	p->crash_steps = (unsigned)random_between(r, 1, 200);
+	p->relapse = (unsigned)random_between(r, 0, 800);
 }
 
 static void
@@ -170,6 +173,7 @@ plan_start(struct sim *s)
 {
 	random_seed(&s->plan.random, random_next(&s->random));
 	s->plan.on = true;
+	s->plan.leave_us = NEVER_US;
 	for (unsigned f = 0; f < FAULT_COUNT; f++)
 		plan_next_of(s, f);
 }
@@ -188,6 +192,8 @@ plan_next(const struct sim *s)
 	for (unsigned f = 0; s->plan.on && f < FAULT_COUNT; f++)
 		if (s->plan.next_us[f] < next)
 			next = s->plan.next_us[f];
+	if (s->plan.on && s->plan.leave_us < next)
+		next = s->plan.leave_us;
 	return next;
 }
 
@@ -306,9 +312,51 @@ happen(struct sim *s, enum fault f)
 	}
 }
 
+/* ---- what comes together ------------------------------------------------------------------ */
+
+/*
+ * Chance rarely kills a process in the middle of its recovery, where little is certain, and seldom lets somebody leave while nobody takes
+ * note: so both are helped.
+ */
+void
+plan_recovers(struct sim *s, enum fault f)
+{
+	struct random *r = &s->plan.random;
+
+	if (!s->plan.on || !random_permille(r, s->profile.relapse))
+		return;
+	if (random_permille(r, 500))
+		control_crash_provisioning(s, 1 + (unsigned)random_below(r, s->device_count), outage(s) / 2);
+	else if (f == FAULT_CONTROL_CRASH)
+		control_crash(s, (unsigned)random_below(r, RECOVERY_STEPS), outage(s) / 2);
+	else
+		dataplane_crash(s, (unsigned)random_below(r, RECOVERY_STEPS), outage(s) / 4);
+}
+
+void
+plan_outage(struct sim *s, uint64_t us)
+{
+	struct random *r = &s->plan.random;
+
+	if (s->plan.on && s->profile.relapse != 0 && random_permille(r, 500))
+		s->plan.leave_us = s->now_us + random_below(r, us + 1);
+}
+
+static void
+leave(struct sim *s)
+{
+	static const enum fault ways[] = {FAULT_LOGOUT, FAULT_LOGOUT, FAULT_CLIENT_CRASH, FAULT_PARTITION};
+	struct random *r = &s->plan.random;
+
+	s->plan.leave_us = NEVER_US;
+	fault_of_device(s, ways[random_below(r, sizeof(ways) / sizeof(ways[0]))], &s->devices[random_below(r, s->device_count)]);
+}
+
 void
 plan_step(struct sim *s)
 {
+	if (s->plan.on && s->now_us >= s->plan.leave_us)
+		leave(s);
 	for (unsigned f = 0; s->plan.on && f < FAULT_COUNT; f++) {
 		if (s->now_us < s->plan.next_us[f])
 			continue;

@@ -87,6 +87,7 @@ struct profile {
 	unsigned delay_us, jitter_us;
 	unsigned fault_ms[FAULT_COUNT];
 	unsigned crash_steps; /* a crash comes within so many steps of its part */
+	unsigned relapse;     /* permille: crashes that come during the recovery from another, clients that leave during an outage */
 	unsigned heartbeat_ms, timeout_ms, retransmit_limit;
 	unsigned sessions, messages, users_table, conversations;
 	unsigned event_cells, request_cells, login_cells, inject_cells, table_cells;
@@ -101,6 +102,7 @@ const char *profile_name(unsigned i); /* NULL past the end */
 struct plan {
 	struct random random;
 	uint64_t next_us[FAULT_COUNT];
+	uint64_t leave_us; /* when a client leaves because of an outage */
 	bool on;
 };
 
@@ -108,6 +110,9 @@ void plan_start(struct sim *s);
 void plan_stop(struct sim *s);
 uint64_t plan_next(const struct sim *s);
 void plan_step(struct sim *s);
+/* Control or the dataplane starts again; control is down for so long. */
+void plan_recovers(struct sim *s, enum fault f);
+void plan_outage(struct sim *s, uint64_t us);
 
 /* ---- trace.c ------------------------------------------------------------------------- */
 
@@ -186,6 +191,9 @@ uint64_t dataplane_next(const struct sim *s);
 void dataplane_step(struct sim *s);
 /* Control put something into a ring. */
 void dataplane_wake(struct sim *s);
+struct ipc;
+/* The process whose view of the region this is has died: what it still writes nobody else sees. */
+void region_part(struct ipc *ipc);
 const char *dataplane_check(const struct sim *s);
 /* Nothing is under way: no record, no delivery, no packet between workers. */
 const char *dataplane_empty(const struct sim *s);
@@ -199,6 +207,8 @@ int control_new(struct sim *s);
 void control_free(struct sim *s);
 void control_start(struct sim *s);
 void control_crash(struct sim *s, unsigned steps, uint64_t down_us);
+/* When it has put so many sessions into the rings of a new dataplane. */
+void control_crash_provisioning(struct sim *s, unsigned sessions, uint64_t down_us);
 void control_stall(struct sim *s, uint64_t us);
 void control_heal(struct sim *s);
 /* Each operation of the store fails with this probability until then. */
