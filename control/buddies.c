@@ -484,8 +484,11 @@ buddy_block(struct server *s, const struct request *r, const Rookery__SetBlock *
 	if (rc < 0)
 		return rc;
 	respond_buddy(s, r, &p.mine);
-	if (changed && p.mine.state == STATE(ACCEPTED))
-		show(s, peer.id, r->user->id, r->user->name, p.mine.blocked);
+	if (!changed || p.mine.state != STATE(ACCEPTED))
+		return 0;
+	show(s, peer.id, r->user->id, r->user->name, p.mine.blocked);
+	/* The other devices of this user have messages to that peer, too, that could not be sent: nothing else tells them. */
+	show(s, r->user->id, peer.id, p.mine.peer_name, p.theirs.blocked);
 	return 0;
 }
 
