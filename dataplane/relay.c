@@ -14,6 +14,7 @@
 #define SLOW_DOWN_US UINT64_C(200000)
 #define SLOW_DOWN_STEP_MS 50 /* receipts that say the same share a frame */
 #define FRAMES_UNACKED 32    /* that any session may have */
+#define RECORDS_FEW 4
 #define RECORDS_ALWAYS 32    /* the same of records: a client's window of one conversation */
 #define VERDICT_WAIT_US UINT64_C(2000000)
 #define LINGER_US UINT64_C(60000000)
@@ -215,15 +216,19 @@ message_again(struct worker *w, struct session *s, const struct message *m)
 }
 
 /* A quarter of the records is kept for frames from control: those end by themselves within the retransmission limit, so cells from
- * control (also those that free records) never wait for ever. Of what is free of the rest a session may hold an eighth (dynamic
- * thresholds, Choudhury and Hahne 1998): one session takes a ninth at most, and it takes dozens together to leave little. */
+ * control (also those that free records) never wait for ever. An eighth of the rest is kept for sessions that have next to nothing under
+ * way, RECORDS_FEW each, so it takes hundreds that mean ill, not dozens, to keep somebody from a word now and then. Of what is free of the
+ * others a session may hold an eighth (dynamic thresholds, Choudhury and Hahne 1998): one session takes a ninth at most. */
 static bool
 message_room(const struct worker *w, const struct activity *a)
 {
 	uint32_t most = w->messages.capacity - w->messages.capacity / 4;
+	uint32_t shared = most - most / 8;
 
-	return w->messages.used < most && a->record_count < RECORDS_PER_SESSION &&
-	       (a->record_count < RECORDS_ALWAYS || a->record_count <= (most - w->messages.used) / 8);
+	if (a->record_count < RECORDS_FEW)
+		return w->messages.used < most;
+	return w->messages.used < shared && a->record_count < RECORDS_PER_SESSION &&
+	       (a->record_count < RECORDS_ALWAYS || a->record_count <= (shared - w->messages.used) / 8);
 }
 
 /* A message that was not seen before: may it come in now? 0, or microseconds to wait. */

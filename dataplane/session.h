@@ -141,10 +141,11 @@ activity_prefetch(const struct session_table *t, const struct session *s)
 		__builtin_prefetch(a + at);
 }
 
+/* A challenge that was not answered does not count: else a client that answers none would keep its block for good. */
 static inline bool
 activity_idle(const struct activity *a)
 {
-	return a->record_count == 0 && a->inflight_count == 0 && a->pending_count == 0 && a->path_token == 0;
+	return a->record_count == 0 && a->inflight_count == 0 && a->pending_count == 0;
 }
 
 void activity_release(struct session_table *t, struct session *s);

@@ -43,6 +43,7 @@ memory_tx(struct port_queue *q, struct rte_mbuf **pkts, uint16_t n, uint64_t now
 static const struct port_ops memory_port = {.rx = memory_rx, .tx = memory_tx};
 
 bool world_quick;
+uint32_t world_activities;
 
 /* ---- world --------------------------------------------------------------------------- */
 
@@ -104,6 +105,7 @@ world_new(uint32_t workers)
 			.pool = w->pool,
 			.ports = &w->port,
 			.port_count = 1,
+			.activities = world_activities,
 		};
 
 		assert_int_equal(worker_new(&w->workers[i], &o, error, sizeof(error)), 0);

@@ -50,6 +50,8 @@ struct peer {
 
 /* Set before world_new: the caller checks the invariants when it sees fit, few packets are under way, and few LOGINs do without a cookie. For fuzzing. */
 extern bool world_quick;
+/* Activity blocks per worker of worlds made from now on; 0: one for each session. */
+extern uint32_t world_activities;
 struct world *world_new(uint32_t workers);
 /* Control has provisioned every session: the server's key is there. */
 void world_server_key(struct world *w, const uint8_t public[32]);

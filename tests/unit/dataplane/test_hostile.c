@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#define HOSTILE 30
+#define HOSTILE 36
 
 struct fixture {
 	struct world *world;
@@ -210,9 +210,163 @@ test_records(void **state)
 	}
 	assert_true(f.worker->messages.used < most);
 	/* The first had room for many, the last for a few. */
-	assert_true(f.worker->sessions.activities[f.worker->sessions.sessions[2].activity].record_count > 80);
+	assert_true(f.worker->sessions.activities[f.worker->sessions.sessions[2].activity].record_count > 60);
 	assert_true(f.worker->sessions.activities[f.worker->sessions.sessions[1 + 12].activity].record_count > 0);
 	assert_true(world_counter(f.world, COUNTER_limit_records) >= 12);
+	world_free(f.world);
+}
+
+/* As many accounts as it takes to use up what all may share, each taking what it is given and confirming nothing: who says something now
+ * and then is served. */
+static void
+test_many_accounts(void **state)
+{
+	static struct fixture f;
+	uint32_t retry_ms, most;
+
+	(void)state;
+	fixture_init(&f, HOSTILE);
+	most = f.worker->messages.capacity - f.worker->messages.capacity / 4;
+	for (unsigned i = 0; i < HOSTILE; i++) {
+		control_allow(f.world, f.mallory[i].user, f.mallory[i].user, VERDICT_ALLOWED);
+		for (message_id_t id = 1; id <= 200; id++) {
+			send_message(&f.mallory[i], f.mallory[i].user, id);
+			while (control_take(f.world, IPC_EVENT, 0, PUNT_STORE) != NULL)
+				;
+			if (count_slowed(&f.mallory[i], &retry_ms) != 0)
+				break;
+		}
+		assert_true(retry_ms > 0);
+		expect_chat(&f);
+	}
+	/* What all share was used up before half of them had come. */
+	assert_true(f.worker->messages.used > most - most / 8);
+	assert_int_equal(f.worker->sessions.activities[f.worker->sessions.sessions[1 + HOSTILE].activity].record_count, 4);
+	world_free(f.world);
+}
+
+/* Control's word on all conversations that it is asked about: allowed, and nobody is there. What is punted to the store is stored. */
+static unsigned
+control_answers(struct fixture *f)
+{
+	const struct cell *c;
+	unsigned asked = 0;
+	struct cell *answer;
+
+	while ((c = control_take(f->world, IPC_REQUEST, 0, PUNT_VERDICT)) != NULL) {
+		struct cell_verdict verdict = c->verdict;
+
+		asked++;
+		verdict.verdict = VERDICT_ALLOWED;
+		if (verdict.to == 2) {
+			verdict.live_count = 1;
+			verdict.live[0] = (struct live_session){.sid = f->bob.sid, .device = f->bob.device};
+		}
+		control_allow(f->world, verdict.from, verdict.to, VERDICT_ALLOWED);
+		answer = control_put(f->world, IPC_INJECT, 0, INJECT_VERDICT);
+		answer->verdict = verdict;
+		control_publish(f->world, IPC_INJECT, 0);
+		world_settle(f->world);
+	}
+	while ((c = control_take(f->world, IPC_EVENT, 0, PUNT_STORE)) != NULL) {
+		struct cell_stored stored = {.record = c->store.record, .id = c->store.id, .ok = 1, .stored = 1};
+
+		answer = control_put(f->world, IPC_INJECT, 0, INJECT_STORED);
+		answer->stored = stored;
+		control_publish(f->world, IPC_INJECT, 0);
+		world_settle(f->world);
+	}
+	return asked;
+}
+
+/* Thousands of conversations; first without confirming anything, which ends it early, then at the limit. The verdicts of others are pushed out of the table (of 64 places here), so
+ * control is asked again; they notice nothing. */
+static void
+test_thousands_of_conversations(void **state)
+{
+	static struct fixture f;
+	const struct config *c;
+	uint32_t retry_ms;
+	unsigned asked = 0;
+	struct frame frame;
+
+	(void)state;
+	fixture_init(&f, 1);
+	c = f.world->config;
+	for (message_id_t id = 1; id <= 3000; id++) {
+		send_message(&f.mallory[0], 1000 + id, id);
+		asked += control_answers(&f);
+		count_slowed(&f.mallory[0], &retry_ms);
+		if (id == 200)
+			assert_in_range(asked, 1, 100);
+		if (id >= 200) {
+			frame = (struct frame){.type = FRAME_CONFIRM, .confirm = id};
+			peer_send(&f.mallory[0], 0, &frame, 1);
+		}
+		world_pass(f.world, 20000);
+		if (id % 20 != 0)
+			continue;
+		send_message(&f.alice, 2, ++f.id);
+		control_answers(&f);
+		assert_true(peer_receive(&f.bob, FRAME_DELIVER, &frame));
+		assert_int_equal(frame.deliver.id, f.id);
+		send_ack(&f.bob, frame.deliver.delivery, 1);
+		assert_true(peer_receive(&f.alice, FRAME_RECEIPT, &frame) && frame.receipt.level == RECEIPT_ACCEPTED);
+		assert_true(peer_receive(&f.alice, FRAME_RECEIPT, &frame) && frame.receipt.level == RECEIPT_DELIVERED);
+		frame = (struct frame){.type = FRAME_CONFIRM, .confirm = f.id};
+		peer_send(&f.alice, 0, &frame, 1);
+		/* Of the records it has its share. */
+		assert_true(f.worker->messages.used < f.worker->messages.capacity / 4);
+	}
+	/* A minute at 20 per second, and the first 500. */
+	assert_in_range(asked, 1000, c->limits.conversations_burst + 60 * c->limits.conversations_per_second + 3000 / 20);
+	world_free(f.world);
+}
+
+/* More sessions have something under way than there are blocks for it. Who has a block is not disturbed; who has none is told when to come
+ * again, and served once others have been idle for a minute, though they never answer a challenge of their (forged) addresses. */
+static void
+test_activities(void **state)
+{
+	struct frame ping = {.type = FRAME_PING, .token = 1}, frame;
+	static struct fixture f;
+	uint8_t packet[WIRE_DATAGRAM_MAX];
+	uint32_t retry_ms;
+
+	(void)state;
+	world_activities = 8;
+	fixture_init(&f, 7);
+	world_activities = 0;
+	expect_chat(&f);
+	control_allow(f.world, f.mallory[6].user, 2, VERDICT_ALLOWED);
+	for (unsigned i = 0; i < 6; i++) {
+		size_t length = peer_seal(&f.mallory[i], &ping, 1, packet);
+		struct endpoint forged;
+
+		endpoint_set_ipv4(&forged, (uint8_t[]){198, 51, 100, (uint8_t)i}, 53);
+		world_send_raw(f.world, 0, &forged, packet, length);
+		world_settle(f.world);
+	}
+	assert_int_equal(f.worker->sessions.activity_free, NONE);
+	for (unsigned second = 0; second < 59; second++) {
+		send_message(&f.mallory[6], 2, 1 + second);
+		assert_int_equal(count_slowed(&f.mallory[6], &retry_ms), 1);
+		assert_true(retry_ms > 0);
+		expect_chat(&f);
+		/* They stay logged in. */
+		for (unsigned i = 0; i < 6; i++)
+			peer_send(&f.mallory[i], 0, &ping, 1);
+		world_pass(f.world, 1000000);
+		while (f.world->tx.head != f.world->tx.tail)
+			rte_pktmbuf_free(f.world->tx.pkts[f.world->tx.head++ % WORLD_QUEUE]);
+	}
+	world_pass(f.world, 2000000);
+	send_message(&f.mallory[6], 2, 100);
+	assert_int_equal(count_slowed(&f.mallory[6], &retry_ms), 0);
+	assert_true(peer_receive(&f.bob, FRAME_DELIVER, &frame));
+	assert_int_equal(frame.deliver.id, 100);
+	send_ack(&f.bob, frame.deliver.delivery, 1);
+	expect_chat(&f);
 	world_free(f.world);
 }
 
@@ -398,6 +552,9 @@ main(void)
 		cmocka_unit_test(test_conversations),
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_records),
+		cmocka_unit_test(test_many_accounts),
+		cmocka_unit_test(test_thousands_of_conversations),
+		cmocka_unit_test(test_activities),
 		cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_acks),
 		cmocka_unit_test(test_forged_own_address),
