@@ -511,7 +511,7 @@ step_key(struct end *e, uint8_t which)
 static void
 step_cookie(struct end *e, uint8_t wait)
 {
-	static const uint8_t secret[32] = {3}, nonce[24];
+	static const uint8_t secret[HANDSHAKE_SECRET] = {3}, nonce[24];
 	uint8_t out[HANDSHAKE_COOKIE_SIZE];
 	struct endpoint peer;
 
