@@ -8,6 +8,8 @@
 #ifndef ROOKERY_BENCH_H
 #define ROOKERY_BENCH_H
 
+#include "identity.h"
+
 #include "dataplane/worker_state.h"
 
 #include <rte_ethdev.h>
@@ -141,9 +143,6 @@ uint16_t world_take_datagram(struct world *w, uint8_t *out, uint16_t cap);
 void world_put_confirm(struct world *w, uint32_t client);
 void world_wire(struct world *w, struct rte_mbuf *m);
 
-session_id_t load_sid(uint32_t client);
-void load_keys(uint32_t client, struct session_keys *keys);
-void load_address(uint32_t client, struct endpoint *e);
 void load_router_mac(struct rte_ether_addr *mac);
 uint32_t load_buddy(const struct world *w, uint32_t client);
 
@@ -166,6 +165,8 @@ void world_discard(struct world *w);
 /* Stands in for control: empties the event and request rings. */
 void world_control(struct world *w);
 /* Tells the port again where its router is: its knowledge ages with now_us. */
+/* What a router says that is there: nothing is sent to clients before. Kept off the wire. */
+struct rte_mbuf *world_make_router(struct world *w);
 void world_router(struct world *w);
 /* Sums match and nothing was refused, dropped or sent twice; ends the program otherwise. */
 void world_check(const struct world *w);

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define HEADERS (sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv4_hdr) + sizeof(struct rte_udp_hdr))
-#define GENERATION 1
 
 static uint64_t random_state = UINT64_C(88172645463325252);
 
@@ -39,43 +38,24 @@ shuffle(uint32_t *a, uint32_t n)
 
 /* ---- who is who --------------------------------------------------------------------- */
 
-session_id_t
-load_sid(uint32_t client)
-{
-	return session_id_make(0, GENERATION, client);
-}
-
-void
-load_keys(uint32_t client, struct session_keys *keys)
-{
-	uint64_t x = client * UINT64_C(0x9e3779b97f4a7c15) + 1;
-	uint64_t words[sizeof(*keys) / 8];
-
-	for (unsigned i = 0; i < RTE_DIM(words); i++) {
-		x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-		words[i] = x ^ x >> 31;
-	}
-	memcpy(keys, words, sizeof(*keys));
-}
-
 static rte_be32_t
 client_ip(uint32_t client)
 {
-	return rte_cpu_to_be_32(UINT32_C(10) << 24 | (client & 0xffffff));
+	struct endpoint e;
+	rte_be32_t ip;
+
+	load_address(client, &e);
+	memcpy(&ip, e.ip + 12, sizeof(ip));
+	return ip;
 }
 
 static uint16_t
 client_port(uint32_t client)
 {
-	return (uint16_t)(4000 + (client >> 24));
-}
+	struct endpoint e;
 
-void
-load_address(uint32_t client, struct endpoint *e)
-{
-	rte_be32_t ip = client_ip(client);
-
-	endpoint_set_ipv4(e, &ip, client_port(client));
+	load_address(client, &e);
+	return e.port;
 }
 
 void

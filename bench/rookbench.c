@@ -15,6 +15,7 @@
 
 static const char usage[] =
 	"usage: rookbench [--rows NAME,...] [--rounds N] [--sessions MAX] [--memory MB] [--dir FOLDER] [--huge]\n"
+	"       rookbench pcap FILE SERVER-MAC SESSIONS\n"
 	"\n"
 	"Drives the dataplane's worker on one core over in-memory ports; prints the goals table, and writes\n"
 	"latest.json and the plots' data into FOLDER (build/bench).\n"
@@ -23,7 +24,9 @@ static const char usage[] =
 	"  --rounds    phases per figure, 5 to 100 (15)\n"
 	"  --sessions  leaves out larger worlds (10000000)\n"
 	"  --memory    for the tables, without hugepages (what the rows need)\n"
-	"  --huge      hugepages, which the operator has reserved\n";
+	"  --huge      hugepages, which the operator has reserved\n"
+	"\n"
+	"pcap writes a capture file of valid pings, for pktgen and other replay tools: docs/performance.md.\n";
 
 /* Without reserved hugepages the tables lie in memory of our own that the kernel is asked to back with transparent ones:
  * EAL's is a shared mapping, where it does not. EAL keeps 320 MB, for what rte_hash takes there. */
@@ -101,7 +104,8 @@ main(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
 	};
 	unsigned long memory = 0;
-	bool huge = false;
+	uint32_t pcap_sessions = 0;
+	bool huge = false, pcap;
 	int c;
 
 	options = (struct options){.rounds = 15, .sessions_max = SCALE_SESSIONS, .dir = "build/bench"};
@@ -123,10 +127,21 @@ main(int argc, char **argv)
 			return c == 'h' ? 0 : 2;
 		}
 	}
+	pcap = optind < argc && strcmp(argv[optind], "pcap") == 0;
+	if (pcap)
+		pcap_sessions = argc == optind + 4 ? (uint32_t)strtoul(argv[optind + 3], NULL, 10) : 0;
+	if (pcap ? pcap_sessions == 0 : optind < argc) {
+		fputs(usage, stderr);
+		return 2;
+	}
 	if (options.rounds < 1 || options.rounds >= ROUNDS_MAX)
 		fail("--rounds %u: 1 to %d", options.rounds, ROUNDS_MAX - 1);
 	(void)mkdir(options.dir, 0777);
 	eal_start(memory != 0 ? memory : memory_wanted(), huge);
+	if (pcap) {
+		pcap_write(argv[optind + 1], argv[optind + 2], pcap_sessions);
+		return 0;
+	}
 	reference_init();
 	printf("TSC %.2f GHz, %s pages, %u rounds of %u packets\n", (double)rte_get_tsc_hz() / 1e9,
 	       rte_eal_has_hugepages() ? "huge" : "transparent huge", options.rounds, PHASE);

@@ -13,6 +13,7 @@ void rows_scale(void);
 void rows_timers(void);
 void rows_flood(void);
 void rows_children(void);
+void pcap_write(const char *path, const char *server_mac, uint32_t sessions);
 void rows_fanout(struct world *w);
 /* Is there a row that needs SCALE_SESSIONS? */
 bool scale_wanted(void);

@@ -11,10 +11,11 @@
  *
  *	bench-veth PROGRAMS-FOLDER ROUNDS SECONDS      as root; prints a line "port median min max messages/s" for each
  */
+#include "identity.h"
+#include "player.h"
+
 #include "shared/aead.h"
-#include "shared/ipc.h"
 #include "shared/log.h"
-#include "shared/session_keys.h"
 #include "shared/wire.h"
 
 #include <arpa/inet.h>
@@ -31,7 +32,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CLIENTS 1024u
@@ -97,15 +97,6 @@ fail(const char *format, ...)
 	stop_dataplane(&bench);
 	system_clean(&bench);
 	exit(1);
-}
-
-static uint64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
 /* ---- namespace and interfaces ---- */
@@ -197,8 +188,7 @@ static void
 start_dataplane(struct bench *b, enum port_kind kind)
 {
 	char program[512], config[128], rings[128];
-	uint64_t until = now_ms() + 20000;
-	int rc;
+	int rc = -ETIMEDOUT;
 
 	config_write(b, kind);
 	snprintf(program, sizeof(program), "%s/rookery-dataplane", b->programs);
@@ -209,15 +199,13 @@ start_dataplane(struct bench *b, enum port_kind kind)
 		_exit(127);
 	}
 	snprintf(rings, sizeof(rings), "%s/run/rings.shm", b->dir);
-	while ((rc = ipc_join(&b->ipc, rings)) != 0) {
+	for (unsigned i = 0; i < 100 && (rc = player_join(&b->ipc, rings, 200)) != 0; i++)
 		if (waitpid(b->dataplane, NULL, WNOHANG) == b->dataplane) {
 			b->dataplane = 0;
 			fail("%s: rookery-dataplane did not start", port_names[kind]);
 		}
-		if (now_ms() > until)
-			fail("%s: no rings after 20 s: %s", port_names[kind], strerror(-rc));
-		usleep(20000);
-	}
+	if (rc != 0)
+		fail("%s: no rings after 20 s: %s", port_names[kind], strerror(-rc));
 }
 
 static void
@@ -230,40 +218,6 @@ stop_dataplane(struct bench *b)
 	b->dataplane = 0;
 }
 
-/* Control's part of the rings: nothing of it is needed here. */
-static void
-rings_empty(struct bench *b)
-{
-	for (int kind = IPC_EVENT; kind <= IPC_LOGIN; kind++) {
-		const struct cell_ring *r = ipc_ring(&b->ipc, (enum ipc_ring)kind, 0);
-
-		ring_release_n(r, ring_used(r));
-	}
-}
-
-static struct cell *
-cell_new(struct bench *b, enum ipc_ring ring, enum cell_type type)
-{
-	uint64_t until = now_ms() + 10000;
-	struct cell *c;
-
-	while ((c = ring_reserve(ipc_ring(&b->ipc, ring, 0))) == NULL) {
-		if (now_ms() > until)
-			fail("the dataplane takes no cells");
-		rings_empty(b);
-		usleep(200);
-	}
-	memset(c, 0, offsetof(struct cell, data));
-	c->type = type;
-	return c;
-}
-
-static session_id_t
-sid_of(uint32_t i)
-{
-	return session_id_make(0, 1, i);
-}
-
 static uint32_t
 buddy_of(uint32_t i)
 {
@@ -274,36 +228,21 @@ static void
 provision(struct bench *b)
 {
 	static const uint8_t ip[4] = {10, 78, 0, 2};
-	uint64_t until = now_ms() + 10000;
-	struct cell *c;
+	struct endpoint at;
 
+	endpoint_set_ipv4(&at, ip, 4000);
 	for (uint32_t i = 0; i < CLIENTS; i++) {
 		struct session_keys keys;
 
-		for (unsigned k = 0; k < sizeof(keys.key); k++)
-			keys.key[k] = (uint8_t)(i * 31 + i / 256 + k * 7 + 1);
+		load_keys(i, &keys);
 		memset(&b->clients[i], 0, sizeof(b->clients[i]));
 		if (aead_key_set(&b->clients[i].key, keys.key) != 0)
 			fail("a key was not taken");
-		c = cell_new(b, IPC_INJECT, INJECT_SESSION_ADD);
-		c->session_add = (struct cell_session_add){.sid = sid_of(i), .user = i + 1, .device = i + 1, .keys = keys};
-		endpoint_set_ipv4(&c->session_add.peer, ip, 4000);
-		ring_publish(ipc_ring(&b->ipc, IPC_INJECT, 0));
-		c = cell_new(b, IPC_TABLE, TABLE_USER_SET);
-		c->user = (struct cell_user){.user = i + 1, .live_count = 1, .live = {{.sid = sid_of(i), .device = i + 1}}};
-		ring_publish(ipc_ring(&b->ipc, IPC_TABLE, 0));
-		c = cell_new(b, IPC_TABLE, TABLE_VERDICT_SET);
-		c->verdict = (struct cell_verdict){.from = i + 1, .to = buddy_of(i) + 1, .verdict = VERDICT_ALLOWED};
-		ring_publish(ipc_ring(&b->ipc, IPC_TABLE, 0));
+		if (player_provision(&b->ipc, i, &at, buddy_of(i)) != 0)
+			fail("the dataplane takes no cells");
 	}
-	c = cell_new(b, IPC_TABLE, TABLE_BARRIER);
-	c->barrier.value = 1;
-	ring_publish(ipc_ring(&b->ipc, IPC_TABLE, 0));
-	while (atomic_load(&b->ipc.header->barrier) < 1 || ring_used(ipc_ring(&b->ipc, IPC_INJECT, 0)) != 0) {
-		if (now_ms() > until)
-			fail("the dataplane does not take the sessions");
-		usleep(1000);
-	}
+	if (player_settle(&b->ipc) != 0)
+		fail("the dataplane does not take the sessions");
 }
 
 /* ---- clients ---- */
@@ -357,7 +296,7 @@ frames_write(struct bench *b, uint32_t i, uint8_t *packet)
 		b->under_way++;
 	}
 	c->resend = false;
-	c->sent_ms = now_ms();
+	c->sent_ms = player_now_ms();
 	message.message = (struct frame_message){
 		.to = buddy_of(i) + 1, .id = c->id, .prev_delta = c->id > 1, .floor_delta = 1, .length = PAYLOAD, .body = text};
 	return frame_add(packet, length, &message);
@@ -369,7 +308,7 @@ packet_make(struct bench *b, uint32_t i, uint8_t *packet)
 {
 	struct client *c = &b->clients[i];
 	size_t length = frames_write(b, i, packet);
-	struct wire_data d = {.sid = sid_of(i)};
+	struct wire_data d = {.sid = load_sid(i)};
 	uint8_t nonce[AEAD_NONCE];
 
 	if (length == 0)
@@ -520,7 +459,7 @@ chat(struct bench *b, uint64_t until)
 	uint64_t now, checked = 0;
 	unsigned loops = 0;
 
-	while ((now = now_ms()) < until) {
+	while ((now = player_now_ms()) < until) {
 		send_some(b);
 		while (receive_some(b) == BATCH)
 			;
@@ -529,7 +468,7 @@ chat(struct bench *b, uint64_t until)
 			resend_lost(b, now);
 		}
 		if (++loops % 64 == 0)
-			rings_empty(b);
+			player_empty(&b->ipc);
 	}
 }
 
@@ -585,14 +524,14 @@ measure(struct bench *b, enum port_kind kind, unsigned seconds)
 	b->queue_count = b->under_way = 0;
 	socket_open(b);
 	provision(b);
-	chat(b, now_ms() + 1000);
+	chat(b, player_now_ms() + 1000);
 	b->delivered = 0;
-	start = now_ms();
+	start = player_now_ms();
 	cpu = cpu_seconds();
 	chat(b, start + seconds * 1000);
 	cpu = cpu_seconds() - cpu;
 	f.per_cpu_second = (double)b->delivered / cpu;
-	f.per_second = (double)b->delivered * 1000 / (double)(now_ms() - start);
+	f.per_second = (double)b->delivered * 1000 / (double)(player_now_ms() - start);
 	if (b->delivered == 0)
 		fail("%s: no message came through", port_names[kind]);
 	close(b->fd);

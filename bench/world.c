@@ -380,8 +380,8 @@ world_control(struct world *w)
 	}
 }
 
-void
-world_router(struct world *w)
+struct rte_mbuf *
+world_make_router(struct world *w)
 {
 	static const uint8_t gateway[4] = {192, 0, 2, 254}, us[4] = {192, 0, 2, 1};
 	struct rte_mbuf *m = need(rte_pktmbuf_alloc(w->pool), "packets");
@@ -401,7 +401,13 @@ world_router(struct world *w)
 	memcpy(&arp->arp_data.arp_sip, gateway, 4);
 	arp->arp_data.arp_tha = w->mac;
 	memcpy(&arp->arp_data.arp_tip, us, 4);
-	world_wire(w, m);
+	return m;
+}
+
+void
+world_router(struct world *w)
+{
+	world_wire(w, world_make_router(w));
 	world_run(w);
 }
 

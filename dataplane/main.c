@@ -320,6 +320,8 @@ dataplane_run(struct dataplane *d, char *error, size_t cap)
 			return rc;
 		}
 	}
+	if (!d->config->dataplane.replay_check)
+		log_error("dataplane", "REPLAYED PACKETS ARE TAKEN: for benchmarks only", "mend=\"dataplane.replay_check: true\"");
 	log_info("dataplane", "running", "workers=%u ports=%u sessions=%u version=%s", d->workers,
 		 d->port_count, d->config->dataplane.sessions, ROOKERY_VERSION);
 	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {

@@ -392,6 +392,48 @@ check_port(const struct config *c, unsigned i, yaml_document_t *doc, yaml_node_t
 	return 0;
 }
 
+static bool
+is_loopback(const struct endpoint *at)
+{
+	static const uint8_t loopback6[16] = {[15] = 1};
+
+	return (endpoint_is_ipv4(at) && at->ip[12] == 127) || memcmp(at->ip, loopback6, sizeof(loopback6)) == 0;
+}
+
+/* Does nothing from outside this machine's memory come in there? */
+static bool
+port_is_private(const struct config_port *p)
+{
+	static const char *const in_memory[] = {"net_ring", "net_pcap", "net_null", "net_memif", "net_vhost", "net_virtio_user"};
+	struct endpoint at;
+
+	if (p->type == PORT_SOCKET)
+		return endpoint_parse(&at, p->listen, WIRE_PORT) == 0 && is_loopback(&at);
+	for (unsigned i = 0; i < p->devices_count; i++) {
+		bool found = false;
+
+		for (size_t k = 0; k < sizeof(in_memory) / sizeof(in_memory[0]); k++)
+			found |= strncmp(p->devices[i], in_memory[k], strlen(in_memory[k])) == 0;
+		/* A pcap device may be an interface, and virtio-user's peer the kernel. */
+		if (!found || strstr(p->devices[i], "/dev/") != NULL ||
+		    (strncmp(p->devices[i], "net_pcap", 8) == 0 && strstr(p->devices[i], "iface=") != NULL))
+			return false;
+	}
+	return true;
+}
+
+static int
+check_replay(const struct config *c, yaml_document_t *doc, yaml_node_t *dataplane, struct config_error *e)
+{
+	for (unsigned i = 0; !c->dataplane.replay_check && i < c->dataplane.ports_count; i++)
+		if (!port_is_private(&c->dataplane.ports[i]))
+			return config_error_at(e, config_line(config_node(doc, dataplane, "replay_check")),
+					       "dataplane.replay_check: false is for benchmarks; port %u can be reached from outside this "
+					       "machine's memory, so it must be true",
+					       i);
+	return 0;
+}
+
 static int
 check_dataplane(const struct config *c, yaml_document_t *doc, yaml_node_t *dataplane, struct config_error *e)
 {
@@ -419,13 +461,12 @@ check_dataplane(const struct config *c, yaml_document_t *doc, yaml_node_t *datap
 		if (rc < 0)
 			return rc;
 	}
-	return 0;
+	return check_replay(c, doc, dataplane, e);
 }
 
 static int
 check_metrics(const struct config *c, yaml_document_t *doc, yaml_node_t *metrics, struct config_error *e)
 {
-	static const uint8_t loopback6[16] = {[15] = 1};
 	const char *listen = c->metrics.listen;
 	size_t line = config_line(config_node(doc, metrics, "listen"));
 	struct endpoint at;
@@ -434,8 +475,7 @@ check_metrics(const struct config *c, yaml_document_t *doc, yaml_node_t *metrics
 		return 0;
 	if (endpoint_parse(&at, listen, METRICS_PORT) < 0)
 		return config_error_at(e, line, "metrics.listen: \"%s\" is no address, as \"127.0.0.1:8001\"", listen);
-	if (c->metrics.token_file[0] == '\0' && !(endpoint_is_ipv4(&at) && at.ip[12] == 127) &&
-	    memcmp(at.ip, loopback6, sizeof(loopback6)) != 0)
+	if (c->metrics.token_file[0] == '\0' && !is_loopback(&at))
 		return config_error_at(e, line,
 				       "metrics.listen: %s can be reached from other machines: set metrics.token_file, too",
 				       listen);

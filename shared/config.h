@@ -52,6 +52,7 @@ struct config {
 		unsigned conversations; /* rows of the verdict table */
 		unsigned activities;   /* sessions that may have something under way at once, per worker */
 		bool telemetry;        /* DPDK's socket */
+		bool replay_check;     /* false: benchmarks only */
 		char **eal;            /* further EAL arguments, for experts */
 		unsigned eal_count;
 		struct config_port *ports;

@@ -47,6 +47,9 @@
 	       " bytes each")                                                                                                    \
 	BOOLEAN(S, telemetry,                                                                                                     \
 		"DPDK's telemetry socket in `runtime_dir`, for `dpdk-telemetry.py` ([metrics.md](metrics.md))")                   \
+	BOOLEAN(S, replay_check,                                                                                                  \
+		"`false` takes the same packet again and again, for benchmarks with recorded traffic; refused unless every port"  \
+		" is on loopback or in memory (net_ring, net_pcap, net_null, net_memif, net_vhost, net_virtio_user)")             \
 	LIST(S, eal, &text_entry, LIST_MAX, "", "further arguments for DPDK's EAL, one per entry")                                \
 	LIST(S, ports, &port_entry, PORTS_MAX, "1 to 8 entries", "see below")
 

@@ -549,12 +549,46 @@ test_a_file_in_the_way(void **state)
 	config_free(c);
 }
 
+static void
+test_replay_check(void **state)
+{
+	static const char *const allowed[] = {
+		"type: socket, listen: \"127.0.0.1:8000\"", "type: socket, listen: \"[::1]:8000\"",
+		"type: ethdev, devices: [\"net_pcap0,rx_pcap=x\"], addresses: [10.0.0.1/24]",
+		"type: ethdev, devices: [\"net_vhost0,iface=/tmp/s\"], addresses: [10.0.0.1/24]",
+	};
+	static const char *const refused[] = {
+		"type: socket, listen: \"0.0.0.0:8000\"", "type: socket, listen: \"192.0.2.1:8000\"",
+		"type: ethdev, devices: [\"0000:03:00.0\"], addresses: [10.0.0.1/24]",
+		"type: ethdev, devices: [\"net_pcap0,iface=eth0\"], addresses: [10.0.0.1/24]",
+		"type: ethdev, devices: [\"net_virtio_user0,path=/dev/vhost-net\"], addresses: [10.0.0.1/24]",
+		"type: ethdev, devices: [\"net_af_packet0,iface=eth0\"], addresses: [10.0.0.1/24]",
+	};
+	char text[512];
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
+		struct config *c;
+
+		snprintf(text, sizeof(text), "dataplane: {replay_check: false, ports: [{%s}]}\n", allowed[i]);
+		c = load(text);
+		assert_false(c->dataplane.replay_check);
+		config_free(c);
+	}
+	for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		snprintf(text, sizeof(text), "dataplane: {replay_check: false, ports: [{%s}]}\n", refused[i]);
+		assert_refused(text, "x.yaml:1: dataplane.replay_check: false is for benchmarks; port 0 can be reached from outside this "
+				     "machine's memory, so it must be true");
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_default),
 		cmocka_unit_test(test_default_names_every_key),
+		cmocka_unit_test(test_replay_check),
 		cmocka_unit_test(test_every_key_is_described),
 		cmocka_unit_test(test_examples_are_read),
 		cmocka_unit_test(test_production_examples),
