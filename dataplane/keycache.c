@@ -28,12 +28,20 @@ random_place(const struct keycache *c)
 }
 
 void
+keycache_wipe(struct keycache *c)
+{
+	/* Places that were never taken hold nothing, and may not even be memory yet. */
+	for (uint32_t i = 0; c->keys != NULL && i <= random_place(c); i++)
+		if (i < c->taken || i >= c->entries)
+			aead_key_clear(&c->keys[i]);
+}
+
+void
 keycache_free(struct keycache *c)
 {
 	if (c == NULL)
 		return;
-	for (uint32_t i = 0; c->keys != NULL && i <= random_place(c); i++)
-		aead_key_clear(&c->keys[i]);
+	keycache_wipe(c);
 	rte_free(c->keys);
 	rte_free(c->used);
 	rte_free(c->tag);

@@ -25,6 +25,7 @@ struct keycache;
 /* entries: a power of two, at least KEYCACHE_ENTRIES_MIN. NULL without memory or for another number. EAL must be up. */
 struct keycache *keycache_new(uint32_t entries, int numa_node);
 void keycache_free(struct keycache *c); /* wipes all keys */
+void keycache_wipe(struct keycache *c); /* all keys; for nothing but keycache_free or the end of the process */
 /* The expanded key of the session with this tag (unique per session and epoch, never 0); on a miss it is expanded, and *place
  * changes. Valid until the next call. Never NULL: should the cipher library find no memory (ipsec-mb needs none), the key is one
  * that nobody knows: nothing opens, and nothing sealed can be read. */

@@ -355,15 +355,12 @@ dataplane_stop(struct dataplane *d)
 	}
 	lock_release(d);
 	housekeeping_free(d->housekeeping);
+	/* `rookctl restart` waits for the end of this process, and to free tables and packets would be to write zeros all over them. */
 	for (i = 0; i < d->workers; i++)
-		worker_free(d->worker[i]);
-	if (d->tables != NULL)
-		tables_free(d->tables);
+		worker_wipe(d->worker[i]);
 	telemetry_close();
 	if (d->ipc_name != NULL)
 		ipc_leave(&d->ipc);
-	for (i = 0; i < d->workers; i++)
-		rte_mempool_free(d->pool[i]);
 	if (d->eal)
 		boot_stop(d->config);
 	config_free(d->config);

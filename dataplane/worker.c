@@ -146,6 +146,18 @@ worker_free(struct worker *w)
 	rte_free(w);
 }
 
+void
+worker_wipe(struct worker *w)
+{
+	if (w == NULL)
+		return;
+	keycache_wipe(w->keycache);
+	for (uint32_t i = 0; i < w->sessions.capacity; i++)
+		if (w->sessions.sessions[i].generation != 0)
+			explicit_bzero(&w->sessions.sessions[i].keys, sizeof(w->sessions.sessions[i].keys));
+	explicit_bzero(&w->guard, sizeof(w->guard));
+}
+
 static void
 server_key(struct worker *w)
 {

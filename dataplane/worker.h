@@ -36,6 +36,9 @@ int worker_new(struct worker **out, const struct worker_options *o, char *error,
 /* All workers know each other's hand-off rings; call once after all were made, before any runs. */
 void worker_connect(struct worker **workers, uint32_t count);
 void worker_free(struct worker *w);
+/* Instead, when the process ends: wipes what is secret and leaves the rest to the kernel, which takes memory back without writing all
+ * of it. */
+void worker_wipe(struct worker *w);
 
 /* One iteration at a given time; returns the number of packets, cells and timers it handled. Tests and benchmarks call it directly.
  * now_us: monotonic microseconds. wall_ms: ms since 1970. */
