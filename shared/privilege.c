@@ -137,6 +137,19 @@ privilege_drop(const struct account *a, uint64_t keep, char *error, size_t cap)
 	return 0;
 }
 
+int
+privilege_limit(uint64_t keep, char *error, size_t cap)
+{
+	int rc = capabilities_keep(keep);
+
+	/* Root's programs are given all capabilities when they begin, but under this no more than their parent had. */
+	if (rc == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		rc = -errno;
+	if (rc < 0)
+		snprintf(error, cap, "cannot give up capabilities: %s", strerror(-rc));
+	return rc;
+}
+
 uint64_t
 privilege_effective(void)
 {

@@ -20,6 +20,12 @@
  */
 int privilege_drop(const struct account *a, uint64_t keep, char *error, size_t cap);
 
+/*
+ * For the process that starts the others, before it has threads: stays who it is, with no more than the capabilities of the mask `keep`.
+ * What it executes gets no more than that either, also as root. Returns 0, or -errno with a line in error.
+ */
+int privilege_limit(uint64_t keep, char *error, size_t cap);
+
 /* The capabilities in effect of the calling thread, as a mask. */
 uint64_t privilege_effective(void);
 

@@ -70,6 +70,12 @@ static call_list sanitizers = {
 	"sched_getscheduler", "mincore", "msync",
 };
 
+/* What starting the dataplane with devices may take. */
+static call_list devices_start = {"bpf", "perf_event_open", "mount", "umount2"};
+
+/* EAL asks for ports of the machine at each start, and goes on without them when it has no right to. */
+static call_list execution = {"execve", "execveat", "iopl", "ioperm"};
+
 /* No mistake of ours leads to any of these. */
 static call_list hostile = {
 	"execve", "execveat", "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "pidfd_getfd", "kcmp",
@@ -179,21 +185,44 @@ listed(call_list calls, const char *name)
 	return false;
 }
 
-static void
-refuse(struct filter *f, unsigned needs)
+/* May the role make this call of the list `hostile`? */
+static bool
+excepted(enum sandbox_role role, unsigned needs, const char *name)
 {
-	for (unsigned i = 0; i < CALLS_MAX && hostile[i] != NULL; i++) {
-		if ((needs & SANDBOX_BPF) != 0 && listed(bpf, hostile[i]))
-			continue;
-		if (!WITH_SANITIZER || !listed(sanitizers, hostile[i]))
-			rule(f, SCMP_ACT_KILL_PROCESS, hostile[i], 0, NULL);
-	}
+	if (WITH_SANITIZER && listed(sanitizers, name))
+		return true;
+	if (role == SANDBOX_LAUNCHER)
+		return listed(execution, name) || ((needs & SANDBOX_DEVICE) != 0 && listed(devices_start, name));
+	return (needs & SANDBOX_BPF) != 0 && listed(bpf, name);
+}
+
+static void
+refuse(struct filter *f, enum sandbox_role role, unsigned needs, uint32_t action)
+{
+	for (unsigned i = 0; i < CALLS_MAX && hostile[i] != NULL; i++)
+		if (!excepted(role, needs, hostile[i]))
+			rule(f, action, hostile[i], 0, NULL);
+	if (role == SANDBOX_LAUNCHER)
+		return;
 	/* Its flags lie in memory, where no filter looks: the C library then takes clone, whose flags do not. */
 	if (!WITH_SANITIZER)
 		rule(f, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
 	/* Has the C library fall back to the older call, as on an older kernel. */
 	rule(f, SCMP_ACT_ERRNO(ENOSYS), "faccessat2", 0, NULL);
 	rule(f, SCMP_ACT_ERRNO(ENOSYS), "openat2", 0, NULL);
+}
+
+/* Everything outside of the list fails. */
+static void
+filter_worker(struct filter *f, enum sandbox_role role, unsigned needs, bool enforce)
+{
+	allow(f, common);
+	allow_role(f, role, needs);
+	if (WITH_SANITIZER)
+		allow(f, sanitizers);
+	allow_parts(f);
+	if (enforce)
+		refuse(f, role, needs, SCMP_ACT_KILL_PROCESS);
 }
 
 int
@@ -204,7 +233,7 @@ sandbox_enter(enum sandbox_role role, unsigned needs, enum config_sandbox mode, 
 
 	if (mode == SANDBOX_OFF)
 		return 0;
-	f.ctx = seccomp_init(enforce ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_LOG);
+	f.ctx = seccomp_init(role == SANDBOX_LAUNCHER ? SCMP_ACT_ALLOW : enforce ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_LOG);
 	if (f.ctx == NULL) {
 		snprintf(error, cap, "no memory for the filter of system calls");
 		return -ENOMEM;
@@ -213,13 +242,10 @@ sandbox_enter(enum sandbox_role role, unsigned needs, enum config_sandbox mode, 
 	f.rc = seccomp_attr_set(f.ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (f.rc == 0)
 		f.rc = seccomp_attr_set(f.ctx, SCMP_FLTATR_CTL_NNP, 1);
-	allow(&f, common);
-	allow_role(&f, role, needs);
-	if (WITH_SANITIZER)
-		allow(&f, sanitizers);
-	allow_parts(&f);
-	if (enforce)
-		refuse(&f, needs);
+	if (role == SANDBOX_LAUNCHER)
+		refuse(&f, role, needs, enforce ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_LOG);
+	else
+		filter_worker(&f, role, needs, enforce);
 	if (f.rc == 0)
 		f.rc = seccomp_load(f.ctx);
 	seccomp_release(f.ctx);

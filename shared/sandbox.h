@@ -10,6 +10,7 @@
 enum sandbox_role {
 	SANDBOX_CONTROL,   /* event loop, database, Unix sockets */
 	SANDBOX_DATAPLANE, /* sockets that are open already */
+	SANDBOX_LAUNCHER,  /* starts these two, which inherit its filter: it refuses nothing but what ends a process */
 };
 
 /* What the devices of the dataplane need beyond that, added up. */

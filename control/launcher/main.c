@@ -2,6 +2,7 @@
 /* rookery: starts and supervises rookery-dataplane and rookery-control. */
 #include "control/launcher/banner.h"
 #include "control/launcher/lock.h"
+#include "control/launcher/rights.h"
 #include "control/launcher/supervisor.h"
 #include "shared/account.h"
 #include "shared/config.h"
@@ -176,11 +177,11 @@ run(struct launcher *l)
 	}
 	struct account account;
 	if (account_find(&account, l->config->security.user, error, sizeof(error)) < 0 ||
-	    config_make_dirs(l->config, &account, error, sizeof(error)) < 0) {
+	    config_make_dirs(l->config, &account, error, sizeof(error)) < 0 || rights_limit(l->config, error, sizeof(error)) < 0) {
 		fprintf(stderr, "rookery: %s\n", error);
 		return 1;
 	}
-	/* We stay root, to start the dataplane again; but what we do with files is done in the account's directories, and
+	/* We stay root, with few of its rights, to start the dataplane again; but what we do with files is done in the account's directories, and
 	 * must not follow a link that it could put there. */
 	account_files_as(&account);
 	r = take_locks(l);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -20,7 +21,12 @@
 
 #include <cmocka.h>
 
-#define CAP_NET_ADMIN 12
+#define CAP(name) (UINT64_C(1) << CAP_##name)
+/* Of the launcher: to start the others again, and the same with devices. */
+#define CAPS_START                                                                                                          \
+	(CAP(SETUID) | CAP(SETGID) | CAP(CHOWN) | CAP(FOWNER) | CAP(DAC_OVERRIDE) | CAP(DAC_READ_SEARCH) | CAP(KILL) |         \
+	 CAP(NET_BIND_SERVICE) | CAP(IPC_LOCK) | CAP(SYS_RESOURCE) | CAP(SYS_NICE))
+#define CAPS_DEVICES (CAP(NET_ADMIN) | CAP(NET_RAW) | CAP(SYS_ADMIN) | CAP(SYS_RAWIO) | CAP(BPF) | CAP(PERFMON))
 #define CHUNK (1u << 20)
 
 static const char password[] = "Tr0ub4dor-and-a-horse";
@@ -69,9 +75,27 @@ check_threads(struct world *w, pid_t pid, uint64_t kept)
 	closedir(d);
 }
 
+/* The launcher stays root, with what it takes to start the others again. */
+static void
+check_launcher(struct world *w)
+{
+	bool devices = w->place.kind != KIND_SOCKET;
+	uint64_t kept = CAPS_START | (devices ? CAPS_DEVICES : 0);
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)w->server->process->pid);
+	world_check(w, status_value(w, path, "\nUid:", 10) == 0);
+	world_check(w, (status_value(w, path, "\nCapPrm:", 16) & ~kept) == 0);
+	world_check(w, (status_value(w, path, "\nCapEff:", 16) & ~kept) == 0);
+	world_check(w, status_value(w, path, "\nCapInh:", 16) == 0 && status_value(w, path, "\nCapAmb:", 16) == 0);
+	world_check(w, status_value(w, path, "\nNoNewPrivs:", 10) == 1);
+	world_check(w, status_value(w, path, "\nSeccomp:", 10) == 2);
+}
+
 static void
 check_processes(struct world *w, uint64_t kept)
 {
+	check_launcher(w);
 	check_threads(w, server_child(w, "rookery-control", 0), 0);
 	check_threads(w, server_child(w, "rookery-dataplane", 0), kept);
 }
@@ -108,7 +132,7 @@ static void
 rights(void **state)
 {
 	struct world *w = *state;
-	uint64_t kept = w->place.kind == KIND_AF_XDP ? UINT64_C(1) << CAP_NET_ADMIN : 0;
+	uint64_t kept = w->place.kind == KIND_AF_XDP ? CAP(NET_ADMIN) : 0;
 	struct client *alice, *bob;
 	pid_t killed;
 

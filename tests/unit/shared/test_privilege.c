@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -29,7 +30,7 @@
 #include <cmocka.h>
 
 #define NOBODY 65534
-#define ROOT_TESTS 3
+#define ROOT_TESTS 4
 #define FAILED 99
 #define ALIVE 0 /* a child that nothing happened to; otherwise 128 + signal, errno or FAILED */
 
@@ -309,6 +310,27 @@ test_dataplane_of_af_xdp(void **state)
 }
 
 static void
+test_launcher(void **state)
+{
+	(void)state;
+	role = SANDBOX_LAUNCHER;
+	needs = 0;
+	mode = SANDBOX_ENFORCE;
+	assert_int_equal(outcome(try_fork), ALIVE);
+	assert_int_equal(outcome(try_exec), ALIVE);
+	assert_int_equal(outcome(try_kill_parent), ALIVE);
+	assert_int_equal(outcome(try_mount), 128 + SIGSYS);
+	assert_int_equal(outcome(try_unshare), 128 + SIGSYS);
+	assert_int_equal(outcome(try_io_uring), 128 + SIGSYS);
+	assert_int_equal(outcome(try_bpf), 128 + SIGSYS);
+	if (!WITH_SANITIZER)
+		assert_int_equal(outcome(try_ptrace), 128 + SIGSYS);
+	needs = SANDBOX_DEVICE;
+	assert_int_not_equal(outcome(try_bpf), 128 + SIGSYS);
+	assert_int_equal(outcome(try_io_uring), 128 + SIGSYS);
+}
+
+static void
 test_log_lets_pass(void **state)
 {
 	(void)state;
@@ -510,6 +532,26 @@ test_files_of_the_account(void **state)
 	assert_int_equal(in_child(files_as_nobody), ALIVE);
 }
 
+/* What root executes would have all capabilities again. */
+static int
+executes_with_two(void)
+{
+	static char *const argv[] = {(char *)"/bin/grep", (char *)"-q", (char *)"^CapPrm:\t0000000000000021$",
+				     (char *)"/proc/self/status", NULL};
+
+	if (privilege_limit(UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_CHOWN, error, sizeof(error)) != 0 ||
+	    sandbox_enter(SANDBOX_LAUNCHER, 0, SANDBOX_ENFORCE, error, sizeof(error)) != 0)
+		return FAILED;
+	return result(execv(argv[0], argv));
+}
+
+static void
+test_root_limits_what_it_executes(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(executes_with_two), ALIVE);
+}
+
 /* ---- which account ------------------------------------------------------------------------ */
 
 static void
@@ -550,6 +592,7 @@ main(void)
 		cmocka_unit_test(test_dataplane_of_sockets),
 		cmocka_unit_test(test_dataplane_of_devices),
 		cmocka_unit_test(test_dataplane_of_af_xdp),
+		cmocka_unit_test(test_launcher),
 		cmocka_unit_test(test_log_lets_pass),
 		cmocka_unit_test(test_off),
 		cmocka_unit_test(test_all_threads),
@@ -559,6 +602,7 @@ main(void)
 		cmocka_unit_test(test_root_becomes_nobody),
 		cmocka_unit_test(test_root_stays_without_capabilities),
 		cmocka_unit_test(test_files_of_the_account),
+		cmocka_unit_test(test_root_limits_what_it_executes),
 	};
 	size_t count = sizeof(tests) / sizeof(tests[0]);
 
