@@ -169,8 +169,9 @@ allow_role(struct filter *f, enum sandbox_role role, unsigned needs)
 		allow(f, device);
 		allow_if(f, "socket", 0, AF_NETLINK);
 		allow_if(f, "socket", 0, AF_INET);
-		allow_if_bits(f, "open", 1, O_ACCMODE, O_RDONLY);
-		allow_if_bits(f, "openat", 2, O_ACCMODE, O_RDONLY);
+		/* Linux truncates and makes files that are opened for reading, too. */
+		allow_if_bits(f, "open", 1, O_ACCMODE | O_TRUNC | O_CREAT, O_RDONLY);
+		allow_if_bits(f, "openat", 2, O_ACCMODE | O_TRUNC | O_CREAT, O_RDONLY);
 	}
 	if ((needs & SANDBOX_BPF) != 0)
 		allow(f, bpf);

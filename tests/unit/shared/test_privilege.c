@@ -179,6 +179,31 @@ try_open(void)
 	return result(open("/dev/null", O_RDONLY));
 }
 
+/* Not even of a descriptor that is there: EBADF where it is allowed. */
+static int
+try_truncate(void)
+{
+	return result(ftruncate(-1, 0));
+}
+
+static int
+try_open_to_truncate(void)
+{
+	return result(open("/dev/null", O_RDONLY | O_TRUNC));
+}
+
+static int
+try_open_to_make(void)
+{
+	return result(open("/dev/null", O_RDONLY | O_CREAT, 0600));
+}
+
+static int
+try_allocate(void)
+{
+	return result(fallocate(-1, 0, 0, 1));
+}
+
 static int
 try_open_to_write(void)
 {
@@ -270,6 +295,18 @@ test_control(void **state)
 	assert_int_equal(outcome(try_open_to_write), ALIVE);
 }
 
+/* The rings' file keeps its size whatever becomes of the dataplane. */
+static void
+assert_no_resize(void)
+{
+	assert_int_equal(outcome(try_truncate), EPERM);
+	assert_int_equal(outcome(try_allocate), EPERM);
+	if (!WITH_SANITIZER) {
+		assert_int_equal(outcome(try_open_to_truncate), EPERM);
+		assert_int_equal(outcome(try_open_to_make), EPERM);
+	}
+}
+
 static void
 test_dataplane_of_sockets(void **state)
 {
@@ -284,6 +321,7 @@ test_dataplane_of_sockets(void **state)
 		assert_int_equal(outcome(try_open), EPERM);
 		assert_int_equal(outcome(try_open_to_write), EPERM);
 	}
+	assert_no_resize();
 }
 
 static void
@@ -298,6 +336,7 @@ test_dataplane_of_devices(void **state)
 	assert_int_equal(outcome(try_open), ALIVE);
 	if (!WITH_SANITIZER)
 		assert_int_equal(outcome(try_open_to_write), EPERM);
+	assert_no_resize();
 }
 
 static void
@@ -307,6 +346,7 @@ test_dataplane_of_af_xdp(void **state)
 	set_place(SANDBOX_DATAPLANE, SANDBOX_DEVICE | SANDBOX_BPF);
 	assert_refused_everywhere();
 	assert_int_not_equal(outcome(try_bpf), 128 + SIGSYS);
+	assert_no_resize();
 }
 
 static void
