@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The sum of the words, not folded; len is that of one packet at most. */
+uint32_t checksum_sum(const void *data, size_t len);
+
 static inline uint16_t
 checksum_fold(uint32_t sum)
 {
@@ -30,14 +33,36 @@ checksum_pseudo(const void *src, const void *dst, size_t address_len, uint8_t pr
 static inline bool
 checksum_right(const void *data, size_t len, uint16_t pseudo)
 {
-	return checksum_fold((uint32_t)rte_raw_cksum(data, len) + pseudo) == 0xffff;
+	return checksum_fold(checksum_sum(data, len) + pseudo) == 0xffff;
 }
 
 /* The value for a checksum field that is zero in data. */
 static inline uint16_t
 checksum_make(const void *data, size_t len, uint16_t pseudo)
 {
-	return (uint16_t)~checksum_fold((uint32_t)rte_raw_cksum(data, len) + pseudo);
+	return (uint16_t)~checksum_fold(checksum_sum(data, len) + pseudo);
+}
+
+/* Of a value in network byte order. */
+static inline uint32_t
+checksum_word32(uint32_t value)
+{
+	return (value & 0xffff) + (value >> 16);
+}
+
+/* An IPv4 header without options. */
+static inline bool
+checksum_ipv4_right(const struct rte_ipv4_hdr *ip)
+{
+	uint32_t word[5];
+	uint64_t sum = 0;
+
+	memcpy(word, ip, sizeof(word));
+	for (unsigned i = 0; i < 5; i++)
+		sum += word[i];
+	sum = (sum & UINT32_MAX) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+	return checksum_fold((uint32_t)sum) == 0xffff;
 }
 
 #endif

@@ -10,8 +10,6 @@
 #include <rte_ip.h>
 #include <rte_udp.h>
 
-#define EGRESS_TTL 64
-
 _Static_assert(sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv6_hdr) + sizeof(struct rte_udp_hdr) ==
 		       EGRESS_HEADERS_MAX,
 	       "IPv6 has the longer header");
@@ -28,12 +26,13 @@ struct hop_cache {
 static const uint8_t *
 next_hop(const struct iface *f, const uint8_t *ip)
 {
-	bool ipv4 = ip_is_ipv4(ip);
-
+	if (ip_is_ipv4(ip)) {
+		if (iface_on_link_ipv4(f, ip_ipv4(ip)))
+			return ip;
+		return f->has_gateway ? f->gateway.bytes : NULL;
+	}
 	if (iface_on_link(f, ip))
 		return ip;
-	if (ipv4)
-		return f->has_gateway ? f->gateway.bytes : NULL;
 	return f->has_gateway6 ? f->gateway6.bytes : NULL;
 }
 
@@ -83,21 +82,22 @@ resolve(struct link_queue *l, const uint8_t *ip, struct hop_cache *cache, const 
 	return found;
 }
 
+/* pseudo: sum of the pseudo-header, not folded. Nothing that was written just now is read back: the processor would wait until
+ * that, and all before it, has reached the cache. */
 static void
-udp_write(struct rte_udp_hdr *udp, const struct iface *f, uint16_t peer_port, uint16_t len, uint16_t pseudo,
-	  bool offload)
+udp_write(struct rte_udp_hdr *udp, const struct iface *f, uint16_t peer_port, uint16_t len, uint32_t pseudo, bool offload)
 {
+	rte_be16_t dst_port = rte_cpu_to_be_16(peer_port), dgram_len = rte_cpu_to_be_16(len), sum;
+
 	udp->src_port = f->udp_port;
-	udp->dst_port = rte_cpu_to_be_16(peer_port);
-	udp->dgram_len = rte_cpu_to_be_16(len);
-	udp->dgram_cksum = 0;
+	udp->dst_port = dst_port;
+	udp->dgram_len = dgram_len;
 	if (offload) {
-		udp->dgram_cksum = pseudo; /* the device adds the rest */
+		udp->dgram_cksum = checksum_fold(pseudo); /* the device adds the rest */
 		return;
 	}
-	udp->dgram_cksum = checksum_make(udp, len, pseudo);
-	if (udp->dgram_cksum == 0)
-		udp->dgram_cksum = 0xffff; /* zero would say that there is none */
+	sum = (rte_be16_t)~checksum_fold(pseudo + f->udp_port + dst_port + dgram_len + checksum_sum(udp + 1, len - sizeof(*udp)));
+	udp->dgram_cksum = sum != 0 ? sum : 0xffff; /* zero would say that there is none */
 }
 
 static void
@@ -106,27 +106,24 @@ write_ipv4(const struct iface *f, struct rte_mbuf *m, const struct packet_info *
 {
 	struct rte_ipv4_hdr *ip =
 		rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, sizeof(struct rte_ether_hdr));
+	const struct iface_address *from = &f->address[local];
+	rte_be16_t total = rte_cpu_to_be_16((uint16_t)sizeof(*ip) + udp_len);
+	rte_be32_t dst = ip_ipv4(info->peer.ip);
 	bool udp_offload = (f->tx_offloads & RTE_ETH_TX_OFFLOAD_UDP_CKSUM) != 0;
-	bool ip_offload = (f->tx_offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
 
-	/* DF and id 0: never a fragment (RFC 6864, 4.1) */
-	memset(ip, 0, sizeof(*ip));
-	ip->version_ihl = RTE_IPV4_VHL_DEF;
-	ip->total_length = rte_cpu_to_be_16((uint16_t)sizeof(*ip) + udp_len);
-	ip->fragment_offset = RTE_BE16(RTE_IPV4_HDR_DF_FLAG);
-	ip->time_to_live = EGRESS_TTL;
-	ip->next_proto_id = IPPROTO_UDP;
-	memcpy(&ip->src_addr, f->address[local].ip.bytes + 12, 4);
-	memcpy(&ip->dst_addr, info->peer.ip + 12, 4);
-	if (ip_offload)
+	*ip = ipv4_template;
+	ip->total_length = total;
+	ip->src_addr = ip_ipv4(from->ip.bytes);
+	ip->dst_addr = dst;
+	if ((f->tx_offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0)
 		m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
 	else
-		ip->hdr_checksum = checksum_make(ip, sizeof(*ip), 0);
+		ip->hdr_checksum = (rte_be16_t)~checksum_fold(from->ip_sum + total + checksum_word32(dst));
 	if (udp_offload)
 		m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_UDP_CKSUM;
 	m->l3_len = sizeof(*ip);
 	udp_write((struct rte_udp_hdr *)(ip + 1), f, info->peer.port, udp_len,
-		  checksum_pseudo(&ip->src_addr, &ip->dst_addr, 4, IPPROTO_UDP, udp_len), udp_offload);
+		  from->udp_sum + checksum_word32(dst) + rte_cpu_to_be_16(udp_len), udp_offload);
 }
 
 static void
@@ -140,7 +137,7 @@ write_ipv6(const struct iface *f, struct rte_mbuf *m, const struct packet_info *
 	ip->vtc_flow = RTE_BE32(UINT32_C(6) << 28);
 	ip->payload_len = rte_cpu_to_be_16(udp_len);
 	ip->proto = IPPROTO_UDP;
-	ip->hop_limits = EGRESS_TTL;
+	ip->hop_limits = IFACE_TTL;
 	memcpy(ip->src_addr, f->address[local].ip.bytes, sizeof(ip->src_addr));
 	memcpy(ip->dst_addr, info->peer.ip, sizeof(ip->dst_addr));
 	if (udp_offload)
@@ -201,8 +198,12 @@ egress_burst(struct link_queue *l, struct rte_mbuf **pkts, uint16_t n, struct rt
 	uint8_t hop_copy[16];
 	bool ask;
 
-	for (i = 0; i < n; i++)
-		neighbor_prefetch(l->neighbors, packet_info(pkts[i])->peer.ip);
+	for (i = 0; i < n; i++) {
+		const uint8_t *ip = packet_info(pkts[i])->peer.ip;
+
+		if (next_hop(l->iface, ip) == ip)
+			neighbor_prefetch(l->neighbors, ip);
+	}
 	for (i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dataplane/iface.h"
 
+#include "dataplane/checksum.h"
 #include "shared/wire.h"
 
 #include <arpa/inet.h>
@@ -11,6 +12,14 @@
 
 #define IPV6_MTU_MIN 1280
 #define IPV4_MTU_MIN (WIRE_DATAGRAM_MAX + 28)
+
+/* DF and id 0: never a fragment (RFC 6864, 4.1) */
+const struct rte_ipv4_hdr ipv4_template = {
+	.version_ihl = RTE_IPV4_VHL_DEF,
+	.fragment_offset = RTE_BE16(RTE_IPV4_HDR_DF_FLAG),
+	.time_to_live = IFACE_TTL,
+	.next_proto_id = IPPROTO_UDP,
+};
 
 static const uint8_t all_nodes[16] = {0xff, 0x02, [15] = 1};
 static const uint8_t solicited_prefix[13] = {0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff};
@@ -134,6 +143,28 @@ gateway_parse(struct ip_address *gateway, bool *has, const char *text, bool ipv4
 	return 0;
 }
 
+/* What every IPv4 packet needs of the addresses. */
+static void
+ipv4_prepare(struct iface *f)
+{
+	for (unsigned i = 1; i <= f->count; i++) {
+		struct iface_address *a = &f->address[i];
+		unsigned bits = a->prefix - 96u;
+		rte_be32_t ip;
+
+		if (!a->ipv4)
+			continue;
+		ip = ip_ipv4(a->ip.bytes);
+		a->udp_sum = checksum_word32(ip) + RTE_BE16(IPPROTO_UDP);
+		a->ip_sum = checksum_word32(ip) + checksum_sum(&ipv4_template, sizeof(ipv4_template));
+		f->ipv4[f->ipv4_count++] = (struct iface_ipv4){
+			.ip = ip,
+			.mask = bits != 0 ? rte_cpu_to_be_32(UINT32_MAX << (32 - bits)) : 0,
+			.index = i,
+		};
+	}
+}
+
 static int
 addresses_parse(struct iface *f, const struct config_port *c, char *error, size_t cap)
 {
@@ -169,6 +200,7 @@ addresses_parse(struct iface *f, const struct config_port *c, char *error, size_
 	}
 	if (f->ipv6 && !link_local)
 		link_local_from_mac(&f->address[++f->count], &f->mac);
+	ipv4_prepare(f);
 	return 0;
 }
 

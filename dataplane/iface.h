@@ -9,7 +9,9 @@
 
 #include "shared/config.h"
 
+#include <rte_byteorder.h>
 #include <rte_ether.h>
+#include <rte_ip.h>
 #include <rte_mempool.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +20,12 @@
 
 /* Configured addresses, and one link-local that comes from the MAC. */
 #define IFACE_ADDRESS_MAX 16
+
+/* Of what the port sends. */
+#define IFACE_TTL 64
+
+/* The header of every IPv4 packet that is sent, but for lengths, addresses and checksum. */
+extern const struct rte_ipv4_hdr ipv4_template;
 
 /* packet_info.local of a packet that is to leave from whichever address fits its destination. */
 #define IFACE_LOCAL_ANY 0
@@ -30,15 +38,32 @@ struct ip_address {
 static inline bool
 ip_equal(const void *a, const void *b)
 {
-	return memcmp(a, b, 16) == 0;
+	uint64_t x[2], y[2];
+
+	memcpy(x, a, sizeof(x));
+	memcpy(y, b, sizeof(y));
+	return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
 }
 
 static inline bool
 ip_is_ipv4(const void *ip)
 {
-	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+	uint64_t zero;
+	uint32_t ones;
 
-	return memcmp(ip, mapped, sizeof(mapped)) == 0;
+	memcpy(&zero, ip, sizeof(zero));
+	memcpy(&ones, (const uint8_t *)ip + 8, sizeof(ones));
+	return zero == 0 && ones == RTE_BE32(0xffff);
+}
+
+/* Of one that ip_is_ipv4; network order. */
+static inline rte_be32_t
+ip_ipv4(const void *ip)
+{
+	rte_be32_t v4;
+
+	memcpy(&v4, (const uint8_t *)ip + 12, sizeof(v4));
+	return v4;
 }
 
 static inline void
@@ -62,6 +87,16 @@ struct iface_address {
 	struct ip_address ip;
 	uint8_t prefix; /* of 128 bits: IPv4 /24 is 120 */
 	bool ipv4;
+	/* of an IPv4 address: sums of what is the same in all packets that it sends (checksum.h) */
+	uint32_t ip_sum;
+	uint32_t udp_sum;
+};
+
+/* The IPv4 addresses again, for every packet to look at. */
+struct iface_ipv4 {
+	rte_be32_t ip;
+	rte_be32_t mask;
+	uint32_t index; /* in iface.address */
 };
 
 struct iface {
@@ -80,6 +115,8 @@ struct iface {
 	struct ip_address gateway;
 	struct ip_address gateway6;
 	struct iface_address address[IFACE_ADDRESS_MAX + 1];
+	uint32_t ipv4_count;
+	struct iface_ipv4 ipv4[IFACE_ADDRESS_MAX];
 };
 
 /* One worker's view of a link: what the stages between the device and the worker need. */
@@ -99,6 +136,14 @@ int iface_init(struct iface *f, const struct config_port *c, const struct rte_et
 
 /* Index of ip among our addresses; 0 when it is not ours. */
 unsigned iface_local(const struct iface *f, const void *ip);
+static inline unsigned
+iface_local_ipv4(const struct iface *f, rte_be32_t ip)
+{
+	for (unsigned i = 0; i < f->ipv4_count; i++)
+		if (f->ipv4[i].ip == ip)
+			return f->ipv4[i].index;
+	return 0;
+}
 
 /* Index of the address from which to reach ip: on the same link if there is one, otherwise the first of the
  * family that reaches beyond the link; 0 without an address of that family. */
@@ -106,6 +151,14 @@ unsigned iface_source(const struct iface *f, const void *ip);
 
 /* Is ip a direct neighbour? */
 bool iface_on_link(const struct iface *f, const void *ip);
+static inline bool
+iface_on_link_ipv4(const struct iface *f, rte_be32_t ip)
+{
+	for (unsigned i = 0; i < f->ipv4_count; i++)
+		if (((f->ipv4[i].ip ^ ip) & f->ipv4[i].mask) == 0)
+			return true;
+	return false;
+}
 
 /* Is multicast group one that we listen to: all nodes, or the solicited-node group of an address of ours (RFC
  * 4291, 2.7.1)? */

@@ -34,14 +34,14 @@ udp_checksum_ok(const struct iface *f, const struct rte_mbuf *m, const struct rt
 	return checksum_right(udp, len, pseudo) || (f->partial_checksum && udp->dgram_cksum == pseudo);
 }
 
+/* pseudo: sum of the pseudo-header without the length, not folded. The source is in packet_info already. */
 static int
-ingress_udp(struct link_queue *l, struct ip_packet *p, const void *src, const void *dst, bool ipv4,
-	    uint64_t now_ms)
+ingress_udp(struct link_queue *l, const struct ip_packet *p, uint32_t pseudo, bool ipv4)
 {
 	const struct rte_udp_hdr *udp = rte_pktmbuf_mtod_offset(p->m, const struct rte_udp_hdr *, p->offset);
 	struct packet_info *info = packet_info(p->m);
 	struct rte_mbuf *m = p->m;
-	uint16_t len, pseudo;
+	uint16_t len;
 
 	if (p->length < sizeof(*udp))
 		return COUNTER_drop_ip_malformed;
@@ -52,17 +52,12 @@ ingress_udp(struct link_queue *l, struct ip_packet *p, const void *src, const vo
 		return COUNTER_drop_udp_port;
 	if (len - sizeof(*udp) > WIRE_DATAGRAM_MAX)
 		return COUNTER_drop_oversize;
-	pseudo = checksum_pseudo(src, dst, ipv4 ? 4 : 16, IPPROTO_UDP, len);
-	if (!udp_checksum_ok(l->iface, m, udp, len, pseudo, ipv4))
+	if (!udp_checksum_ok(l->iface, m, udp, len, checksum_fold(pseudo + udp->dgram_len), ipv4))
 		return COUNTER_drop_checksum;
 
-	memcpy(info->peer.ip, p->src.bytes, sizeof(info->peer.ip));
 	info->peer.port = rte_be_to_cpu_16(udp->src_port);
 	info->port = l->port;
 	info->local = (uint8_t)p->local;
-	neighbor_learn_packet(l->neighbors, l->iface, p->src.bytes,
-			      &rte_pktmbuf_mtod(m, struct rte_ether_hdr *)->src_addr, now_ms);
-
 	m->data_off += p->offset + (uint16_t)sizeof(*udp);
 	m->data_len = len - (uint16_t)sizeof(*udp);
 	m->pkt_len = m->data_len;
@@ -71,11 +66,11 @@ ingress_udp(struct link_queue *l, struct ip_packet *p, const void *src, const vo
 
 /* A source that nobody can be answered at, or that would make us answer ourselves. */
 static bool
-ipv4_source_bad(const struct iface *f, const struct ip_address *src)
+ipv4_source_bad(const struct iface *f, rte_be32_t src)
 {
-	uint8_t first = src->bytes[12];
+	uint8_t first = (uint8_t)(rte_be_to_cpu_32(src) >> 24);
 
-	return first == 0 || first == 127 || first >= 224 || iface_local(f, src->bytes) != 0;
+	return first == 0 || first == 127 || first >= 224 || iface_local_ipv4(f, src) != 0;
 }
 
 static bool
@@ -91,12 +86,13 @@ ipv6_source_bad(const struct iface *f, const struct ip_address *src)
 static int
 ingress_ipv4(struct link_queue *l, struct rte_mbuf *m, bool to_our_mac, uint64_t now_ms)
 {
-	const struct rte_ipv4_hdr *ip =
-		rte_pktmbuf_mtod_offset(m, const struct rte_ipv4_hdr *, sizeof(struct rte_ether_hdr));
+	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	const struct rte_ipv4_hdr *ip = (const struct rte_ipv4_hdr *)(eth + 1);
 	uint16_t room = m->data_len - (uint16_t)sizeof(struct rte_ether_hdr);
-	struct ip_packet p = {.m = m};
+	struct ip_packet p;
 	uint16_t header, total;
-	struct ip_address dst;
+	rte_be32_t src, dst;
+	int end;
 
 	if (room < sizeof(*ip) || ip->version_ihl >> 4 != 4)
 		return COUNTER_drop_ip_malformed;
@@ -106,10 +102,11 @@ ingress_ipv4(struct link_queue *l, struct rte_mbuf *m, bool to_our_mac, uint64_t
 		return COUNTER_drop_ip_malformed;
 	if (!(l->iface->trust_rx_checksum &&
 	      (m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD) &&
-	    !checksum_right(ip, header, 0))
+	    !(header == sizeof(*ip) ? checksum_ipv4_right(ip) : checksum_right(ip, header, 0)))
 		return COUNTER_drop_checksum;
-	ip_from_ipv4(dst.bytes, &ip->dst_addr);
-	p.local = (uint16_t)iface_local(l->iface, dst.bytes);
+	src = ip->src_addr;
+	dst = ip->dst_addr;
+	p.local = (uint16_t)iface_local_ipv4(l->iface, dst);
 	if (p.local == 0)
 		return COUNTER_drop_ip_not_ours;
 	/* A broadcast frame with our IP address in it: answering would multiply (RFC 1122, 3.3.6). */
@@ -117,20 +114,28 @@ ingress_ipv4(struct link_queue *l, struct rte_mbuf *m, bool to_our_mac, uint64_t
 		return COUNTER_drop_link_not_ours;
 	if ((ip->fragment_offset & rte_cpu_to_be_16(RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)) != 0)
 		return COUNTER_drop_ip_fragment;
-	ip_from_ipv4(p.src.bytes, &ip->src_addr);
-	if (ipv4_source_bad(l->iface, &p.src))
+	if (ipv4_source_bad(l->iface, src))
 		return COUNTER_drop_ip_malformed;
 
+	p.m = m;
 	p.offset = (uint16_t)sizeof(struct rte_ether_hdr) + header;
 	p.length = total - header;
 	/* without the padding of short frames */
 	m->data_len = (uint16_t)sizeof(struct rte_ether_hdr) + total;
 	m->pkt_len = m->data_len;
-	if (ip->next_proto_id == IPPROTO_UDP)
-		return ingress_udp(l, &p, &ip->src_addr, &ip->dst_addr, true, now_ms);
-	if (ip->next_proto_id == IPPROTO_ICMP)
-		return neighbor_icmp(l, &p, now_ms);
-	return COUNTER_drop_ip_protocol;
+	if (ip->next_proto_id == IPPROTO_UDP) {
+		ip_from_ipv4(packet_info(m)->peer.ip, &src);
+		end = ingress_udp(l, &p, checksum_word32(src) + checksum_word32(dst) + RTE_BE16(IPPROTO_UDP), true);
+		if (end == INGRESS_DATAGRAM)
+			neighbor_learn_ipv4(l->neighbors, l->iface, src, &eth->src_addr, now_ms);
+		return end;
+	}
+	if (ip->next_proto_id != IPPROTO_ICMP)
+		return COUNTER_drop_ip_protocol;
+	ip_from_ipv4(p.src.bytes, &src);
+	p.pseudo = 0;
+	p.hop_limit = 0;
+	return neighbor_icmp(l, &p, now_ms);
 }
 
 /* Options whose type says that who does not know them must drop the packet (RFC 8200, 4.2). len is that of
@@ -186,14 +191,14 @@ ipv6_upper_layer(struct ip_packet *p, uint8_t proto)
 static int
 ingress_ipv6(struct link_queue *l, struct rte_mbuf *m, bool to_our_mac, uint64_t now_ms)
 {
-	const struct rte_ipv6_hdr *ip =
-		rte_pktmbuf_mtod_offset(m, const struct rte_ipv6_hdr *, sizeof(struct rte_ether_hdr));
+	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	const struct rte_ipv6_hdr *ip = (const struct rte_ipv6_hdr *)(eth + 1);
 	uint16_t room = m->data_len - (uint16_t)sizeof(struct rte_ether_hdr);
 	static const uint8_t unspecified[16];
 	struct ip_packet p = {.m = m};
 	uint16_t payload;
 	bool nowhere;
-	int proto;
+	int proto, end;
 
 	if (room < sizeof(*ip) ||
 	    (ip->vtc_flow & rte_cpu_to_be_32(UINT32_C(0xf) << 28)) != rte_cpu_to_be_32(UINT32_C(6) << 28))
@@ -230,7 +235,11 @@ ingress_ipv6(struct link_queue *l, struct rte_mbuf *m, bool to_our_mac, uint64_t
 		return COUNTER_drop_link_not_ours;
 	if (nowhere)
 		return COUNTER_drop_ip_malformed;
-	return ingress_udp(l, &p, ip->src_addr, ip->dst_addr, false, now_ms);
+	memcpy(packet_info(m)->peer.ip, ip->src_addr, sizeof(ip->src_addr));
+	end = ingress_udp(l, &p, checksum_pseudo(ip->src_addr, ip->dst_addr, 16, IPPROTO_UDP, 0), false);
+	if (end == INGRESS_DATAGRAM)
+		neighbor_learn_packet(l->neighbors, l->iface, p.src.bytes, &eth->src_addr, now_ms);
+	return end;
 }
 
 /* One frame, as it came from the device: a counter (with INGRESS_REPLY), or INGRESS_DATAGRAM. */

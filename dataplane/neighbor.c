@@ -288,6 +288,19 @@ neighbor_router(struct neighbor_table *t, bool ipv4, struct rte_ether_addr *mac)
 }
 
 void
+neighbor_learn_ipv4(struct neighbor_table *t, const struct iface *f, rte_be32_t ip, const struct rte_ether_addr *mac, uint64_t now_ms)
+{
+	struct ip_address mapped;
+
+	if (!iface_on_link_ipv4(f, ip)) {
+		neighbor_learn_router(t, true, mac);
+		return;
+	}
+	ip_from_ipv4(mapped.bytes, &ip);
+	neighbor_learn(t, mapped.bytes, mac, NEIGHBOR_HEARD, true, now_ms);
+}
+
+void
 neighbor_learn_packet(struct neighbor_table *t, const struct iface *f, const void *ip,
 		      const struct rte_ether_addr *mac, uint64_t now_ms)
 {

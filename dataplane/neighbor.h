@@ -59,6 +59,10 @@ bool neighbor_router(struct neighbor_table *t, bool ipv4, struct rte_ether_addr 
 void neighbor_learn_packet(struct neighbor_table *t, const struct iface *f, const void *ip,
 			   const struct rte_ether_addr *mac, uint64_t now_ms);
 
+/* The same, of an IPv4 source. */
+void neighbor_learn_ipv4(struct neighbor_table *t, const struct iface *f, rte_be32_t ip, const struct rte_ether_addr *mac,
+			 uint64_t now_ms);
+
 /* ---- frames ---------------------------------------------------------------------------- */
 
 /* Makes m an ARP request or a neighbour solicitation for ip; to unicast if the last known MAC is given. False
