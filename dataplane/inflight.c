@@ -159,6 +159,7 @@ static void
 delivery_write(struct worker *w, struct session *s, const struct delivery *d)
 {
 	const struct message *m = d->message;
+	const uint8_t *body = m->payload;
 	struct frame f = {.type = FRAME_DELIVER};
 	uint8_t *at;
 
@@ -170,7 +171,10 @@ delivery_write(struct worker *w, struct session *s, const struct delivery *d)
 		wire_set_delivery(at, d->number);
 		return;
 	}
-	at = output_frame(w, s, DELIVER_HEADER + m->length);
+	if (w->spare.message == m)
+		at = output_forward(w, s, DELIVER_HEADER, m->length, &body);
+	else
+		at = output_frame(w, s, DELIVER_HEADER + m->length);
 	if (at == NULL)
 		return;
 	f.deliver = (struct frame_deliver){
@@ -183,7 +187,7 @@ delivery_write(struct worker *w, struct session *s, const struct delivery *d)
 		.floor_delta = m->floor_delta,
 		.sent_at = m->sent_at,
 		.length = m->length,
-		.body = m->payload,
+		.body = body,
 	};
 	frame_write(&f, at, DELIVER_HEADER + m->length);
 }

@@ -70,16 +70,13 @@ prefetch_spare(struct worker *w)
 }
 
 static struct rte_mbuf *
-packet_alloc(struct worker *w, const struct packet_info *to)
+packet_alloc(struct worker *w)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(w->pool);
 
 	prefetch_spare(w);
-	if (m == NULL) {
+	if (m == NULL)
 		count(w, COUNTER_tx_failed);
-		return NULL;
-	}
-	*packet_info(m) = *to;
 	return m;
 }
 
@@ -88,16 +85,9 @@ packet_seal(struct worker *w, const struct output_packet *o)
 {
 	uint8_t *data = rte_pktmbuf_mtod(o->mbuf, uint8_t *);
 	struct session *s = o->session;
-	struct aead_key *key;
-	uint8_t nonce[AEAD_NONCE];
-	struct wire_data header;
+	struct aead_key *key = keycache_get(w->keycache, session_id_of(w, s), &s->keys, &s->key_place);
 
-	header.sid = session_id_of(w, s);
-	header.counter = wire_counter(s->epoch, ++s->tx_sequence);
-	wire_data_write(&header, data);
-	wire_nonce(nonce, WIRE_TO_CLIENT, header.counter);
-	key = keycache_get(w->keycache, header.sid, &s->keys, &s->key_place);
-	aead_seal(key, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, o->length, data + WIRE_DATA_HEADER,
+	aead_seal(key, o->nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, o->length, data + WIRE_DATA_HEADER,
 		  data + WIRE_DATA_HEADER + o->length);
 	o->mbuf->data_len = (uint16_t)(WIRE_DATA_HEADER + o->length + WIRE_TAG);
 	o->mbuf->pkt_len = o->mbuf->data_len;
@@ -117,14 +107,27 @@ seal_all(struct worker *w)
 	w->sealing_count = 0;
 }
 
-/* No more frames into the open packet. */
+/* No more frames into the open packet. Header and nonce are written now, and read in wider words than they are written when the
+ * packet is sealed: by then they have reached the cache. */
 static void
 output_close(struct worker *w)
 {
-	if (w->output.mbuf == NULL)
+	struct output_packet *o = &w->output;
+	struct session *s = o->session;
+	struct output_packet *closed;
+	struct wire_data header;
+
+	if (o->mbuf == NULL)
 		return;
-	w->sealing[w->sealing_count++] = w->output;
-	w->output.mbuf = NULL;
+	header.sid = session_id_of(w, s);
+	header.counter = wire_counter(s->epoch, ++s->tx_sequence);
+	wire_data_write(&header, rte_pktmbuf_mtod(o->mbuf, uint8_t *));
+	closed = &w->sealing[w->sealing_count++];
+	closed->mbuf = o->mbuf;
+	closed->session = s;
+	closed->length = o->length;
+	wire_nonce(closed->nonce, WIRE_TO_CLIENT, header.counter);
+	o->mbuf = NULL;
 	if (w->sealing_count == OUTPUT_SEALING)
 		seal_all(w);
 }
@@ -136,42 +139,101 @@ output_flush(struct worker *w)
 	seal_all(w);
 }
 
+/* Opens m, whose data begins with room for the header, for a frame of size bytes. */
 static uint8_t *
-output_open(struct worker *w, struct session *s, const struct packet_info *to, bool elsewhere, size_t size)
+output_open(struct worker *w, struct session *s, struct rte_mbuf *m, bool elsewhere, size_t size)
 {
 	struct output_packet *o = &w->output;
 
-	output_close(w);
-	o->mbuf = packet_alloc(w, to);
-	if (o->mbuf == NULL)
-		return NULL;
+	o->mbuf = m;
 	o->session = s;
 	o->length = (uint16_t)size;
 	o->receipt = NO_RECEIPT;
 	o->elsewhere = elsewhere;
-	return rte_pktmbuf_mtod_offset(o->mbuf, uint8_t *, WIRE_DATA_HEADER);
+	return rte_pktmbuf_mtod_offset(m, uint8_t *, WIRE_DATA_HEADER);
+}
+
+static void
+address_to_session(struct rte_mbuf *m, const struct session *s)
+{
+	struct packet_info *to = packet_info(m);
+
+	to->peer = s->peer;
+	to->port = s->port;
+	to->local = s->local;
+}
+
+static bool
+joins_open(const struct worker *w, const struct session *s, size_t size)
+{
+	const struct output_packet *o = &w->output;
+
+	return o->mbuf != NULL && o->session == s && !o->elsewhere && o->length + size <= WIRE_PLAINTEXT_MAX;
 }
 
 uint8_t *
 output_frame(struct worker *w, struct session *s, size_t size)
 {
 	struct output_packet *o = &w->output;
-	struct packet_info to = {.peer = s->peer, .port = s->port, .local = s->local};
+	struct rte_mbuf *m;
 
-	if (o->mbuf != NULL && o->session == s && !o->elsewhere && o->length + size <= WIRE_PLAINTEXT_MAX) {
+	if (joins_open(w, s, size)) {
 		uint8_t *at = rte_pktmbuf_mtod_offset(o->mbuf, uint8_t *, WIRE_DATA_HEADER + o->length);
 
 		o->length = (uint16_t)(o->length + size);
 		o->receipt = NO_RECEIPT;
 		return at;
 	}
-	return output_open(w, s, &to, false, size);
+	output_close(w);
+	m = packet_alloc(w);
+	if (m == NULL)
+		return NULL;
+	address_to_session(m, s);
+	return output_open(w, s, m, false, size);
 }
 
 uint8_t *
 output_frame_to(struct worker *w, struct session *s, const struct packet_info *to, size_t size)
 {
-	return output_open(w, s, to, true, size);
+	struct rte_mbuf *m;
+
+	output_close(w);
+	m = packet_alloc(w);
+	if (m == NULL)
+		return NULL;
+	*packet_info(m) = *to;
+	return output_open(w, s, m, true, size);
+}
+
+/* Moves the packet's data so that it begins `before` bytes before body. False when m is not the worker's alone, or too small for what
+ * may be put into it. */
+static bool
+data_begins_before(struct rte_mbuf *m, const uint8_t *body, size_t before)
+{
+	uint8_t *buf = m->buf_addr;
+	size_t at = (size_t)(body - buf);
+
+	if (at < before + PACKET_HEADERS || at - before + WIRE_DATAGRAM_MAX > m->buf_len || !RTE_MBUF_DIRECT(m) ||
+	    rte_mbuf_refcnt_read(m) != 1 || m->nb_segs != 1)
+		return false;
+	m->data_off = (uint16_t)(at - before);
+	return true;
+}
+
+uint8_t *
+output_forward(struct worker *w, struct session *s, size_t header, size_t length, const uint8_t **body)
+{
+	struct rte_mbuf *m = w->spare.mbuf;
+
+	if (m == NULL || joins_open(w, s, header + length) ||
+	    !data_begins_before(m, w->spare.body, WIRE_DATA_HEADER + header))
+		return output_frame(w, s, header + length);
+	output_close(w);
+	*body = w->spare.body;
+	w->spare.mbuf = NULL;
+	w->spare.message = NULL;
+	address_to_session(m, s);
+	return output_open(w, s, m, false, header + length);
 }
 
 /* One more id in the RECEIPT frame that ends the open packet, if that says the same. */
@@ -225,9 +287,10 @@ output_datagram(struct worker *w, const struct packet_info *to, const uint8_t *d
 {
 	struct rte_mbuf *m;
 
-	m = packet_alloc(w, to);
+	m = packet_alloc(w);
 	if (m == NULL)
 		return;
+	*packet_info(m) = *to;
 	memcpy(rte_pktmbuf_append(m, (uint16_t)n), data, n);
 	transmit(w, m);
 }

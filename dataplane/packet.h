@@ -16,6 +16,7 @@ struct packet_info {
 
 #define PACKET_PRIV 64 /* so that a received frame begins at a cache line, and its headers are in it */
 #define PACKET_HEADROOM RTE_PKTMBUF_HEADROOM
+#define PACKET_HEADERS 62 /* that a port puts before the data: Ethernet, IPv6, UDP */
 
 _Static_assert(sizeof(struct packet_info) <= PACKET_PRIV, "fits the private area");
 

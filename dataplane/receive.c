@@ -12,11 +12,13 @@
 #define PATH_CHALLENGE_GAP_US UINT64_C(200000)
 #define RESETS_PER_SECOND 1000
 #define REQUEST_RETRY_US UINT64_C(500000)
+#define SPARE_BEHIND 64 /* bytes of frames behind a message that may be copied */
 
 /* A DATA packet of this worker on its way through the stages. */
 struct arrival {
 	struct rte_mbuf *m;
 	struct wire_data d;
+	uint8_t nonce[AEAD_NONCE]; /* written a stage before it is read, in wider words */
 	int length;        /* of the plaintext */
 	int first_length;  /* of the first frame, or -EPROTO */
 	struct frame first;
@@ -278,52 +280,79 @@ frame_act(struct worker *w, struct session *s, const struct packet_info *from, c
 	return COUNTER_consumed;
 }
 
-/* Acts on the packet's frames; the first one is read already. */
+/* Acts on the frames at data, of which *f of n bytes is the first; found: what the tables say about that, if they were asked. */
 static enum counter
-frames(struct worker *w, struct session *s, const struct arrival *a)
+frames_at(struct worker *w, struct session *s, const struct packet_info *from, const uint8_t *data, size_t length, struct frame *f,
+	  int n, const struct relay_lookup *found)
 {
-	const struct packet_info *from = packet_info(a->m);
-	const uint8_t *data = rte_pktmbuf_mtod_offset(a->m, const uint8_t *, WIRE_DATA_HEADER);
-	const struct relay_lookup *found = a->asked ? &a->found : NULL;
-	size_t length = (size_t)a->length;
-	enum counter result = COUNTER_consumed;
-	struct frame f = a->first;
-	int n = a->first_length;
-
-	w->ack_steps = ACK_STEPS;
 	for (;;) {
+		enum counter result;
+
 		if (n < 0)
 			return COUNTER_drop_frame;
-		if (f.type == FRAME_CLOSE) {
+		if (f->type == FRAME_CLOSE) {
 			session_close(w, s);
 			return COUNTER_consumed;
 		}
-		result = frame_act(w, s, from, &f, found);
+		result = frame_act(w, s, from, f, found);
 		found = NULL;
 		data += n;
 		length -= (size_t)n;
 		if (length == 0 || result != COUNTER_consumed)
 			return result;
-		n = frame_read(&f, data, length);
+		n = frame_read(f, data, length);
 	}
+}
+
+/* A message whose forward may leave in the packet that brought it. What is behind the message is acted on afterwards, from a copy. */
+static enum counter
+message_frames(struct worker *w, struct session *s, struct arrival *a)
+{
+	const uint8_t *data = rte_pktmbuf_mtod_offset(a->m, const uint8_t *, WIRE_DATA_HEADER);
+	size_t rest = (size_t)(a->length - a->first_length);
+	struct packet_info from = *packet_info(a->m);
+	uint8_t behind[SPARE_BEHIND];
+	enum counter result;
+	struct frame f;
+
+	memcpy(behind, data + a->first_length, rest);
+	w->spare = (struct spare_packet){.mbuf = a->m, .body = (uint8_t *)(uintptr_t)a->first.message.body};
+	result = frame_act(w, s, &from, &a->first, &a->found);
+	if (w->spare.mbuf == NULL)
+		a->m = NULL;
+	w->spare = (struct spare_packet){.mbuf = NULL};
+	if (rest == 0 || result != COUNTER_consumed)
+		return result;
+	return frames_at(w, s, &from, behind, rest, &f, frame_read(&f, behind, rest), NULL);
+}
+
+/* Acts on the packet's frames; the first one is read already. a->m is NULL afterwards if it was sent. */
+static enum counter
+frames(struct worker *w, struct session *s, struct arrival *a)
+{
+	const uint8_t *data = rte_pktmbuf_mtod_offset(a->m, const uint8_t *, WIRE_DATA_HEADER);
+
+	w->ack_steps = ACK_STEPS;
+	if (a->asked && a->length - a->first_length <= SPARE_BEHIND)
+		return message_frames(w, s, a);
+	return frames_at(w, s, packet_info(a->m), data, (size_t)a->length, &a->first, a->first_length,
+			 a->asked ? &a->found : NULL);
 }
 
 /* ---- DATA --------------------------------------------------------------------------- */
 
 /* Opens the packet in place. Returns the plaintext's length, or a negative counter. */
 static int
-data_open(struct worker *w, struct session *s, const struct wire_data *d, struct rte_mbuf *m)
+data_open(struct worker *w, struct session *s, const struct arrival *a)
 {
-	uint8_t *data = rte_pktmbuf_mtod(m, uint8_t *);
-	size_t length = rte_pktmbuf_data_len(m) - WIRE_DATA_HEADER - WIRE_TAG;
+	uint8_t *data = rte_pktmbuf_mtod(a->m, uint8_t *);
+	size_t length = rte_pktmbuf_data_len(a->m) - WIRE_DATA_HEADER - WIRE_TAG;
 	struct aead_key *key;
-	uint8_t nonce[AEAD_NONCE];
 
-	if (!replay_fresh(&s->replay, d->counter & WIRE_SEQUENCE_MAX) && w->config->dataplane.replay_check)
+	if (!replay_fresh(&s->replay, a->d.counter & WIRE_SEQUENCE_MAX) && w->config->dataplane.replay_check)
 		return -COUNTER_drop_replay;
-	key = keycache_get(w->keycache, d->sid, &s->keys, &s->key_place);
-	wire_nonce(nonce, WIRE_TO_SERVER, d->counter);
-	if (aead_open(key, nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, length, data + WIRE_DATA_HEADER,
+	key = keycache_get(w->keycache, a->d.sid, &s->keys, &s->key_place);
+	if (aead_open(key, a->nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, length, data + WIRE_DATA_HEADER,
 		      data + WIRE_DATA_HEADER + length) != 0)
 		return -COUNTER_drop_tag;
 	return (int)length;
@@ -353,7 +382,7 @@ data_check(struct worker *w, struct arrival *a)
 		data_other_epoch(w, s, &a->d, a->m);
 		return false;
 	}
-	a->length = data_open(w, s, &a->d, a->m);
+	a->length = data_open(w, s, a);
 	if (a->length < 0) {
 		drop(w, a->m, (enum counter)-a->length);
 		return false;
@@ -368,10 +397,11 @@ data_check(struct worker *w, struct arrival *a)
 
 /* Stage: what the packet says. An earlier packet of the burst may have ended its session. */
 static void
-data_act(struct worker *w, const struct arrival *a)
+data_act(struct worker *w, struct arrival *a)
 {
 	struct session *s = session_find(&w->sessions, a->d.sid);
 	const struct packet_info *from = packet_info(a->m);
+	enum counter end;
 
 	if (s == NULL || s->flags & SESSION_FLAG_DYING) {
 		session_unknown(w, a->m, a->d.sid);
@@ -388,7 +418,11 @@ data_act(struct worker *w, const struct arrival *a)
 		path_challenge(w, s, from);
 	else if (a->newest)
 		s->local = from->local;
-	drop(w, a->m, frames(w, s, a));
+	end = frames(w, s, a);
+	if (a->m != NULL)
+		drop(w, a->m, end);
+	else
+		count(w, end);
 }
 
 /* ---- a burst ------------------------------------------------------------------------ */
@@ -518,6 +552,7 @@ receive_burst(struct worker *w, struct rte_mbuf **pkts, uint16_t n)
 		if (!sort(w, pkts[i], &a->d))
 			continue;
 		a->m = pkts[i];
+		wire_nonce(a->nonce, WIRE_TO_SERVER, a->d.counter);
 		session_prefetch(w, a->d.sid);
 		ours++;
 	}

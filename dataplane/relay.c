@@ -283,6 +283,8 @@ message_new(struct worker *w, const struct session *s, struct activity *a, const
 	m->floor_delta = f->floor_delta;
 	m->length = f->length;
 	memcpy(m->payload, f->body, f->length);
+	if (w->spare.mbuf != NULL && f->body == w->spare.body)
+		w->spare.message = m;
 	record_link(w, a, m);
 	return m;
 }

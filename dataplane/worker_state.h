@@ -38,6 +38,14 @@ struct output_packet {
 	uint16_t length;       /* plaintext bytes */
 	uint16_t receipt;      /* offset of the last frame if it is a RECEIPT, else 0xffff */
 	bool elsewhere;        /* goes to an address other than the session's */
+	uint8_t nonce[AEAD_NONCE]; /* from output_close on */
+};
+
+/* The packet that brings the message which is looked at, for its forward: the text lies in it already. */
+struct spare_packet {
+	struct rte_mbuf *mbuf; /* NULL: there is none, or it was taken */
+	uint8_t *body;         /* of the message */
+	const struct message *message; /* its record, once there is one */
 };
 
 struct tx_batch {
@@ -75,6 +83,7 @@ struct worker {
 	uint64_t reset_second;
 	uint32_t full_bursts[PORT_MAX]; /* received without a smaller one between them */
 
+	struct spare_packet spare;
 	struct output_packet output;                  /* open */
 	struct output_packet sealing[OUTPUT_SEALING]; /* closed, in the order in which they go out */
 	uint32_t sealing_count;
@@ -167,6 +176,9 @@ unsigned inject_poll(struct worker *w);
 void output_fini(struct worker *w);
 /* Room for a frame of size bytes in the session's open packet, NULL without an mbuf. */
 uint8_t *output_frame(struct worker *w, struct session *s, size_t size);
+/* The same for a frame of header bytes and the spare packet's body, of length: in that packet, if it can be. *body says then where it
+ * lies, and stays as it is otherwise. */
+uint8_t *output_forward(struct worker *w, struct session *s, size_t header, size_t length, const uint8_t **body);
 /* The same in a packet of its own to another address (path challenge, probe); flushed at once by the caller. */
 uint8_t *output_frame_to(struct worker *w, struct session *s, const struct packet_info *to, size_t size);
 void output_receipt(struct worker *w, struct session *s, enum receipt_level level, enum refuse_reason reason,

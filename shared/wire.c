@@ -1,48 +1,59 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "shared/wire.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
 /* ---- big-endian bytes ---------------------------------------------------------------- */
 
+/* One load or store each: the compilers do not make one of single bytes. */
 static inline uint16_t
 get16(const uint8_t *p)
 {
-	return (uint16_t)(p[0] << 8 | p[1]);
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be16toh(v);
 }
 
 static inline uint32_t
 get32(const uint8_t *p)
 {
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be32toh(v);
 }
 
 static inline uint64_t
 get64(const uint8_t *p)
 {
-	return (uint64_t)get32(p) << 32 | get32(p + 4);
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return be64toh(v);
 }
 
 static inline void
 put16(uint8_t *p, uint16_t v)
 {
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
+	v = htobe16(v);
+	memcpy(p, &v, sizeof(v));
 }
 
 static inline void
 put32(uint8_t *p, uint32_t v)
 {
-	put16(p, (uint16_t)(v >> 16));
-	put16(p + 2, (uint16_t)v);
+	v = htobe32(v);
+	memcpy(p, &v, sizeof(v));
 }
 
 static inline void
 put64(uint8_t *p, uint64_t v)
 {
-	put32(p, (uint32_t)(v >> 32));
-	put32(p + 4, (uint32_t)v);
+	v = htobe64(v);
+	memcpy(p, &v, sizeof(v));
 }
 
 /* ---- datagrams ----------------------------------------------------------------------- */
@@ -437,7 +448,7 @@ write_close(const struct frame *f, uint8_t *out, size_t cap)
 static int
 write_body(uint8_t *out, size_t header, const uint8_t *body, size_t length)
 {
-	if (length > 0)
+	if (length > 0 && body != out + header)
 		memmove(out + header, body, length);
 	return (int)(header + length);
 }

@@ -250,7 +250,8 @@ int frame_read(struct frame *f, const uint8_t *in, size_t len);
 
 /* Encodes into out[0..cap). Returns the bytes written, -ENOSPC, or -EINVAL when frame_read would refuse
  * the result. For DELIVER, MESSAGE, NOTIFY, REQUEST and RESPONSE the body is copied; for RECEIPT and ACK
- * ids/ranges are copied as they are. A body may overlap out: it is moved before the header is written. */
+ * ids/ranges are copied as they are. A body may overlap out: it is moved before the header is written; one that lies in
+ * its place already stays there. */
 int frame_write(const struct frame *f, uint8_t *out, size_t cap);
 
 message_id_t wire_receipt_id(const struct frame_receipt *r, unsigned i);

@@ -314,6 +314,54 @@ test_silent_recipient(void **state)
 	silent_recipient_on(2);
 }
 
+/* The first forward leaves in the packet that brought the message: what else that packet said counts, the second device gets the
+ * same, and the copy that is sent again is right. */
+static void
+test_forward_in_the_packet_that_came(void **state)
+{
+	struct world *w = world_new(1);
+	struct peer alice, home, phone;
+	const struct peer *devices[] = {&home, &phone};
+	struct frame f[3] = {{.type = FRAME_PING, .token = 99}}, pong;
+	uint8_t padding[80] = {0};
+	uint32_t first;
+
+	(void)state;
+	peer_join(&alice, w, 0, 1, 1, 0);
+	peer_join(&home, w, 0, 2, 2, 0);
+	peer_join(&phone, w, 0, 3, 2, 0);
+	control_user(w, 2, false, devices, 2);
+	control_allow(w, 1, 2, VERDICT_ALLOWED);
+	world_settle(w);
+	for (message_id_t id = 1; id <= 3; id++) {
+		unsigned n = 0;
+
+		/* Alone; with a little behind it; with so much behind it that it is not copied. */
+		f[n++] = message_to(2, id);
+		if (id > 1)
+			f[n++] = (struct frame){.type = FRAME_PING, .token = 99 + id};
+		if (id > 2)
+			f[n++] = (struct frame){.type = FRAME_REQUEST,
+						.request = {.request = 1, .fragments = 1, .length = sizeof(padding), .body = padding}};
+		peer_send(&alice, 0, f, n);
+		expect_receipt(&alice, RECEIPT_ACCEPTED, REFUSE_NONE, id);
+		if (id > 1) {
+			assert_true(peer_receive(&alice, FRAME_PONG, &pong));
+			assert_int_equal(pong.pong.token, 99 + id);
+			assert_true(endpoint_equal(&pong.pong.observed, &alice.address));
+		}
+		first = expect_deliver(&home, &alice, id);
+		assert_int_equal(expect_deliver(&phone, &alice, id), first);
+		send_ack(&phone, 0, first, 1);
+		w->now_us += 600000;
+		world_settle(w);
+		assert_int_equal(expect_deliver(&home, &alice, id), first);
+		send_ack(&home, 0, first, 1);
+		expect_receipt(&alice, RECEIPT_DELIVERED, REFUSE_NONE, id);
+	}
+	world_free(w);
+}
+
 static void
 test_recipient_vanishes(void **state)
 {
@@ -531,6 +579,7 @@ main(void)
 		cmocka_unit_test(test_stored_for_the_absent),
 		cmocka_unit_test(test_two_devices_one_away),
 		cmocka_unit_test(test_silent_recipient),
+		cmocka_unit_test(test_forward_in_the_packet_that_came),
 		cmocka_unit_test(test_recipient_vanishes),
 		cmocka_unit_test(test_sender_vanishes),
 		cmocka_unit_test(test_event_ring_full_loses_nothing),
