@@ -16,6 +16,7 @@
 #define FRAMES_UNACKED 32    /* that any session may have */
 #define RECORDS_FEW 4
 #define RECORDS_ALWAYS 32    /* the same of records: a client's window of one conversation */
+#define RECORDS_NEXT 15      /* fragments of the longest text */
 #define VERDICT_WAIT_US UINT64_C(2000000)
 #define LINGER_US UINT64_C(60000000)
 #define EVENT_RETRY_US UINT64_C(5000)
@@ -218,26 +219,31 @@ message_again(struct worker *w, struct session *s, const struct message *m)
 /* A quarter of the records is kept for frames from control: those end by themselves within the retransmission limit, so cells from
  * control (also those that free records) never wait for ever. An eighth of the rest is kept for sessions that have next to nothing under
  * way, RECORDS_FEW each, so it takes hundreds that mean ill, not dozens, to keep somebody from a word now and then. Of what is free of the
- * others a session may hold an eighth (dynamic thresholds, Choudhury and Hahne 1998): one session takes a ninth at most. */
+ * others a session may hold an eighth (dynamic thresholds, Choudhury and Hahne 1998): one session takes a ninth at most. And beyond that
+ * what follows directly on the confirmed ids, as much as the fragments of one text: while these are refused no CONFIRM can free the records
+ * behind them. */
 static bool
-message_room(const struct worker *w, const struct activity *a)
+message_room(const struct worker *w, const struct activity *a, message_id_t id)
 {
 	uint32_t most = w->messages.capacity - w->messages.capacity / 4;
 	uint32_t shared = most - most / 8;
 
 	if (a->record_count < RECORDS_FEW)
 		return w->messages.used < most;
-	return w->messages.used < shared && a->record_count < RECORDS_PER_SESSION &&
-	       (a->record_count < RECORDS_ALWAYS || a->record_count <= (shared - w->messages.used) / 8);
+	if (w->messages.used >= shared)
+		return false;
+	return id - a->confirmed <= RECORDS_NEXT ||
+	       (a->record_count < RECORDS_PER_SESSION &&
+		(a->record_count < RECORDS_ALWAYS || a->record_count <= (shared - w->messages.used) / 8));
 }
 
 /* A message that was not seen before: may it come in now? 0, or microseconds to wait. */
 static uint64_t
-message_wait(struct worker *w, struct activity *a)
+message_wait(struct worker *w, struct activity *a, message_id_t id)
 {
 	uint64_t wait;
 
-	if (!message_room(w, a)) {
+	if (!message_room(w, a, id)) {
 		count(w, COUNTER_limit_records);
 		return SLOW_DOWN_US;
 	}
@@ -356,7 +362,7 @@ relay_message(struct worker *w, struct session *s, const struct frame_message *f
 		message_again(w, s, m);
 		return;
 	}
-	wait = message_wait(w, a);
+	wait = message_wait(w, a, f->id);
 	m = wait == 0 ? message_new(w, s, a, f) : NULL;
 	if (m == NULL) {
 		slow_down(w, s, f->id, wait != 0 ? wait : SLOW_DOWN_US);

@@ -370,6 +370,38 @@ test_activities(void **state)
 	world_free(f.world);
 }
 
+/* A session whose share is used up by what it cannot confirm: the text that the confirmation waits for comes in, and nothing beyond it. */
+static void
+test_next_ids(void **state)
+{
+	static struct fixture f;
+	struct peer *p = &f.mallory[0];
+	uint32_t retry_ms;
+	const struct cell *c;
+
+	(void)state;
+	fixture_init(&f, 1);
+	control_allow(f.world, p->user, p->user, VERDICT_ALLOWED);
+	for (message_id_t id = 1000; id < 2000; id++) {
+		send_message(p, p->user, id);
+		while ((c = control_take(f.world, IPC_EVENT, 0, PUNT_STORE)) != NULL)
+			;
+		if (count_slowed(p, &retry_ms) != 0)
+			break;
+	}
+	assert_int_equal(world_counter(f.world, COUNTER_limit_records), 1);
+	for (message_id_t id = 15; id > 0; id--) {
+		send_message(p, p->user, id);
+		while ((c = control_take(f.world, IPC_EVENT, 0, PUNT_STORE)) != NULL)
+			;
+		assert_int_equal(count_slowed(p, &retry_ms), 0);
+	}
+	send_message(p, p->user, 16);
+	assert_int_equal(count_slowed(p, &retry_ms), 1);
+	assert_int_equal(world_counter(f.world, COUNTER_limit_records), 2);
+	world_free(f.world);
+}
+
 /* Frames from control to somebody who never acknowledges. */
 static void
 test_frames(void **state)
@@ -555,6 +587,7 @@ main(void)
 		cmocka_unit_test(test_many_accounts),
 		cmocka_unit_test(test_thousands_of_conversations),
 		cmocka_unit_test(test_activities),
+		cmocka_unit_test(test_next_ids),
 		cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_acks),
 		cmocka_unit_test(test_forged_own_address),
