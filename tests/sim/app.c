@@ -109,11 +109,18 @@ app_write(struct device *d, unsigned to, uint32_t length)
 /*
  * A known gap: a message was shown, the server's memory of it ended before its sender was told (the dataplane was killed, the sender
  * logged in anew), the two ceased to be buddies, and the retry is refused. Only a record on disk for every live message could know better.
+ * So: a pair that has parted, and a server that has forgotten since the text was written. Each is counted.
  */
 static bool
-may_be_both(const struct sim *s)
+may_be_both(struct sim *s, struct text *t)
 {
-	return s->profile.fault_ms[FAULT_RELATION] != 0;
+	const struct device *from = &s->devices[t->from];
+
+	if (!s->parted[from->user][t->to] || (dataplane_began(s) <= t->sent_us && from->app.login_us <= t->sent_us))
+		return false;
+	s->both += !t->both;
+	t->both = true;
+	return true;
 }
 
 static void
@@ -137,7 +144,7 @@ on_message(struct device *d, const struct rk_event_message *m)
 		fail(s, "%s was told that text %u is from %s", d->name, t->number, m->from);
 	if (t->id[0] != '\0' && strcmp(t->id, m->id) != 0)
 		fail(s, "text %u is %s to its sender and %s to its recipient", t->number, t->id, m->id);
-	if (t->level == RK_LEVEL_REFUSED && !may_be_both(s))
+	if (t->level == RK_LEVEL_REFUSED && !may_be_both(s, t))
 		fail(s, "G2: text %u was told to have failed (%s) and is shown to %s", t->number, rk_refused_name(t->reason), d->name);
 	if (t->shown & bit) {
 		if (!(t->again & bit) || !m->redelivered)
@@ -149,6 +156,8 @@ on_message(struct device *d, const struct rk_event_message *m)
 	} else {
 		d->app.high[t->from] = t->order;
 	}
+	if (!(t->shown & bit))
+		t->shown_us[d->index] = s->now_us;
 	t->shown |= bit;
 	s->progress++;
 	t->again &= (uint8_t)~bit;
@@ -183,14 +192,16 @@ on_answer(struct device *d, const struct rk_event_outgoing *e)
 	}
 	if (t->level != 0 && (t->level == RK_LEVEL_REFUSED) != (e->level == RK_LEVEL_REFUSED))
 		fail(s, "G2: text %u was answered %s and then %s", t->number, rk_level_name(t->level), rk_level_name(e->level));
-	if (e->level == RK_LEVEL_REFUSED && t->shown != 0 && !may_be_both(s))
+	if (e->level == RK_LEVEL_REFUSED && t->shown != 0 && !may_be_both(s, t))
 		fail(s, "G2: text %u is told to have failed (%s) and was shown", t->number, rk_refused_name(e->reason));
 	if (e->level == RK_LEVEL_DELIVERED && t->shown == 0)
 		fail(s, "G1: text %u is told to be delivered and was shown nowhere", t->number);
 	if (e->level == RK_LEVEL_REFUSED)
 		t->reason = e->reason;
-	if (t->level == 0)
+	if (t->level == 0) {
 		t->final_run = d->app.runs;
+		t->final_us = s->now_us;
+	}
 	s->progress++;
 	if (e->level > t->level)
 		t->level = e->level;
@@ -260,6 +271,7 @@ app_event(struct device *d, const struct rk_event *e)
 	case RK_EVENT_LOGIN:
 		trace(s, d->name, "is logged in");
 		d->app.registered = true;
+		d->app.online_us = d->app.login_us = s->now_us;
 		break;
 	case RK_EVENT_LOGIN_REFUSED:
 		on_refused_login(d, &e->error);
@@ -304,6 +316,7 @@ app_event(struct device *d, const struct rk_event *e)
 		break;
 	case RK_EVENT_RESUMED:
 		trace(s, d->name, "is told: resumed");
+		d->app.online_us = s->now_us;
 		break;
 	case RK_EVENT_ERROR:
 		trace(s, d->name, "is told: error %s", e->error.name);

@@ -97,3 +97,57 @@ check_texts(struct sim *s)
 	for (uint32_t i = 0; i < s->text_count && !s->failed; i++)
 		check_text(s, &s->texts[i]);
 }
+
+/* ---- how soon ------------------------------------------------------------------------------ */
+
+void
+check_calm(struct sim *s)
+{
+	if (!s->healing || s->calm_us != 0 || network_stragglers(s) || !dataplane_up(s) || !control_ready(s))
+		return;
+	for (unsigned i = 0; i < s->device_count; i++)
+		if (s->devices[i].nth == 0 && !app_befriended(&s->devices[i]))
+			return;
+	s->calm_us = s->now_us;
+	trace(s, "world", "is calm");
+}
+
+static uint64_t
+later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static void
+check_wait(struct sim *s, const struct text *t, uint64_t since)
+{
+	for (unsigned i = 0; i < s->device_count && !s->failed; i++) {
+		uint64_t from = later(later(since, s->calm_us), s->devices[i].app.online_us);
+		uint64_t wait = t->shown_us[i] > from ? t->shown_us[i] - from : 0;
+		uint64_t bucket = (wait + WAIT_BUCKET_US - 1) / WAIT_BUCKET_US;
+
+		if (!(t->expected >> i & 1) || !(t->shown >> i & 1))
+			continue;
+		s->wait_us = later(s->wait_us, wait);
+		s->waits[bucket < WAIT_BUCKETS ? bucket : WAIT_BUCKETS - 1]++;
+		if (wait > WAIT_LIMIT_US && !s->profile.least)
+			fail(s, "waiting: text %u of %s reached %s %llu ms after all faults and the confirmations up to it", t->number,
+			     s->devices[t->from].name, s->devices[i].name, (unsigned long long)(wait / MS_US));
+	}
+}
+
+/* A text has to wait for those before it in its conversation: so its time begins when all of these have their final answers, too. */
+void
+check_waits(struct sim *s)
+{
+	uint64_t answered[DEVICES_MAX][USERS_MAX] = {{0}};
+
+	for (uint32_t i = 0; i < s->text_count && !s->failed; i++) {
+		const struct text *t = &s->texts[i];
+		uint64_t *since = &answered[t->from][t->to];
+
+		*since = later(*since, t->final_us);
+		if (t->level == RK_LEVEL_STORED || t->level == RK_LEVEL_DELIVERED)
+			check_wait(s, t, *since);
+	}
+}

@@ -39,7 +39,7 @@ struct dataplane {
 	struct received *queue[WORKERS_MAX]; /* rings of QUEUE */
 	uint32_t head[WORKERS_MAX], tail[WORKERS_MAX];
 	uint64_t given[WORKERS_MAX]; /* datagrams taken by rx */
-	uint64_t boots;
+	uint64_t boots, began_us;
 	struct sealed *sealed; /* what came in since the start */
 	uint64_t distinct;
 	bool crowded;          /* too much to remember */
@@ -246,6 +246,7 @@ dataplane_start(struct sim *s)
 	d->steps_left = UINT64_MAX;
 	d->dead = false;
 	d->boots++;
+	d->began_us = s->now_us;
 	trace(s, "dataplane", "starts for the %lluth time", (unsigned long long)d->boots);
 	if (region_new(d) < 0) {
 		fail(s, "the region cannot be made in %s", s->dir);
@@ -358,6 +359,12 @@ bool
 dataplane_up(const struct sim *s)
 {
 	return s->dataplane->up && s->dataplane->steps_left == UINT64_MAX;
+}
+
+uint64_t
+dataplane_began(const struct sim *s)
+{
+	return s->dataplane->began_us;
 }
 
 /* ---- time ------------------------------------------------------------------------------- */

@@ -25,8 +25,10 @@ status=$?
 
 for profile in calm lossy crashy full hostile everything; do
 	cat "$out/$profile"-* 2>/dev/null | awk -v profile="$profile" '
+		/^confirmed texts/ { least = /least tables/ }
+		/the slowest of each seed/ { sub(/.*max /, ""); if ($1 + 0 > wait[least]) wait[least] = $1 }
 		/^[0-9]+ seeds, / { seeds += $1; failed += $3; steps += $5; datagrams += $7; texts += $9; virtual += $11 }
-		END { printf "%-11s %d seeds, %d failed; %d steps, %d datagrams, %d texts, %.1f h of virtual time\n", profile, seeds, failed, steps,
-			datagrams, texts, virtual / 3600 }'
+		END { printf "%-11s %d seeds, %d failed; %d steps, %d datagrams, %d texts, %.1f h of virtual time; longest wait %.1f s (%.1f s with the least tables)\n",
+			profile, seeds, failed, steps, datagrams, texts, virtual / 3600, wait[0], wait[1] }'
 done
 exit "$status"

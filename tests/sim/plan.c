@@ -67,6 +67,7 @@ crashy(struct profile *p, struct random *r)
 static void
 full(struct profile *p, struct random *r)
 {
+	p->least = true;
 	p->event_cells = 2u << random_below(r, 4);
 	p->request_cells = 2u << random_below(r, 4);
 	p->login_cells = 2u << random_below(r, 2);
@@ -225,10 +226,12 @@ part_or_make_up(struct sim *s, struct device *d)
 	switch (random_below(r, 4)) {
 	case 0:
 		trace(s, d->name, "removes %s", user_names[other]);
+		s->parted[d->user][other] = s->parted[other][d->user] = true;
 		rk_client_remove_buddy(d->client, user_names[other]);
 		break;
 	case 1:
 		trace(s, d->name, "blocks %s", user_names[other]);
+		s->parted[d->user][other] = s->parted[other][d->user] = true;
 		rk_client_block(d->client, user_names[other], true);
 		break;
 	case 2:

@@ -47,6 +47,7 @@ step(struct sim *s, uint64_t limit_us)
 	for (unsigned i = 0; i < s->device_count && !s->failed; i++)
 		device_step(&s->devices[i]);
 	check_step(s);
+	check_calm(s);
 	if (++s->steps > STEPS_MAX)
 		fail(s, "no end after %u steps", STEPS_MAX);
 }
@@ -197,6 +198,8 @@ static void
 heal(struct sim *s)
 {
 	trace(s, "world", "everything heals");
+	s->healing = true;
+	s->heal_us = s->now_us;
 	plan_stop(s);
 	s->chatting = false;
 	network_heal(s);
@@ -332,10 +335,12 @@ phases(struct sim *s)
 	until(s, answered, HEAL_LIMIT_MS, "requests");
 	make_up(s);
 	healed(s);
+	s->settled_us = s->now_us;
 	/* The slowest datagram, such as a LOGIN from before, may still end a session. */
 	until(s, stragglers, HEAL_LIMIT_MS, "stragglers");
 	pass(s, 1000);
 	check_texts(s);
+	check_waits(s);
 	addresses_change(s);
 	user_leaves(s, 0, random_permille(&s->random, 500));
 	if (s->profile.users > 2)
@@ -362,7 +367,12 @@ sim_run(uint64_t seed, const char *profile, bool print, bool packets, struct sim
 	result->steps = s->steps;
 	result->datagrams = s->network.delivered;
 	result->texts = s->text_count;
+	result->both = s->both;
 	result->virtual_us = s->now_us;
+	result->least = s->profile.least;
+	result->wait_us = s->failed ? 0 : s->wait_us;
+	result->settle_us = s->failed ? 0 : s->settled_us - s->heal_us;
+	memcpy(result->waits, s->waits, sizeof(result->waits));
 	sim_free(s);
 	free(s);
 }

@@ -93,6 +93,7 @@ struct profile {
 	unsigned event_cells, request_cells, login_cells, inject_cells, table_cells;
 	unsigned logins_per_second;
 	unsigned stored_max;
+	bool least; /* the least tables and rings: who waits, waits for room */
 };
 
 /* NULL: no such profile. Fills p from the profile and the seed. */
@@ -186,6 +187,7 @@ void dataplane_crash(struct sim *s, unsigned steps, uint64_t down_us);
 void dataplane_stall(struct sim *s, uint64_t us);
 void dataplane_heal(struct sim *s);
 bool dataplane_up(const struct sim *s);
+uint64_t dataplane_began(const struct sim *s); /* when it was started last */
 void dataplane_receive(struct sim *s, const struct endpoint *from, const uint8_t *data, size_t len);
 uint64_t dataplane_next(const struct sim *s);
 void dataplane_step(struct sim *s);
@@ -245,6 +247,8 @@ struct app {
 	uint64_t local_capacity;
 	struct text *showing;  /* given by the last event; a crash may show it again */
 	uint64_t idle_us;      /* takes no events until then */
+	uint64_t online_us;    /* logged in or resumed last */
+	uint64_t login_us;     /* logged in last */
 };
 
 struct device {
@@ -303,11 +307,13 @@ struct text {
 	uint8_t reason;
 	uint32_t length;
 	uint64_t local;
-	uint64_t sent_us;
+	uint64_t sent_us, final_us; /* final: when the first final level was told */
+	uint64_t shown_us[DEVICES_MAX]; /* for the first time */
 	uint32_t final_run;  /* of its device, when the sender was told a final level */
 	uint8_t expected;    /* bit per device */
 	uint8_t shown;       /* bit per device */
 	uint8_t again;       /* bit per device: may be shown once more, after a crash */
+	bool both;           /* shown, and told to have failed: see may_be_both() */
 	char id[RK_MESSAGE_ID_LEN + 1];
 };
 
@@ -332,6 +338,15 @@ void check_step(struct sim *s);
 const char *check_settled(struct sim *s);
 /* G1, G2, G3. */
 void check_texts(struct sim *s);
+/* How long confirmed texts took since all faults were over: within WAIT_LIMIT_US. Once, when everything has settled. */
+void check_waits(struct sim *s);
+/* Notes when the last fault is over. */
+void check_calm(struct sim *s);
+
+/* docs/protocol.md, section 13 */
+#define WAIT_LIMIT_US (60 * SECOND_US)
+#define WAIT_BUCKET_US (100 * MS_US)
+#define WAIT_BUCKETS 1200
 
 /* ---- run.c --------------------------------------------------------------------------- */
 
@@ -357,8 +372,16 @@ struct sim {
 	unsigned device_count;
 	struct text *texts;
 	uint32_t text_count;
+	bool parted[USERS_MAX][USERS_MAX]; /* the two have parted or blocked each other at some time */
+	uint32_t both;         /* texts that were shown and told to have failed */
 	uint64_t progress;     /* texts shown and answered */
 	uint64_t progress_seen, progress_us;
+	bool healing;
+	uint64_t heal_us;      /* no new faults from then on */
+	uint64_t calm_us;      /* and nothing of the old ones is left; 0: not yet */
+	uint64_t settled_us;
+	uint64_t wait_us;      /* longest wait of a confirmed text after that */
+	uint32_t waits[WAIT_BUCKETS]; /* texts by their wait */
 };
 
 static inline uint64_t
@@ -371,7 +394,10 @@ struct sim_result {
 	bool failed;
 	char reason[512];
 	char profile[32];
-	uint64_t hash, steps, datagrams, texts, virtual_us;
+	uint64_t hash, steps, datagrams, texts, both, virtual_us;
+	bool least; /* tables and rings of the least size */
+	uint64_t wait_us, settle_us; /* longest wait of a text, time until all had settled; 0 in a seed that failed before */
+	uint32_t waits[WAIT_BUCKETS];
 };
 
 void sim_run(uint64_t seed, const char *profile, bool print, bool packets, struct sim_result *result);
