@@ -8,6 +8,7 @@
 #ifndef ROOKERY_BENCH_H
 #define ROOKERY_BENCH_H
 
+#include "fail.h"
 #include "identity.h"
 
 #include "dataplane/worker_state.h"
@@ -56,7 +57,6 @@ void figure_add(const char *name, struct summary value, const char *unit, double
 void plot_point(const char *plot, double x, double y, double reference);
 /* Prints the table and writes latest.json. Returns 0 or -errno. */
 int report_write(void);
-_Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- load.c: random numbers ---- */
 

@@ -9,6 +9,8 @@
  * Prints one line: logins per second (median, minimum, maximum), and the same of the X25519 operations alone. For rookbench, in a
  * program of its own because control and the dataplane have functions of the same names.
  */
+#include "fail.h"
+
 #include "control/server.h"
 #include "control/store/store.h"
 #include "shared/handshake.h"
@@ -17,7 +19,6 @@
 
 #include <dirent.h>
 #include <sodium.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,19 +51,6 @@ struct bench {
 	uint64_t now_ms, wall_ms;
 	uint32_t replies;
 };
-
-static _Noreturn void
-fail(const char *format, ...)
-{
-	va_list args;
-
-	fprintf(stderr, "bench-login: ");
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	exit(1);
-}
 
 static double
 seconds(void)

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,19 +25,6 @@ struct row {
 struct options options;
 static struct row rows[ROWS_MAX];
 static unsigned row_count;
-
-void
-fail(const char *format, ...)
-{
-	va_list args;
-
-	fprintf(stderr, "rookbench: ");
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	exit(1);
-}
 
 void
 series_add(struct series *s, double value)

@@ -33,7 +33,7 @@ static const char usage[] =
 static int
 heap_make(unsigned long memory_mb)
 {
-	size_t size = memory_mb << 20, page = 2u << 20;
+	size_t page = 2u << 20, size = RTE_ALIGN_CEIL(memory_mb << 20, page);
 	uint8_t *at = mmap(NULL, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (at == MAP_FAILED)

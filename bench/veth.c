@@ -11,9 +11,11 @@
  *
  *	bench-veth PROGRAMS-FOLDER ROUNDS SECONDS      as root; prints a line "port median min max messages/s" for each
  */
+#include "fail.h"
 #include "identity.h"
 #include "player.h"
 
+#include "shared/account.h"
 #include "shared/aead.h"
 #include "shared/log.h"
 #include "shared/wire.h"
@@ -22,7 +24,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -80,24 +81,6 @@ struct bench {
 };
 
 static struct bench bench;
-
-static void stop_dataplane(struct bench *b);
-static void system_clean(struct bench *b);
-
-static _Noreturn void
-fail(const char *format, ...)
-{
-	va_list args;
-
-	fprintf(stderr, "bench-veth: ");
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	stop_dataplane(&bench);
-	system_clean(&bench);
-	exit(1);
-}
 
 /* ---- namespace and interfaces ---- */
 
@@ -216,6 +199,14 @@ stop_dataplane(struct bench *b)
 	kill(b->dataplane, SIGTERM);
 	waitpid(b->dataplane, NULL, 0);
 	b->dataplane = 0;
+}
+
+/* However the program ends. */
+static void
+clean(void)
+{
+	stop_dataplane(&bench);
+	system_clean(&bench);
 }
 
 static uint32_t
@@ -553,7 +544,8 @@ main(int argc, char **argv)
 {
 	static struct figure figures[PORT_KINDS][ROUNDS_MAX];
 	struct bench *b = &bench;
-	const struct passwd *account;
+	struct account account;
+	char error[256];
 	unsigned rounds = argc == 4 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
 	unsigned seconds = argc == 4 ? (unsigned)strtoul(argv[3], NULL, 10) : 0;
 
@@ -566,15 +558,15 @@ main(int argc, char **argv)
 	b->clients = aligned_alloc(64, CLIENTS * ((sizeof(*b->clients) + 63) / 64 * 64));
 	if (b->clients == NULL || aead_init() != 0)
 		fail("no memory, or no cipher library");
+	atexit(clean);
 	strcpy(b->dir, "/tmp/rookery-veth-XXXXXX");
 	if (mkdtemp(b->dir) == NULL)
 		fail("no folder in /tmp");
 	/* The dataplane gives up root and becomes another account. */
-	account = getpwnam("rookery");
-	if (account == NULL)
-		account = getpwnam("nobody");
-	if (account == NULL || chown(b->dir, account->pw_uid, account->pw_gid) != 0)
-		fail("%s cannot be given to the server's account", b->dir);
+	if (account_find(&account, "", error, sizeof(error)) != 0)
+		fail("%s", error);
+	if (chown(b->dir, account.uid, account.gid) != 0)
+		fail("%s cannot be given to %s: %s", b->dir, account.name, strerror(errno));
 	system_make(b);
 	for (unsigned r = 0; r < rounds; r++)
 		for (unsigned kind = 0; kind < PORT_KINDS; kind++)
@@ -587,7 +579,6 @@ main(int argc, char **argv)
 		       f[rounds - 1].per_cpu_second, f[rounds / 2].per_second);
 	}
 	fprintf(stderr, "%" PRIu64 " messages sent again, %" PRIu64 " foreign packets\n", b->resent, b->foreign);
-	system_clean(b);
 	free(b->clients);
 	return 0;
 }
