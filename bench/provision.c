@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * For load from outside (pktgen, replayed captures): gives a running rookery-dataplane, which no control serves, the sessions that
- * `rookbench pcap` writes pings of, and prints each second what the workers did.
+ * `rookbench pcap` writes pings of, prints each second what the workers did, and at last, or on SIGTERM, all counters.
  *
  *	bench-provision RUNTIME-FOLDER SESSIONS SECONDS
  */
@@ -11,12 +11,22 @@
 #include "shared/counters.h"
 #include "shared/log.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define TURN_US 20000
+
+static volatile sig_atomic_t stopped;
+
+static void
+stop(int signal_number)
+{
+	(void)signal_number;
+	stopped = 1;
+}
 
 static uint64_t
 counter(const struct ipc *ipc, enum counter c)
@@ -46,7 +56,7 @@ watch(struct ipc *ipc, unsigned seconds)
 	uint64_t busy = counter(ipc, COUNTER_cycles_busy), next = player_now_ms() + 1000;
 
 	printf("%12s %12s %12s %14s\n", "received/s", "sent/s", "dropped/s", "cycles/packet");
-	while (seconds != 0) {
+	while (seconds != 0 && !stopped) {
 		uint64_t r, t, d, b;
 
 		player_empty(ipc);
@@ -68,7 +78,7 @@ watch(struct ipc *ipc, unsigned seconds)
 		busy += b;
 	}
 	for (unsigned c = 0; c < COUNTER_COUNT; c++)
-		if (counter_info[c].is_drop && counter(ipc, (enum counter)c) != 0)
+		if (counter(ipc, (enum counter)c) != 0)
 			printf("%s %llu\n", counter_info[c].name, (unsigned long long)counter(ipc, (enum counter)c));
 }
 
@@ -100,6 +110,8 @@ main(int argc, char **argv)
 		return 1;
 	}
 	printf("%u sessions\n", sessions);
+	signal(SIGTERM, stop);
+	signal(SIGINT, stop);
 	watch(&ipc, (unsigned)strtoul(argv[3], NULL, 10));
 	ipc_leave(&ipc);
 	return 0;

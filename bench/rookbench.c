@@ -26,7 +26,7 @@ static const char usage[] =
 	"  --memory    for the tables, without hugepages (what the rows need)\n"
 	"  --huge      hugepages, which the operator has reserved\n"
 	"\n"
-	"pcap writes a capture file of valid pings, for pktgen and other replay tools: docs/performance.md.\n";
+	"pcap writes a capture file of valid pings, for pktgen and other replay tools: bench/pktgen/README.md.\n";
 
 /* Without reserved hugepages the tables lie in memory of our own that the kernel is asked to back with transparent ones:
  * EAL's is a shared mapping, where it does not. EAL keeps 320 MB, for what rte_hash takes there. */
