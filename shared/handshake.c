@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "shared/handshake.h"
 
+#include "shared/bytes.h"
 #include "shared/handshake_internal.h"
 #include "shared/noise.h"
 #include "shared/wire.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <sodium.h>
 #include <string.h>
@@ -25,22 +25,6 @@ _Static_assert(HANDSHAKE_LOGIN_OVERHEAD + HANDSHAKE_PAYLOAD_MAX <= WIRE_DATAGRAM
 	       "any LOGIN is a datagram");
 _Static_assert(HANDSHAKE_COOKIE_SIZE == WIRE_PREFIX + COOKIE_NONCE + COOKIE_SEALED, "COOKIE's layout");
 _Static_assert(HANDSHAKE_COOKIE_SIZE <= HANDSHAKE_LOGIN_MIN, "no reply is larger than its request");
-
-static uint64_t
-get64(const uint8_t *in)
-{
-	uint64_t v;
-
-	memcpy(&v, in, sizeof(v));
-	return be64toh(v);
-}
-
-static void
-put64(uint8_t *out, uint64_t v)
-{
-	v = htobe64(v);
-	memcpy(out, &v, sizeof(v));
-}
 
 static struct noise *
 client_noise(struct handshake_client *h)
