@@ -462,22 +462,14 @@ session_event_fail(struct server *s, const struct cell *c)
 		lazy_add(s, LAZY_PEER, c->session.sid, 0);
 }
 
-static session_id_t
-expired_sid(const struct cell *c, uint32_t i)
+/* As if the i-th had come in a cell of its own. */
+static struct cell_session
+expired(const struct cell *c, uint32_t i)
 {
-	session_id_t sid;
+	struct cell_session e = {0};
 
-	memcpy(&sid, c->data + i * sizeof(sid), sizeof(sid));
-	return sid;
-}
-
-static void
-event_expired(struct server *s, void *data)
-{
-	struct session *n = session_get(s, *(const session_id_t *)data);
-
-	if (n != NULL)
-		session_end(s, n, CLOSE_EXPIRED, false);
+	memcpy(&e.sid, c->data + i * sizeof(e.sid), sizeof(e.sid));
+	return e;
 }
 
 int
@@ -486,15 +478,15 @@ session_expired_handle(struct server *s, const struct cell *c)
 	int rc = 0;
 
 	for (uint32_t i = 0; i < c->expired.count && rc == 0; i++) {
-		session_id_t sid = expired_sid(c, i);
+		struct cell_session e = expired(c, i);
 
-		if (session_get(s, sid) == NULL) {
+		if (session_get(s, e.sid) == NULL) {
 			COUNT(s, cells_orphaned);
 			continue;
 		}
-		rc = store_session_del(s->store, sid);
+		rc = store_session_del(s->store, e.sid);
 		if (rc == 0)
-			effect_add(s, event_expired, NULL, &sid, sizeof(sid));
+			effect_add(s, event_ended, NULL, &e, sizeof(e));
 	}
 	return rc;
 }
@@ -503,10 +495,10 @@ void
 session_expired_fail(struct server *s, const struct cell *c)
 {
 	for (uint32_t i = 0; i < c->expired.count; i++) {
-		session_id_t sid = expired_sid(c, i);
+		struct cell_session e = expired(c, i);
 
-		if (session_get(s, sid) != NULL)
-			effect_add(s, event_expired, NULL, &sid, sizeof(sid));
+		if (session_get(s, e.sid) != NULL)
+			effect_add(s, event_ended, NULL, &e, sizeof(e));
 	}
 }
 
