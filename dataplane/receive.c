@@ -349,8 +349,6 @@ data_open(struct worker *w, struct session *s, const struct arrival *a)
 	size_t length = rte_pktmbuf_data_len(a->m) - WIRE_DATA_HEADER - WIRE_TAG;
 	struct aead_key *key;
 
-	if (!replay_fresh(&s->replay, a->d.counter & WIRE_SEQUENCE_MAX) && w->config->dataplane.replay_check)
-		return -COUNTER_drop_replay;
 	key = keycache_get(w->keycache, a->d.sid, &s->keys, &s->key_place);
 	if (aead_open(key, a->nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, length, data + WIRE_DATA_HEADER,
 		      data + WIRE_DATA_HEADER + length) != 0)
@@ -373,6 +371,7 @@ static bool
 data_check(struct worker *w, struct arrival *a)
 {
 	struct session *s = session_find(&w->sessions, a->d.sid);
+	bool fresh;
 
 	if (s == NULL || s->flags & SESSION_FLAG_DYING) {
 		session_unknown(w, a->m, a->d.sid);
@@ -382,14 +381,18 @@ data_check(struct worker *w, struct arrival *a)
 		data_other_epoch(w, s, &a->d, a->m);
 		return false;
 	}
+	/* Not fresh goes on for benchmarks only. */
+	fresh = replay_fresh(&s->replay, a->d.counter & WIRE_SEQUENCE_MAX);
+	if (!fresh && w->config->dataplane.replay_check) {
+		drop(w, a->m, COUNTER_drop_replay);
+		return false;
+	}
 	a->length = data_open(w, s, a);
 	if (a->length < 0) {
 		drop(w, a->m, (enum counter)-a->length);
 		return false;
 	}
-	/* Not fresh: let through for a benchmark. */
-	a->newest = replay_fresh(&s->replay, a->d.counter & WIRE_SEQUENCE_MAX) &&
-		    replay_record(&s->replay, a->d.counter & WIRE_SEQUENCE_MAX);
+	a->newest = fresh && replay_record(&s->replay, a->d.counter & WIRE_SEQUENCE_MAX);
 	a->first_length = frame_read(&a->first, rte_pktmbuf_mtod_offset(a->m, const uint8_t *, WIRE_DATA_HEADER), (size_t)a->length);
 	a->asked = false;
 	return true;
