@@ -11,9 +11,9 @@
 #include <rte_udp.h>
 
 _Static_assert(sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv6_hdr) + sizeof(struct rte_udp_hdr) ==
-		       EGRESS_HEADERS_MAX,
+		       PACKET_HEADERS,
 	       "IPv6 has the longer header");
-_Static_assert(PACKET_HEADROOM >= EGRESS_HEADERS_MAX, "every packet has room for its headers");
+_Static_assert(PACKET_HEADROOM >= PACKET_HEADERS, "every packet has room for its headers");
 
 /* The next hop of the packet before: most of a burst goes by the same router. */
 struct hop_cache {

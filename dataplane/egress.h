@@ -10,9 +10,6 @@
 #include "dataplane/neighbor.h"
 #include "dataplane/packet.h"
 
-/* Bytes that egress puts before a payload, at most. */
-#define EGRESS_HEADERS_MAX 62
-
 /*
  * Takes n datagrams (n at most PORT_BURST). Those that can be sent stay in pkts, in order, as frames; returns
  * their number. One whose next hop is not known becomes a request for it where one is due, and is dropped and
