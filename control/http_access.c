@@ -91,14 +91,6 @@ authorized(const struct http_access *a, const char *authorization)
 
 /* ---- the address --------------------------------------------------------------------- */
 
-static bool
-is_loopback(const struct endpoint *e)
-{
-	static const uint8_t one[16] = {[15] = 1};
-
-	return endpoint_is_ipv4(e) ? e->ip[12] == 127 : memcmp(e->ip, one, sizeof(one)) == 0;
-}
-
 /* A web page whose name was made to point to 127.0.0.1 would send that name. */
 static bool
 host_local(const char *host)
@@ -126,7 +118,7 @@ http_access_init(struct http_access *a, const struct config *c, struct endpoint 
 	}
 	if (token_file[0] != '\0')
 		return token_read(a, token_file, error, cap);
-	if (is_loopback(where))
+	if (endpoint_is_loopback(where))
 		return 0;
 	snprintf(error, cap, "metrics.listen: %s can be reached from other machines: set metrics.token_file, too",
 		 c->metrics.listen);

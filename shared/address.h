@@ -33,6 +33,15 @@ endpoint_is_ipv4(const struct endpoint *e)
 	return memcmp(e->ip, mapped, sizeof(mapped)) == 0;
 }
 
+/* Reached from this machine alone? */
+static inline bool
+endpoint_is_loopback(const struct endpoint *e)
+{
+	static const uint8_t one[16] = {[15] = 1};
+
+	return endpoint_is_ipv4(e) ? e->ip[12] == 127 : memcmp(e->ip, one, sizeof(one)) == 0;
+}
+
 /* Sets an IPv4 endpoint; addr in network order, port in host order. */
 void endpoint_set_ipv4(struct endpoint *e, const void *addr, uint16_t port);
 

@@ -392,14 +392,6 @@ check_port(const struct config *c, unsigned i, yaml_document_t *doc, yaml_node_t
 	return 0;
 }
 
-static bool
-is_loopback(const struct endpoint *at)
-{
-	static const uint8_t loopback6[16] = {[15] = 1};
-
-	return (endpoint_is_ipv4(at) && at->ip[12] == 127) || memcmp(at->ip, loopback6, sizeof(loopback6)) == 0;
-}
-
 /* Does nothing from outside this machine's memory come in there? */
 static bool
 port_is_private(const struct config_port *p)
@@ -408,7 +400,7 @@ port_is_private(const struct config_port *p)
 	struct endpoint at;
 
 	if (p->type == PORT_SOCKET)
-		return endpoint_parse(&at, p->listen, WIRE_PORT) == 0 && is_loopback(&at);
+		return endpoint_parse(&at, p->listen, WIRE_PORT) == 0 && endpoint_is_loopback(&at);
 	for (unsigned i = 0; i < p->devices_count; i++) {
 		bool found = false;
 
@@ -475,7 +467,7 @@ check_metrics(const struct config *c, yaml_document_t *doc, yaml_node_t *metrics
 		return 0;
 	if (endpoint_parse(&at, listen, METRICS_PORT) < 0)
 		return config_error_at(e, line, "metrics.listen: \"%s\" is no address, as \"127.0.0.1:8001\"", listen);
-	if (c->metrics.token_file[0] == '\0' && !is_loopback(&at))
+	if (c->metrics.token_file[0] == '\0' && !endpoint_is_loopback(&at))
 		return config_error_at(e, line,
 				       "metrics.listen: %s can be reached from other machines: set metrics.token_file, too",
 				       listen);
