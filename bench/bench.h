@@ -19,6 +19,8 @@
 
 #define PHASE 8192u
 #define ROUNDS_MAX 101
+#define LANES_MAX 2u
+#define WALL_MS UINT64_C(1700000000000) /* when now_us is 0 */
 
 /* Cycles per operation, one figure per round. */
 struct series {
@@ -81,18 +83,28 @@ struct pending_ack {
 	uint32_t delivery;
 };
 
+/* A worker with its queue of the device, as a NIC's RSS fills it: what comes belongs to its own sessions. */
+struct lane {
+	struct rte_mempool *pool;
+	struct rte_ring *in;  /* to the worker */
+	struct rte_ring *out; /* from it */
+	uint64_t cycles;      /* inside the clock, in the last world_run */
+};
+
+/* Which messages cross from one worker to the other. */
+enum crossing { CROSSING_DRAWN, CROSSING_NONE, CROSSING_ALL };
+
 struct world {
 	struct config *config;
 	struct ipc ipc;
 	struct tables *tables;
-	struct rte_mempool *pool;
 	struct port port;
 	struct config_port port_config;
 	uint16_t device;
 	struct rte_ether_addr mac;
-	struct rte_ring *wire_in;  /* to the worker */
-	struct rte_ring *wire_out; /* from it */
-	struct worker *worker;
+	struct lane lanes[LANES_MAX];
+	struct worker *workers[LANES_MAX]; /* of the lanes */
+	unsigned lane_count;
 	struct housekeeping *housekeeping;
 
 	uint32_t sessions;
@@ -101,7 +113,7 @@ struct world {
 	uint32_t *place;    /* of a client in order */
 
 	uint64_t now_us;    /* runs while the worker runs, and as the rows please */
-	uint64_t cycles;    /* inside the clock, in the last world_run */
+	uint64_t cycles;    /* inside the clock, in the last world_run: of the lane that took longest */
 
 	/* what came out in the last world_collect */
 	struct pending_ack *acks;
@@ -117,6 +129,8 @@ struct world {
 /* sessions and, with users, their entries in the user and verdict tables; active: sessions that may have messages under
  * way. Every session has been heard of. */
 void world_open(struct world *w, uint32_t sessions, uint32_t active, bool users);
+/* The same with several workers; clients take turns at them. */
+void world_open_lanes(struct world *w, uint32_t sessions, uint32_t active, bool users, unsigned lanes, enum crossing crossing);
 void world_close(struct world *w);
 
 /* ---- load.c: packets for the wire ---- */
@@ -141,20 +155,22 @@ void world_put_datagram(struct world *w, uint32_t client, const uint8_t *data, u
 uint16_t world_take_datagram(struct world *w, uint8_t *out, uint16_t cap);
 /* A CONFIRM, if the client owes one. */
 void world_put_confirm(struct world *w, uint32_t client);
-void world_wire(struct world *w, struct rte_mbuf *m);
+void world_wire(struct world *w, uint32_t client, struct rte_mbuf *m);
 
 void load_router_mac(struct rte_ether_addr *mac);
 uint32_t load_buddy(const struct world *w, uint32_t client);
+session_id_t load_session(const struct world *w, uint32_t client);
+struct lane *load_lane(struct world *w, uint32_t client);
 
 /* ---- world.c: the clock ---- */
 
-/* Inside the clock: iterations until the wire is empty. */
+/* Inside the clock: iterations until the wires are empty; lanes take turns. */
 void world_run(struct world *w);
 /* The same, where a row counts it. */
 void world_run_measured(struct world *w);
 /* Of the iterations of a phase; those in which the kernel had the core count as the median. */
 uint64_t sum_without_kernel(const uint64_t *cycles, uint32_t n);
-/* One iteration; returns its cycles. */
+/* One iteration of each lane; returns the cycles of all. */
 uint64_t world_poll(struct world *w);
 /* The reference in the worker's place: 5-tuple swap on the same device. Returns the cycles. */
 uint64_t world_run_reference(struct world *w);
@@ -164,9 +180,9 @@ void world_collect(struct world *w);
 void world_discard(struct world *w);
 /* Stands in for control: empties the event and request rings. */
 void world_control(struct world *w);
+/* What a router says that is there, on its way to the client's lane: nothing is sent to clients before. Kept off the wire. */
+struct rte_mbuf *world_make_router(struct world *w, uint32_t client);
 /* Tells the port again where its router is: its knowledge ages with now_us. */
-/* What a router says that is there: nothing is sent to clients before. Kept off the wire. */
-struct rte_mbuf *world_make_router(struct world *w);
 void world_router(struct world *w);
 /* Sums match and nothing was refused, dropped or sent twice; ends the program otherwise. */
 void world_check(const struct world *w);

@@ -35,7 +35,7 @@ put_group(struct world *w)
 		c->length = (uint16_t)length;
 		/* neighbours in the random order are strangers in memory */
 		while (i < MEMBERS && c->frame.session_count < CELL_FRAME_SESSIONS_MAX)
-			c->frame.sids[c->frame.session_count++] = load_sid(w->order[first + i++]);
+			c->frame.sids[c->frame.session_count++] = load_session(w, w->order[first + i++]);
 		ring_publish(inject);
 	}
 }

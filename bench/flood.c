@@ -55,7 +55,7 @@ put_login(struct world *w, enum kind kind)
 static uint64_t
 looked_at(const struct world *w)
 {
-	const uint64_t *c = w->worker->counters;
+	const uint64_t *c = w->workers[0]->counters;
 
 	/* one a second of the guest passes */
 	return c[COUNTER_drop_login_mac] + c[COUNTER_drop_login_cookie] + c[COUNTER_drop_login_limit] + c[COUNTER_drop_login_prefix] +
@@ -148,7 +148,7 @@ prepare(struct world *w)
 		memset(&h, 0, sizeof(h));
 		login_make(&h, &logins[i]);
 	}
-	guard_set_server_key(&w->worker->guard, server.public);
+	guard_set_server_key(&w->workers[0]->guard, server.public);
 	w->now_us += 1000000;
 	housekeeping_poll(w->housekeeping, w->now_us);
 	behind(w, NO_COOKIE);
@@ -172,7 +172,7 @@ prepare(struct world *w)
 		world_discard(w);
 		world_control(w);
 	}
-	if (w->worker->counters[COUNTER_drop_login_prefix] == 0)
+	if (w->workers[0]->counters[COUNTER_drop_login_prefix] == 0)
 		fail("the host's limit was not reached");
 }
 

@@ -4,12 +4,10 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#define GENERATION 1
-
 session_id_t
 load_sid(uint32_t client)
 {
-	return session_id_make(0, GENERATION, client);
+	return session_id_make(0, LOAD_GENERATION, client);
 }
 
 void

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#define LOAD_GENERATION 1
+
 session_id_t load_sid(uint32_t client);
 void load_keys(uint32_t client, struct session_keys *keys);
 /* 10.0.0.0/8, more than 16 M of them by port. */

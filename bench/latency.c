@@ -59,8 +59,8 @@ window(struct world *w, uint32_t hot, double gap, double *latency)
 		if (wired == done && arrival[wired] > now)
 			now = arrival[wired];
 		for (; wired < PHASE && arrival[wired] <= now; wired++)
-			world_wire(w, pkts[wired]);
-		taken = RTE_MIN(rte_ring_count(w->wire_in), (unsigned)PORT_BURST);
+			world_wire(w, 0, pkts[wired]);
+		taken = RTE_MIN(rte_ring_count(w->lanes[0].in), (unsigned)PORT_BURST);
 		now += (double)world_poll(w);
 		for (; taken > 0; taken--, done++)
 			latency[done] = now - arrival[done];
@@ -79,7 +79,7 @@ capacity(struct world *w, uint32_t hot)
 	for (unsigned r = 0; r < 5; r++) {
 		make(w, hot, pkts);
 		for (uint32_t i = 0; i < PHASE; i++)
-			world_wire(w, pkts[i]);
+			world_wire(w, 0, pkts[i]);
 		world_run(w);
 		series_add(&s, (double)w->cycles / PHASE);
 		finish(w, hot);

@@ -70,6 +70,18 @@ load_buddy(const struct world *w, uint32_t client)
 	return w->order[w->place[client] ^ 1];
 }
 
+session_id_t
+load_session(const struct world *w, uint32_t client)
+{
+	return session_id_make(client % w->lane_count, LOAD_GENERATION, client / w->lane_count);
+}
+
+struct lane *
+load_lane(struct world *w, uint32_t client)
+{
+	return &w->lanes[client % w->lane_count];
+}
+
 /* ---- to the worker ------------------------------------------------------------------ */
 
 static void
@@ -100,16 +112,24 @@ headers_write(const struct world *w, uint32_t client, struct rte_mbuf *m, uint16
 	udp->dgram_cksum = rte_ipv4_udptcp_cksum(ip, udp);
 }
 
+static struct rte_mbuf *
+packet_new(struct world *w, uint32_t client)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(load_lane(w, client)->pool);
+
+	if (m == NULL)
+		fail("no packet left");
+	return m;
+}
+
 void
 world_put_datagram(struct world *w, uint32_t client, const uint8_t *data, uint16_t length)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(w->pool);
+	struct rte_mbuf *m = packet_new(w, client);
 
-	if (m == NULL)
-		fail("no packets left");
 	memcpy(rte_pktmbuf_append(m, (uint16_t)(HEADERS + length)) + HEADERS, data, length);
 	headers_write(w, client, m, length);
-	world_wire(w, m);
+	world_wire(w, client, m);
 }
 
 uint16_t
@@ -118,7 +138,7 @@ world_take_datagram(struct world *w, uint8_t *out, uint16_t cap)
 	uint16_t length;
 	void *p;
 
-	if (rte_ring_dequeue(w->wire_out, &p) != 0)
+	if (rte_ring_dequeue(w->lanes[0].out, &p) != 0)
 		return 0;
 	length = (uint16_t)(rte_pktmbuf_data_len((struct rte_mbuf *)p) - HEADERS);
 	length = RTE_MIN(length, cap);
@@ -132,7 +152,7 @@ static struct rte_mbuf *
 packet_seal(struct world *w, uint32_t client, struct rte_mbuf *m, size_t length)
 {
 	static struct aead_key key;
-	struct wire_data d = {.sid = load_sid(client), .counter = wire_counter(0, ++w->clients[client].sequence)};
+	struct wire_data d = {.sid = load_session(w, client), .counter = wire_counter(0, ++w->clients[client].sequence)};
 	uint8_t *data = rte_pktmbuf_mtod_offset(m, uint8_t *, HEADERS);
 	uint8_t nonce[AEAD_NONCE];
 	struct session_keys keys;
@@ -160,16 +180,6 @@ add_frame(struct rte_mbuf *m, size_t at, const struct frame *f)
 	return at + (size_t)n;
 }
 
-static struct rte_mbuf *
-packet_new(struct world *w)
-{
-	struct rte_mbuf *m = rte_pktmbuf_alloc(w->pool);
-
-	if (m == NULL)
-		fail("no packet left");
-	return m;
-}
-
 static size_t
 add_ack(struct rte_mbuf *m, size_t at, uint32_t first, uint16_t n)
 {
@@ -195,7 +205,7 @@ struct rte_mbuf *
 world_make_message(struct world *w, uint32_t client, const struct message_shape *shape)
 {
 	static const uint8_t text[MESSAGE_BODY_MAX];
-	struct rte_mbuf *m = packet_new(w);
+	struct rte_mbuf *m = packet_new(w, client);
 	struct client *c = &w->clients[client];
 	struct frame f = {
 		.type = FRAME_MESSAGE,
@@ -218,16 +228,16 @@ world_make_message(struct world *w, uint32_t client, const struct message_shape 
 void
 world_put_message(struct world *w, uint32_t client, const struct message_shape *shape)
 {
-	world_wire(w, world_make_message(w, client, shape));
+	world_wire(w, client, world_make_message(w, client, shape));
 }
 
 void
 world_put_ping(struct world *w, uint32_t client)
 {
-	struct rte_mbuf *m = packet_new(w);
+	struct rte_mbuf *m = packet_new(w, client);
 	struct frame f = {.type = FRAME_PING, .token = client};
 
-	world_wire(w, packet_seal(w, client, m, add_frame(m, 0, &f)));
+	world_wire(w, client, packet_seal(w, client, m, add_frame(m, 0, &f)));
 }
 
 void
@@ -236,10 +246,10 @@ world_put_acks(struct world *w)
 	for (uint32_t n = w->ack_count; n > 0; n--) {
 		uint32_t pick = draw_below(n);
 		struct pending_ack a = w->acks[pick];
-		struct rte_mbuf *m = packet_new(w);
+		struct rte_mbuf *m = packet_new(w, a.client);
 
 		w->acks[pick] = w->acks[n - 1];
-		world_wire(w, packet_seal(w, a.client, m, add_ack(m, 0, a.delivery, 1)));
+		world_wire(w, a.client, packet_seal(w, a.client, m, add_ack(m, 0, a.delivery, 1)));
 		w->clients[a.client].ack_count = 0;
 	}
 	w->ack_count = 0;
@@ -253,8 +263,8 @@ world_put_confirm(struct world *w, uint32_t client)
 
 	if (c->delivered == c->confirmed)
 		return;
-	m = packet_new(w);
-	world_wire(w, packet_seal(w, client, m, add_confirm(m, 0, c)));
+	m = packet_new(w, client);
+	world_wire(w, client, packet_seal(w, client, m, add_confirm(m, 0, c)));
 }
 
 /* ---- from the worker ---------------------------------------------------------------- */
@@ -345,7 +355,7 @@ packet_open(struct world *w, struct rte_mbuf *m)
 	if (!checksums_right(ip, udp) ||
 	    wire_data_read(&d, data, m->data_len - HEADERS) != 0)
 		fail("the worker sent a packet that is none");
-	client = session_id_index(d.sid);
+	client = session_id_index(d.sid) * w->lane_count + session_id_worker(d.sid);
 	if (client >= w->sessions || ip->dst_addr != client_ip(client) || udp->dst_port != rte_cpu_to_be_16(client_port(client)))
 		fail("a packet went astray");
 	length = m->data_len - HEADERS - WIRE_DATA_HEADER - WIRE_TAG;
@@ -367,8 +377,9 @@ world_collect(struct world *w)
 	memset(w->receipts, 0, sizeof(w->receipts));
 	w->pongs = 0;
 	w->packets = 0;
-	while (rte_ring_dequeue(w->wire_out, &m) == 0) {
-		packet_open(w, m);
-		rte_pktmbuf_free(m);
-	}
+	for (unsigned i = 0; i < w->lane_count; i++)
+		while (rte_ring_dequeue(w->lanes[i].out, &m) == 0) {
+			packet_open(w, m);
+			rte_pktmbuf_free(m);
+		}
 }

@@ -41,7 +41,7 @@ pcap_write(const char *path, const char *server_mac, uint32_t sessions)
 {
 	struct pcap_header header = {
 		.magic = PCAP_MAGIC, .major = 2, .minor = 4, .snap = SNAP_LENGTH, .link = PCAP_ETHERNET};
-	struct world w = {.sessions = sessions};
+	struct world w = {.sessions = sessions, .lane_count = 1};
 	FILE *f = fopen(path, "wb");
 	bool ok;
 
@@ -51,19 +51,19 @@ pcap_write(const char *path, const char *server_mac, uint32_t sessions)
 		fail("%s is no MAC address", server_mac);
 	w.clients = calloc(sessions, sizeof(*w.clients));
 	w.order = calloc(sessions, sizeof(*w.order));
-	w.pool = rte_pktmbuf_pool_create("pcap", 63, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, options.memory);
-	w.wire_in = rte_ring_create("pcap", 64, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
-	if (w.clients == NULL || w.order == NULL || w.pool == NULL || w.wire_in == NULL)
+	w.lanes[0].pool = rte_pktmbuf_pool_create("pcap", 63, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, options.memory);
+	w.lanes[0].in = rte_ring_create("pcap", 64, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+	if (w.clients == NULL || w.order == NULL || w.lanes[0].pool == NULL || w.lanes[0].in == NULL)
 		fail("no memory for %u sessions", sessions);
 	for (uint32_t i = 0; i < sessions; i++)
 		w.order[i] = i;
 	shuffle(w.order, sessions);
-	ok = fwrite(&header, sizeof(header), 1, f) == 1 && record_write(f, 0, world_make_router(&w));
+	ok = fwrite(&header, sizeof(header), 1, f) == 1 && record_write(f, 0, world_make_router(&w, 0));
 	for (uint32_t i = 0; i < sessions && ok; i++) {
 		void *m;
 
 		world_put_ping(&w, w.order[i]);
-		if (rte_ring_dequeue(w.wire_in, &m) != 0)
+		if (rte_ring_dequeue(w.lanes[0].in, &m) != 0)
 			fail("a ping was not made");
 		ok = record_write(f, i, m);
 	}

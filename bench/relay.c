@@ -27,7 +27,7 @@ void
 confirm_all(struct world *w, uint32_t hot)
 {
 	for (uint32_t i = 0; i < hot;) {
-		for (; i < hot && rte_ring_count(w->wire_in) < PHASE; i++)
+		for (; i < hot && rte_ring_count(w->lanes[0].in) < PHASE; i++)
 			world_put_confirm(w, w->order[i]);
 		world_run(w);
 	}
@@ -258,7 +258,7 @@ curve_burst(struct world *w)
 				pkts[i] = world_make_message(w, sender(w, HOT), &shape);
 			for (uint32_t i = 0; i < PHASE; i += burst) {
 				for (uint32_t j = 0; j < burst; j++)
-					world_wire(w, pkts[i + j]);
+					world_wire(w, 0, pkts[i + j]);
 				cycles += world_poll(w);
 			}
 			series_add(&s, (double)cycles / PHASE);

@@ -2,6 +2,8 @@
 /* See bench.h for the method, docs/performance.md for the figures. */
 #include "rows.h"
 
+#include "shared/log.h"
+
 #include <getopt.h>
 #include <rte_cycles.h>
 #include <rte_eal.h>
@@ -91,7 +93,6 @@ memory_wanted(void)
 static void
 rows_absent(void)
 {
-	row_absent("workers_2", "not measured: two workers and their load need more than the two shared cores here");
 	row_absent("login_resume", "not built yet: tickets");
 }
 
@@ -136,6 +137,7 @@ main(int argc, char **argv)
 	}
 	if (options.rounds < 1 || options.rounds >= ROUNDS_MAX)
 		fail("--rounds %u: 1 to %d", options.rounds, ROUNDS_MAX - 1);
+	log_open("rookbench", LOG_LEVEL_WARNING);
 	(void)mkdir(options.dir, 0777);
 	eal_start(memory != 0 ? memory : memory_wanted(), huge);
 	if (pcap) {
@@ -148,6 +150,7 @@ main(int argc, char **argv)
 	rows_timers();
 	rows_relay();
 	rows_flood();
+	rows_workers();
 	rows_scale();
 	rows_children();
 	rows_absent();

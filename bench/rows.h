@@ -12,6 +12,7 @@ void rows_relay(void);
 void rows_scale(void);
 void rows_timers(void);
 void rows_flood(void);
+void rows_workers(void);
 void rows_children(void);
 void pcap_write(const char *path, const char *server_mac, uint32_t sessions);
 void rows_fanout(struct world *w);

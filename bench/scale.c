@@ -52,7 +52,7 @@ session_lookup(struct world *w)
 {
 	static uint32_t picks[LOOKUPS];
 	struct series s = {.count = 0};
-	const struct session_table *t = &w->worker->sessions;
+	const struct session_table *t = &w->workers[0]->sessions;
 
 	if (!row_wanted("session_lookup_10m"))
 		return;
@@ -119,14 +119,14 @@ heartbeats(struct world *w)
 	/* the timers alone: the same looks as in a span of PHASE pings */
 	for (unsigned r = 0; r < phases; r++) {
 		uint64_t start, cycles = 0;
-		uint32_t due = (uint32_t)(us_per_phase * w->sessions / w->worker->timeout_us);
+		uint32_t due = (uint32_t)(us_per_phase * w->sessions / w->workers[0]->timeout_us);
 
 		for (uint32_t looked = 0; looked < due; looked += BATCH) {
 			start = rte_rdtsc_precise();
 			for (uint32_t j = 0; j < BATCH; j++) {
 				uint32_t i = draw_below(w->sessions);
 
-				timer_wheel_add(&w->worker->sessions.wheel, i, w->now_us + w->worker->timeout_us - i % 1000 * UINT64_C(10000));
+				timer_wheel_add(&w->workers[0]->sessions.wheel, i, w->now_us + w->workers[0]->timeout_us - i % 1000 * UINT64_C(10000));
 			}
 			cycles += rte_rdtsc_precise() - start;
 		}
@@ -154,9 +154,9 @@ expiry(struct world *w)
 	cycles = malloc(n * sizeof(*cycles)); /* an iteration each would be the worst */
 	if (cycles == NULL)
 		fail("no memory for %u figures", n);
-	w->now_us += 2 * w->worker->timeout_us;
+	w->now_us += 2 * w->workers[0]->timeout_us;
 	world_router(w);
-	while (w->worker->sessions.live != 0 && polls < n) {
+	while (w->workers[0]->sessions.live != 0 && polls < n) {
 		uint64_t c = world_poll(w);
 
 		cycles[polls++] = c;
@@ -195,7 +195,7 @@ memory(struct world *w, double before)
 		figure_add("allocated_per_session", s, "bytes", 0, "all of the above, a verdict and an activity block for each, packets, rings");
 	}
 	if (row_wanted("live_sessions")) {
-		s.median = s.min = s.max = w->worker->sessions.live;
+		s.median = s.min = s.max = w->workers[0]->sessions.live;
 		row_add("live_sessions", s, "sessions", 0, 10e6, false, "provisioned, each pinged and answered");
 	}
 }

@@ -18,7 +18,6 @@
 #define MESSAGES 32768u      /* two phases under way, within the three quarters that users may have */
 #define ITERATIONS_MAX 1024u
 #define KERNEL_FACTOR 4
-#define WALL_MS UINT64_C(1700000000000)
 
 static char *addresses[] = {"192.0.2.1/24"};
 
@@ -60,13 +59,13 @@ static void
 ipc_make(struct world *w)
 {
 	struct ipc_options o = {
-		.workers = 1,
+		.workers = w->lane_count,
 		.event_cells = 16384,
 		.request_cells = 1024,
 		.login_cells = 16,
 		.inject_cells = 1024,
 		.table_cells = 16,
-		.sessions_per_worker = w->sessions,
+		.sessions_per_worker = (w->sessions + w->lane_count - 1) / w->lane_count,
 	};
 	char path[128];
 	int rc;
@@ -81,13 +80,13 @@ ipc_make(struct world *w)
 
 /* The pool hands mbufs out in the order in which they came back; at first that is their order in memory. */
 static void
-pool_shuffle(struct world *w)
+pool_shuffle(struct rte_mempool *pool)
 {
 	struct rte_mbuf **all = need(calloc(POOL_PACKETS, sizeof(*all)), "packets");
 	uint32_t *order = need(calloc(POOL_PACKETS, sizeof(*order)), "packets");
 
 	for (uint32_t i = 0; i < POOL_PACKETS; i++) {
-		all[i] = need(rte_pktmbuf_alloc(w->pool), "packets");
+		all[i] = need(rte_pktmbuf_alloc(pool), "packets");
 		order[i] = i;
 	}
 	shuffle(order, POOL_PACKETS);
@@ -97,67 +96,94 @@ pool_shuffle(struct world *w)
 	free(all);
 }
 
+static struct rte_ring *
+wire_make(const char *direction, unsigned serial)
+{
+	char name[RTE_RING_NAMESIZE];
+
+	snprintf(name, sizeof(name), "wire_%s%u", direction, serial);
+	return need(rte_ring_create(name, WIRE_SIZE, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ), "the wire");
+}
+
 static void
 device_make(struct world *w)
 {
 	static unsigned serial;
+	struct rte_ring *in[LANES_MAX], *out[LANES_MAX];
+	struct rte_mempool *pools[LANES_MAX];
 	char name[RTE_ETH_NAME_MAX_LEN], error[256];
 	int id;
 
-	snprintf(name, sizeof(name), "packets%u", serial);
-	w->pool = need(rte_pktmbuf_pool_create(name, POOL_PACKETS, 256, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, options.memory),
-		       "packets");
-	snprintf(name, sizeof(name), "wire_in%u", serial);
-	w->wire_in = need(rte_ring_create(name, WIRE_SIZE, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ), "the wire");
-	snprintf(name, sizeof(name), "wire_out%u", serial);
-	w->wire_out = need(rte_ring_create(name, WIRE_SIZE, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ), "the wire");
-	snprintf(name, sizeof(name), "bench%u", serial++);
-	id = rte_eth_from_rings(name, &w->wire_in, 1, &w->wire_out, 1, 0);
+	for (unsigned i = 0; i < w->lane_count; i++, serial++) {
+		snprintf(name, sizeof(name), "packets%u", serial);
+		pools[i] = need(rte_pktmbuf_pool_create(name, POOL_PACKETS, 256, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, options.memory),
+				"packets");
+		w->lanes[i].pool = pools[i];
+		w->lanes[i].in = in[i] = wire_make("in", serial);
+		w->lanes[i].out = out[i] = wire_make("out", serial);
+	}
+	snprintf(name, sizeof(name), "bench%u", serial);
+	id = rte_eth_from_rings(name, in, w->lane_count, out, w->lane_count, 0);
 	if (id < 0 || rte_eth_dev_get_name_by_port((uint16_t)id, w->device_name) != 0 ||
 	    rte_eth_macaddr_get((uint16_t)id, &w->mac) != 0)
 		fail("no net_ring device; is DPDK's librte_net_ring installed?");
 	w->device = (uint16_t)id;
 	w->devices[0] = w->device_name;
-	if (port_open(&w->port, &w->port_config, 0, 1, &w->pool, error, sizeof(error)) != 0)
+	if (port_open(&w->port, &w->port_config, 0, (uint16_t)w->lane_count, pools, error, sizeof(error)) != 0)
 		fail("%s", error);
-	pool_shuffle(w);
+	for (unsigned i = 0; i < w->lane_count; i++)
+		pool_shuffle(pools[i]);
 }
 
 static void
-worker_make(struct world *w, uint32_t active)
+workers_make(struct world *w, uint32_t active)
 {
-	struct worker_options o = {
-		.config = w->config,
-		.ipc = &w->ipc,
-		.tables = w->tables,
-		.workers = 1,
-		.numa_node = options.memory,
-		.pool = w->pool,
-		.ports = &w->port,
-		.port_count = 1,
-		.activities = active,
-	};
 	char error[256], path[128];
 	int rc;
 
-	if (worker_new(&w->worker, &o, error, sizeof(error)) != 0)
-		fail("%s", error);
-	tables_reader_online(w->tables, 0);
-	worker_connect(&w->worker, 1);
+	for (unsigned i = 0; i < w->lane_count; i++) {
+		struct worker_options o = {
+			.config = w->config,
+			.ipc = &w->ipc,
+			.tables = w->tables,
+			.index = i,
+			.workers = w->lane_count,
+			.numa_node = options.memory,
+			.pool = w->lanes[i].pool,
+			.ports = &w->port,
+			.port_count = 1,
+			.activities = active,
+		};
+
+		if (worker_new(&w->workers[i], &o, error, sizeof(error)) != 0)
+			fail("%s", error);
+		tables_reader_online(w->tables, i);
+	}
+	worker_connect(w->workers, w->lane_count);
 	snprintf(path, sizeof(path), "%s/doorbell", w->dir);
-	rc = housekeeping_new(&w->housekeeping, &w->ipc, w->tables, &w->worker, 1, path);
+	rc = housekeeping_new(&w->housekeeping, &w->ipc, w->tables, w->workers, w->lane_count, path);
 	if (rc != 0)
 		fail("housekeeping: %s", strerror(-rc));
 }
 
 /* ---- sessions ----------------------------------------------------------------------- */
 
+static bool
+provisioned(const struct world *w)
+{
+	for (unsigned i = 0; i < w->lane_count; i++)
+		if (ring_used(ipc_ring(&w->ipc, IPC_INJECT, i)) != 0)
+			return false;
+	return true;
+}
+
 static void
 sessions_provision(struct world *w)
 {
-	const struct cell_ring *inject = ipc_ring(&w->ipc, IPC_INJECT, 0);
+	uint32_t live = 0;
 
 	for (uint32_t i = 0; i < w->sessions;) {
+		const struct cell_ring *inject = ipc_ring(&w->ipc, IPC_INJECT, i % w->lane_count);
 		struct cell *c = ring_reserve(inject);
 
 		if (c == NULL) {
@@ -166,16 +192,18 @@ sessions_provision(struct world *w)
 		}
 		memset(c, 0, offsetof(struct cell, data));
 		c->type = INJECT_SESSION_ADD;
-		c->session_add = (struct cell_session_add){.sid = load_sid(i), .user = i + 1, .device = i + 1};
+		c->session_add = (struct cell_session_add){.sid = load_session(w, i), .user = i + 1, .device = i + 1};
 		load_keys(i, &c->session_add.keys);
 		load_address(i, &c->session_add.peer);
 		ring_publish(inject);
 		i++;
 	}
-	while (ring_used(inject) != 0)
+	while (!provisioned(w))
 		world_poll(w);
-	if (w->worker->sessions.live != w->sessions)
-		fail("%u sessions of %u are live", w->worker->sessions.live, w->sessions);
+	for (unsigned i = 0; i < w->lane_count; i++)
+		live += w->workers[i]->sessions.live;
+	if (live != w->sessions)
+		fail("%u sessions of %u are live", live, w->sessions);
 }
 
 /* Each client lives alone behind its user, and knows its neighbour in the random order. */
@@ -186,7 +214,7 @@ users_provision(struct world *w)
 	struct cell verdict = {.type = TABLE_VERDICT_SET};
 
 	for (uint32_t i = 0; i < w->sessions; i++) {
-		user.user = (struct cell_user){.user = i + 1, .live_count = 1, .live = {{.sid = load_sid(i), .device = i + 1}}};
+		user.user = (struct cell_user){.user = i + 1, .live_count = 1, .live = {{.sid = load_session(w, i), .device = i + 1}}};
 		verdict.verdict =
 			(struct cell_verdict){.from = i + 1, .to = load_buddy(w, i) + 1, .verdict = VERDICT_ALLOWED};
 		if (tables_apply(w->tables, &user) != 0 || tables_apply(w->tables, &verdict) != 0)
@@ -208,28 +236,46 @@ sessions_heard(struct world *w)
 	world_check(w);
 }
 
+/* Neighbours are buddies: in the order drawn, or of one lane, or of two. */
+static void
+order_make(struct world *w, enum crossing crossing)
+{
+	uint32_t *drawn = w->place, next[LANES_MAX] = {0}, n = w->lane_count;
+
+	for (uint32_t i = 0; i < w->sessions; i++)
+		w->order[i] = i;
+	shuffle(w->order, w->sessions);
+	if (n > 1 && crossing != CROSSING_DRAWN) {
+		memcpy(drawn, w->order, w->sessions * sizeof(*drawn));
+		for (uint32_t i = 0; i < w->sessions; i++) {
+			uint32_t lane = drawn[i] % n, k = next[lane]++;
+
+			w->order[crossing == CROSSING_ALL ? 2 * k + lane : 4 * (k / 2) + 2 * lane + k % 2] = drawn[i];
+		}
+	}
+	for (uint32_t i = 0; i < w->sessions; i++)
+		w->place[w->order[i]] = i;
+}
+
 void
-world_open(struct world *w, uint32_t sessions, uint32_t active, bool users)
+world_open_lanes(struct world *w, uint32_t sessions, uint32_t active, bool users, unsigned lanes, enum crossing crossing)
 {
 	memset(w, 0, sizeof(*w));
-	if (sessions % 2 != 0)
-		fail("%u sessions: an even number, please", sessions);
+	if (lanes < 1 || lanes > LANES_MAX || sessions % 2 != 0 || (lanes > 1 && sessions % 4 != 0))
+		fail("%u sessions for %u workers: an even number for each, please", sessions, lanes);
+	w->lane_count = lanes;
 	w->sessions = sessions;
 	w->now_us = 1000000;
 	w->clients = need(calloc(sessions, sizeof(*w->clients)), "clients");
 	w->order = need(calloc(sessions, sizeof(*w->order)), "clients");
 	w->place = need(calloc(sessions, sizeof(*w->place)), "clients");
 	w->acks = need(calloc(2 * PHASE, sizeof(*w->acks)), "acknowledgements");
-	for (uint32_t i = 0; i < sessions; i++)
-		w->order[i] = i;
-	shuffle(w->order, sessions);
-	for (uint32_t i = 0; i < sessions; i++)
-		w->place[w->order[i]] = i;
+	order_make(w, crossing);
 	config_make(w, users ? sessions : 64);
 	ipc_make(w);
-	w->tables = need(tables_new(w->config, 1, options.memory), "users and verdicts");
+	w->tables = need(tables_new(w->config, lanes, options.memory), "users and verdicts");
 	device_make(w);
-	worker_make(w, active);
+	workers_make(w, active);
 	sessions_provision(w);
 	if (users)
 		users_provision(w);
@@ -238,20 +284,32 @@ world_open(struct world *w, uint32_t sessions, uint32_t active, bool users)
 }
 
 void
+world_open(struct world *w, uint32_t sessions, uint32_t active, bool users)
+{
+	world_open_lanes(w, sessions, active, users, 1, CROSSING_DRAWN);
+}
+
+void
 world_close(struct world *w)
 {
 	char path[128];
 
 	world_discard(w);
-	tables_reader_offline(w->tables, 0);
 	housekeeping_free(w->housekeeping);
-	worker_free(w->worker);
+	for (unsigned i = 0; i < w->lane_count; i++) {
+		tables_reader_offline(w->tables, i);
+		worker_free(w->workers[i]);
+	}
 	port_close(&w->port);
-	if (rte_mempool_in_use_count(w->pool) != 0)
-		fail("%u packets were lost", rte_mempool_in_use_count(w->pool));
-	rte_mempool_free(w->pool);
-	rte_ring_free(w->wire_in);
-	rte_ring_free(w->wire_out);
+	for (unsigned i = 0; i < w->lane_count; i++) {
+		struct lane *l = &w->lanes[i];
+
+		if (rte_mempool_in_use_count(l->pool) != 0)
+			fail("%u packets were lost", rte_mempool_in_use_count(l->pool));
+		rte_mempool_free(l->pool);
+		rte_ring_free(l->in);
+		rte_ring_free(l->out);
+	}
 	tables_free(w->tables);
 	snprintf(path, sizeof(path), "%s/rings.shm", w->dir);
 	ipc_delete(&w->ipc, path);
@@ -265,8 +323,8 @@ world_close(struct world *w)
 
 /* ---- the clock ---------------------------------------------------------------------- */
 
-uint64_t
-world_poll(struct world *w)
+static uint64_t
+lane_poll(struct world *w, unsigned lane)
 {
 	static double us_per_cycle;
 	static double rest;
@@ -275,13 +333,23 @@ world_poll(struct world *w)
 	if (us_per_cycle == 0)
 		us_per_cycle = 1e6 / (double)rte_get_tsc_hz();
 	start = rte_rdtsc_precise();
-	worker_poll(w->worker, w->now_us, WALL_MS + w->now_us / 1000);
-	tables_reader_quiescent(w->tables, 0);
+	worker_poll(w->workers[lane], w->now_us, WALL_MS + w->now_us / 1000);
+	tables_reader_quiescent(w->tables, lane);
 	cycles = rte_rdtsc_precise() - start;
 	/* when the kernel takes the core away, the world stands still: no retransmissions for that */
-	rest += RTE_MIN((double)cycles * us_per_cycle, 100.0);
+	rest += RTE_MIN((double)cycles * us_per_cycle, 100.0) / w->lane_count;
 	w->now_us += (uint64_t)rest;
 	rest -= (double)(uint64_t)rest;
+	return cycles;
+}
+
+uint64_t
+world_poll(struct world *w)
+{
+	uint64_t cycles = 0;
+
+	for (unsigned i = 0; i < w->lane_count; i++)
+		cycles += lane_poll(w, i);
 	return cycles;
 }
 
@@ -310,15 +378,29 @@ sum_without_kernel(const uint64_t *cycles, uint32_t n)
 	return sum;
 }
 
+static bool
+work_left(const struct world *w)
+{
+	for (unsigned i = 0; i < w->lane_count; i++)
+		if (!rte_ring_empty(w->lanes[i].in) || !rte_ring_empty(w->workers[i]->handoff.ring))
+			return true;
+	return false;
+}
+
 void
 world_run(struct world *w)
 {
-	static uint64_t cycles[ITERATIONS_MAX];
+	static uint64_t cycles[LANES_MAX][ITERATIONS_MAX];
 	unsigned n = 0;
 
-	while (!rte_ring_empty(w->wire_in) && n < ITERATIONS_MAX)
-		cycles[n++] = world_poll(w);
-	w->cycles = sum_without_kernel(cycles, n);
+	for (; work_left(w) && n < ITERATIONS_MAX; n++)
+		for (unsigned i = 0; i < w->lane_count; i++)
+			cycles[i][n] = lane_poll(w, i);
+	w->cycles = 0;
+	for (unsigned i = 0; i < w->lane_count; i++) {
+		w->lanes[i].cycles = sum_without_kernel(cycles[i], n);
+		w->cycles = RTE_MAX(w->cycles, w->lanes[i].cycles);
+	}
 }
 
 /* A name of its own for callgrind's --toggle-collect. */
@@ -354,7 +436,7 @@ world_run_reference(struct world *w)
 	struct rte_mbuf *pkts[PORT_BURST];
 	unsigned iterations = 0;
 
-	while (!rte_ring_empty(w->wire_in) && iterations < ITERATIONS_MAX) {
+	while (!rte_ring_empty(w->lanes[0].in) && iterations < ITERATIONS_MAX) {
 		uint64_t start = rte_rdtsc_precise();
 		uint16_t n = rte_eth_rx_burst(w->device, 0, pkts, PORT_BURST);
 
@@ -373,18 +455,19 @@ world_run_reference(struct world *w)
 void
 world_control(struct world *w)
 {
-	for (int kind = IPC_EVENT; kind <= IPC_LOGIN; kind++) {
-		const struct cell_ring *r = ipc_ring(&w->ipc, kind, 0);
+	for (unsigned i = 0; i < w->lane_count; i++)
+		for (int kind = IPC_EVENT; kind <= IPC_LOGIN; kind++) {
+			const struct cell_ring *r = ipc_ring(&w->ipc, kind, i);
 
-		ring_release_n(r, ring_used(r));
-	}
+			ring_release_n(r, ring_used(r));
+		}
 }
 
 struct rte_mbuf *
-world_make_router(struct world *w)
+world_make_router(struct world *w, uint32_t client)
 {
 	static const uint8_t gateway[4] = {192, 0, 2, 254}, us[4] = {192, 0, 2, 1};
-	struct rte_mbuf *m = need(rte_pktmbuf_alloc(w->pool), "packets");
+	struct rte_mbuf *m = need(rte_pktmbuf_alloc(load_lane(w, client)->pool), "packets");
 	struct rte_ether_hdr *eth = (void *)rte_pktmbuf_append(m, sizeof(*eth) + sizeof(struct rte_arp_hdr));
 	struct rte_arp_hdr *arp = (struct rte_arp_hdr *)(eth + 1);
 
@@ -407,14 +490,15 @@ world_make_router(struct world *w)
 void
 world_router(struct world *w)
 {
-	world_wire(w, world_make_router(w));
+	for (unsigned i = 0; i < w->lane_count; i++)
+		world_wire(w, i, world_make_router(w, i));
 	world_run(w);
 }
 
 void
-world_wire(struct world *w, struct rte_mbuf *m)
+world_wire(struct world *w, uint32_t client, struct rte_mbuf *m)
 {
-	if (rte_ring_enqueue(w->wire_in, m) != 0)
+	if (rte_ring_enqueue(load_lane(w, client)->in, m) != 0)
 		fail("the wire is full");
 }
 
@@ -423,19 +507,20 @@ world_discard(struct world *w)
 {
 	void *m;
 
-	while (rte_ring_dequeue(w->wire_out, &m) == 0)
-		rte_pktmbuf_free(m);
+	for (unsigned i = 0; i < w->lane_count; i++)
+		while (rte_ring_dequeue(w->lanes[i].out, &m) == 0)
+			rte_pktmbuf_free(m);
 }
 
-void
-world_check(const struct world *w)
+static void
+worker_check(const struct worker *worker)
 {
 	static const enum counter never[] = {
 		COUNTER_tx_failed,     COUNTER_messages_duplicate, COUNTER_messages_to_store, COUNTER_messages_refused,
 		COUNTER_messages_slowed, COUNTER_retransmits,      COUNTER_deliveries_failed, COUNTER_acks_unknown,
 		COUNTER_path_challenges, COUNTER_verdict_misses,   COUNTER_sessions_expired,  COUNTER_ring_event_full,
 	};
-	const uint64_t *c = w->worker->counters;
+	const uint64_t *c = worker->counters;
 
 	for (unsigned i = 0; i < RTE_DIM(never); i++)
 		if (c[never[i]] != 0)
@@ -446,4 +531,11 @@ world_check(const struct world *w)
 			fail("%s is %lu: the load is not what it should be", counter_info[i].name, (unsigned long)c[i]);
 	if (c[COUNTER_rx_packets] != c[COUNTER_consumed] + c[COUNTER_link_arp])
 		fail("of %lu packets %lu were consumed", (unsigned long)c[COUNTER_rx_packets], (unsigned long)c[COUNTER_consumed]);
+}
+
+void
+world_check(const struct world *w)
+{
+	for (unsigned i = 0; i < w->lane_count; i++)
+		worker_check(w->workers[i]);
 }
