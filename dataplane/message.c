@@ -88,7 +88,6 @@ struct message *
 message_alloc(struct message_table *t, session_id_t sender, message_id_t id, enum message_state state)
 {
 	uint32_t i = t->free;
-	uint32_t generation;
 	struct message *m;
 
 	if (i == NONE)
@@ -98,17 +97,26 @@ message_alloc(struct message_table *t, session_id_t sender, message_id_t id, enu
 	prefetch_free(t);
 	t->used++;
 	t->control += state == MESSAGE_CONTROL;
-	generation = m->generation;
-	memset(m, 0, offsetof(struct message, payload));
-	m->generation = generation;
 	m->state = state;
+	m->level = 0;
+	m->reason = 0;
+	m->flags = 0;
+	timer_node_init(&m->timer);
+	m->deadline_us = UINT64_MAX;
 	m->sender = sender;
-	m->id = id;
 	m->hash_next = NONE;
 	m->list_next = NONE;
 	m->list_prev = NONE;
-	m->deadline_us = UINT64_MAX;
-	timer_node_init(&m->timer);
+	m->id = id;
+	m->length = 0;
+	m->parts = 0;
+	m->storing = 0;
+	m->unsent = 0;
+	m->acked = 0;
+	m->stored = 0;
+	m->live_count = 0;
+	m->attempts = 0;
+	m->pending = 0;
 	if (sender != SESSION_ID_NONE) {
 		uint32_t *bucket = &t->buckets[bucket_of(t, sender, id)];
 

@@ -56,7 +56,7 @@ struct message {
 	uint8_t live_count;
 	uint8_t attempts;    /* of storing */
 	uint32_t pending;    /* CONTROL: deliveries without a result */
-	struct live_session live[USER_SESSIONS_MAX];
+	struct live_session live[USER_SESSIONS_MAX]; /* live_count of them */
 
 	uint8_t payload[MESSAGE_PAYLOAD_MAX]; /* shared */
 };
@@ -82,7 +82,8 @@ void message_table_fini(struct message_table *t);
 struct message *message_find(const struct message_table *t, session_id_t sender, message_id_t id);
 /* Starts loading what message_find reads first. */
 void message_prefetch(const struct message_table *t, session_id_t sender, message_id_t id);
-/* A fresh record in state, all else zero; with sender != 0 it is found by message_find. NULL when none is free. */
+/* A fresh record in state; what it says (from, to, sent_at, the deltas, live and payload) is the caller's to write, all else is zero.
+ * With sender != 0 it is found by message_find. NULL when none is free. */
 struct message *message_alloc(struct message_table *t, session_id_t sender, message_id_t id, enum message_state state);
 void message_free(struct message_table *t, struct message *m);
 

@@ -63,12 +63,12 @@ void
 aead_prefetch(const struct aead_key *k, size_t len)
 {
 	size_t powers = (len / BLOCK + 4) * BLOCK; /* the associated data has two blocks, the lengths one */
-	size_t at = sizeof(struct gcm_key_data);
+	size_t end = sizeof(struct gcm_key_data);
+	size_t first = powers < end - ROUND_KEYS ? end - powers : ROUND_KEYS;
 
 	for (size_t i = 0; i < ROUND_KEYS; i += LINE)
 		__builtin_prefetch(k->opaque + i);
-	at -= powers < at - ROUND_KEYS ? powers : at - ROUND_KEYS;
-	for (; at < sizeof(struct gcm_key_data); at += LINE)
+	for (size_t at = first & ~(size_t)(LINE - 1); at < end; at += LINE)
 		__builtin_prefetch(k->opaque + at);
 }
 
