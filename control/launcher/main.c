@@ -2,6 +2,7 @@
 /* rookery: starts and supervises rookery-dataplane and rookery-control. */
 #include "control/launcher/banner.h"
 #include "control/launcher/lock.h"
+#include "control/launcher/notify.h"
 #include "control/launcher/rights.h"
 #include "control/launcher/supervisor.h"
 #include "shared/account.h"
@@ -41,6 +42,7 @@ struct launcher {
 	char bin_dir[PATH_MAX];
 	char control_socket[PATH_MAX];
 	struct lock state_lock, runtime_lock;
+	struct notify notify;
 };
 
 static int
@@ -119,7 +121,13 @@ announce(void *arg, const json_t *status, const pid_t pids[SUPERVISED_COUNT])
 		.dataplane = pids[SUPERVISED_DATAPLANE],
 		.control = pids[SUPERVISED_CONTROL],
 	};
-	banner_print(stdout, &b, status);
+	if (l->notify.fd < 0) {
+		banner_print(stdout, &b, status);
+		return;
+	}
+	/* Nobody reads a banner in a journal. */
+	log_info("launcher", "ready", "dataplane=%ld control=%ld version=" ROOKERY_VERSION, (long)b.dataplane, (long)b.control);
+	notify_send(&l->notify, "READY=1\nSTATUS=Clients can log in");
 }
 
 static int
@@ -127,7 +135,7 @@ supervise(struct launcher *l)
 {
 	char program[SUPERVISED_COUNT][PATH_MAX];
 	char *argv[SUPERVISED_COUNT][6];
-	struct supervisor_options o = {.config = l->config, .control_socket = l->control_socket, .ready = announce, .arg = l};
+	struct supervisor_options o = {.config = l->config, .control_socket = l->control_socket, .notify = &l->notify, .ready = announce, .arg = l};
 	for (int i = 0; i < SUPERVISED_COUNT; i++) {
 		if (snprintf(program[i], PATH_MAX, "%s/%s", l->bin_dir, supervised_name[i]) >= PATH_MAX) {
 			fprintf(stderr, "rookery: the path of its own folder is too long: %s\n", l->bin_dir);
@@ -159,6 +167,7 @@ run(struct launcher *l)
 		return EXIT_USAGE;
 	}
 	config_log_open(l->config, "rookery");
+	notify_open(&l->notify);
 	if (!config_runtime_path(l->config, "doorbell.sock", l->control_socket,
 				 sizeof(((struct sockaddr_un *)0)->sun_path)) ||
 	    !config_runtime_path(l->config, "control.sock", l->control_socket, sizeof(l->control_socket))) {
@@ -211,7 +220,7 @@ main(int argc, char **argv)
 		{"version", no_argument, NULL, 'V'},
 		{0},
 	};
-	struct launcher l = {.state_lock = LOCK_NONE, .runtime_lock = LOCK_NONE};
+	struct launcher l = {.state_lock = LOCK_NONE, .runtime_lock = LOCK_NONE, .notify = {.fd = -1}};
 	int option;
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
@@ -243,6 +252,7 @@ main(int argc, char **argv)
 	if (optind + 1 < argc)
 		return usage_error("unexpected argument ", argv[optind + 1]);
 	int result = run(&l);
+	notify_close(&l.notify);
 	config_free(l.config);
 	return result;
 }

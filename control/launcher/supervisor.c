@@ -2,6 +2,7 @@
 #include "control/launcher/supervisor.h"
 
 #include "control/admin.h"
+#include "control/launcher/notify.h"
 #include "control/launcher/supervisor_state.h"
 #include "shared/log.h"
 
@@ -27,6 +28,7 @@ begin_stop(struct supervisor *s, int result)
 		return;
 	s->stopping = true;
 	s->result = result;
+	notify_send(s->options->notify, "STOPPING=1");
 	probe_stop(&s->probe);
 	restart_end(s);
 	if (s->admin != NULL)
@@ -72,6 +74,7 @@ stop_next(struct supervisor *s)
 		uv_timer_start(&s->kill, supervisor_kill_late, SUPERVISOR_STOP_MS, 0);
 		return;
 	}
+	notify_alive_stop(s->options->notify);
 	uv_close((uv_handle_t *)&s->kill, NULL);
 	uv_close((uv_handle_t *)&s->patience, NULL);
 	for (int i = 0; i < SUPERVISED_COUNT; i++)
@@ -266,7 +269,8 @@ set_up(struct supervisor *s)
 	    (r = watch(s, &s->on_term, on_stop_signal, SIGTERM)) < 0 ||
 	    (r = watch(s, &s->on_hup, on_stop_signal, SIGHUP)) < 0 ||
 	    (r = uv_timer_start(&s->patience, on_impatience, SUPERVISOR_PATIENCE_MS,
-				SUPERVISOR_PATIENCE_MS)) < 0)
+				SUPERVISOR_PATIENCE_MS)) < 0 ||
+	    (r = notify_alive_start(s->options->notify, &s->loop)) < 0)
 		return r;
 	return probe_start(&s->probe, &s->loop, s->options->control_socket, on_status, s);
 }

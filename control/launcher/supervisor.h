@@ -19,11 +19,13 @@ extern const char *const supervised_name[SUPERVISED_COUNT];
 #define SUPERVISOR_EARLY_DEATHS_MAX 5 /* killed so often before it was ever ready: give up */
 
 struct config;
+struct notify;
 
 struct supervisor_options {
 	char *const *argv[SUPERVISED_COUNT];
 	const struct config *config;
 	const char *control_socket;
+	struct notify *notify; /* the service manager */
 	/* Called once, when clients can log in, with control's status. */
 	void (*ready)(void *arg, const json_t *status, const pid_t pids[SUPERVISED_COUNT]);
 	void *arg;

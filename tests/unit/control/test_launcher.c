@@ -4,14 +4,18 @@
 #include "control/launcher/banner.h"
 #include "control/launcher/child.h"
 #include "control/launcher/lock.h"
+#include "control/launcher/notify.h"
 
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -124,6 +128,119 @@ test_reachable(void **state)
 	assert_string_equal(banner_reachable("[fd00::1]:8001", out, sizeof(out)), "[fd00::1]:8001");
 }
 
+/* ---- the service manager --------------------------------------------------------------- */
+
+static const char *
+received(int fd)
+{
+	static char text[128];
+	ssize_t n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	if (n < 0)
+		return NULL;
+	text[n] = '\0';
+	return text;
+}
+
+/* A socket as systemd's, whose name is in the environment. */
+static int
+manager_open(const char *name)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	size_t n = strlen(name);
+	memcpy(at.sun_path, name, n);
+	if (name[0] == '@')
+		at.sun_path[0] = '\0';
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)), 0);
+	setenv("NOTIFY_SOCKET", name, 1);
+	return fd;
+}
+
+static void
+test_notify_nobody(void **state)
+{
+	(void)state;
+	struct notify n;
+	uv_loop_t loop;
+	unsetenv("NOTIFY_SOCKET");
+	setenv("WATCHDOG_USEC", "1000000", 1);
+	notify_open(&n);
+	assert_int_equal(n.fd, -1);
+	notify_send(&n, "READY=1");
+	uv_loop_init(&loop);
+	assert_int_equal(notify_alive_start(&n, &loop), 0);
+	assert_int_equal(uv_loop_alive(&loop), 0);
+	notify_alive_stop(&n);
+	notify_close(&n);
+	assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+static void
+notify_through(const char *name)
+{
+	struct notify n;
+	int manager = manager_open(name);
+	notify_open(&n);
+	assert_true(n.fd >= 0);
+	assert_null(getenv("NOTIFY_SOCKET")); /* not the children's */
+	notify_send(&n, "READY=1\nSTATUS=up");
+	assert_string_equal(received(manager), "READY=1\nSTATUS=up");
+	/* A manager that went away holds nobody up. */
+	close(manager);
+	notify_send(&n, "STOPPING=1");
+	notify_close(&n);
+}
+
+static void
+test_notify(void **state)
+{
+	(void)state;
+	char dir[] = "/tmp/test_launcher.XXXXXX", path[64];
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/notify", dir);
+	notify_through(path);
+	unlink(path);
+	rmdir(dir);
+	snprintf(path, sizeof(path), "@test_launcher.%ld", (long)getpid());
+	notify_through(path);
+}
+
+static void
+test_notify_alive(void **state)
+{
+	(void)state;
+	char path[64], pid[16];
+	struct notify n;
+	uv_loop_t loop;
+	snprintf(path, sizeof(path), "@test_launcher.%ld", (long)getpid());
+	int manager = manager_open(path);
+	setenv("WATCHDOG_USEC", "20000", 1);
+	snprintf(pid, sizeof(pid), "%ld", (long)getpid());
+	setenv("WATCHDOG_PID", pid, 1);
+	notify_open(&n);
+	uv_loop_init(&loop);
+	assert_int_equal(notify_alive_start(&n, &loop), 0);
+	for (int i = 0; i < 3; i++) {
+		const char *text;
+		while ((text = received(manager)) == NULL)
+			uv_run(&loop, UV_RUN_ONCE);
+		assert_string_equal(text, "WATCHDOG=1");
+	}
+	notify_alive_stop(&n);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+	notify_close(&n);
+	/* Meant for another process. */
+	setenv("NOTIFY_SOCKET", path, 1);
+	setenv("WATCHDOG_USEC", "20000", 1);
+	setenv("WATCHDOG_PID", "1", 1);
+	notify_open(&n);
+	assert_true(n.fd >= 0);
+	assert_int_equal(n.alive_ms, 0);
+	notify_close(&n);
+	close(manager);
+}
+
 int
 main(void)
 {
@@ -131,6 +248,8 @@ main(void)
 		cmocka_unit_test(test_restart_delay), cmocka_unit_test(test_lock),
 		cmocka_unit_test(test_child),	      cmocka_unit_test(test_child_missing),
 		cmocka_unit_test(test_program_name),  cmocka_unit_test(test_reachable),
+		cmocka_unit_test(test_notify_nobody), cmocka_unit_test(test_notify),
+		cmocka_unit_test(test_notify_alive),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
