@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CONTROL_SOCKET "control.sock"
 #define LAUNCHER_SOCKET "launcher.sock"
@@ -55,6 +56,23 @@ find_socket(const struct cli *cli, const char *name, char *path, size_t cap, cha
 		return CLI_OK;
 	snprintf(error, error_cap, "the path of the runtime directory is too long");
 	return CLI_USAGE;
+}
+
+/* Without options: the caller's own server (`rookery run`, perhaps from a build folder) if there is one, then the machine's. */
+void
+cli_find_server(struct cli *cli)
+{
+	char path[PATH_MAX], error[256];
+	struct config *config;
+	bool own;
+	if (cli->socket || cli->config || cli->state || access(ROOKERY_INSTALLED_CONFIG, R_OK) < 0)
+		return;
+	if (config_load(&config, NULL, NULL, error, sizeof(error)) < 0)
+		return;
+	own = config_runtime_path(config, CONTROL_SOCKET, path, sizeof(path)) && access(path, F_OK) == 0;
+	config_free(config);
+	if (!own)
+		cli->config = ROOKERY_INSTALLED_CONFIG;
 }
 
 static int

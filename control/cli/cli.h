@@ -156,6 +156,9 @@ int cli_complete_for_shell(struct cli *base, int argc, char **argv);
 
 /* ---- call.c ---------------------------------------------------------------------------- */
 
+/* Which server, if no option says it; after cli_parse. */
+void cli_find_server(struct cli *cli);
+
 /* Sends command with args (stolen) and waits. Returns CLI_OK with *result (to be freed by the caller), or the
  * exit status after printing the error. */
 int cli_call(struct cli *cli, const char *command, json_t *args, json_t **result);

@@ -93,7 +93,8 @@ generate_man(FILE *out)
 	      ".SH DESCRIPTION\n"
 	      "Speaks to\n.B rookery\\-control\nover its Unix socket, which it finds from the same\n"
 	      ".B \\-\\-state\nand\n.B \\-\\-config\nas the server was started with.\n"
-	      "It must run as the server's user.\n.PP\n"
+	      "It must run as the server's user, or as root. Without these options it speaks to your own server, if there\n"
+	      "is one, or else to the one that runs with\n.IR " ROOKERY_INSTALLED_CONFIG ".\n.PP\n"
 	      "Without a command it reads commands at a prompt, with history and completion by the\n"
 	      "tabulator key; with\n.B \\-f\nfrom a file, one per line. Words are separated and quoted as in\n"
 	      "a shell; lines that begin with # are comments.\n"
@@ -113,7 +114,10 @@ generate_man(FILE *out)
 		roff(out, e->text);
 		fputs(".\n", out);
 	}
-	fputs(".SH FILES\n.TP\n.I ~/.rookctl_history\nWhat was typed at the prompt.\n", out);
+	fputs(".SH FILES\n.TP\n.I ~/.rookctl_history\nWhat was typed at the prompt.\n"
+	      ".TP\n.I " ROOKERY_INSTALLED_CONFIG "\nThe configuration of the machine's server.\n"
+	      ".SH \"SEE ALSO\"\n.BR rookery (8),\n.BR rookery.yaml (5),\n.BR rookchat (1)\n",
+	      out);
 }
 
 /* ---- shells ---------------------------------------------------------------------------- */

@@ -71,7 +71,8 @@ cli_usage(FILE *out)
 	fprintf(out, "Usage: rookctl [OPTIONS] COMMAND [ARGUMENTS]\n"
 		     "       rookctl [OPTIONS]              commands typed at a prompt\n"
 		     "       rookctl [OPTIONS] -f FILE      commands of a file, - for standard input\n"
-		     "\nThe operator's tool for a Rookery server.\n\nCommands:\n");
+		     "\nThe operator's tool for a Rookery server: the one that --state, --config or --socket name, or your own, or\n"
+		     "else the one that runs with " ROOKERY_INSTALLED_CONFIG ".\n\nCommands:\n");
 	for (const struct command *c = cli_commands; c->name; c++)
 		if (!(c->flags & CLI_HIDDEN))
 			print_command(out, c);

@@ -29,6 +29,7 @@ run(struct cli *cli, int argc, char **argv)
 		return cli_fail(CLI_USAGE, "%s", error);
 	if (cli->version)
 		return puts("rookctl " ROOKERY_VERSION) < 0 ? CLI_REFUSED : CLI_OK;
+	cli_find_server(cli);
 	if (cli->command || cli->help)
 		return cli_run(cli);
 	if (cli->file)

@@ -185,6 +185,7 @@ cli_complete_for_shell(struct cli *base, int argc, char **argv)
 		words[i + 1] = argv[i];
 	struct cli typed = *base;
 	cli_parse(&typed, count < WORDS_MAX ? count + 1 : 1, words, error, sizeof(error));
+	cli_find_server(&typed);
 	base->socket = typed.socket;
 	base->state = typed.state;
 	base->config = typed.config;
