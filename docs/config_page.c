@@ -3,7 +3,6 @@
 #include "docs/page.h"
 
 #include "shared/config_default.h"
-#include "shared/config_parse.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -46,8 +45,8 @@ print_list(FILE *out, yaml_document_t *doc, yaml_node_t *node)
 	}
 }
 
-static int
-print_default(FILE *out, yaml_document_t *doc, const struct config_key *key)
+int
+config_default_print(FILE *out, yaml_document_t *doc, const struct config_key *key)
 {
 	yaml_node_t *node = yaml_document_get_root_node(doc);
 	char path[128], *save = NULL;
@@ -77,7 +76,7 @@ print_key(FILE *out, yaml_document_t *doc, const struct config_key *key)
 	int rc;
 
 	fprintf(out, "| `%s` | ", key->path);
-	rc = print_default(out, doc, key);
+	rc = config_default_print(out, doc, key);
 	fputs(" | ", out);
 	if (key->is_number)
 		fprintf(out, "%" PRIu64 "-%" PRIu64, key->min, key->max);

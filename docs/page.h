@@ -6,6 +6,8 @@
 #ifndef ROOKERY_DOCS_PAGE_H
 #define ROOKERY_DOCS_PAGE_H
 
+#include "shared/config_parse.h"
+
 #include <stdio.h>
 
 /* Prints the table for argument. Returns 0, or -EINVAL with a line on standard error. */
@@ -14,6 +16,12 @@ typedef int (*page_writer)(FILE *out, const char *argument);
 /* config_page.c. After the last page: -EINVAL if a key stands in no table or in two. */
 int config_page(FILE *out, const char *argument);
 int config_page_complete(void);
+
+/* The default of a key, as Markdown; doc is config/default.yaml. */
+int config_default_print(FILE *out, yaml_document_t *doc, const struct config_key *key);
+
+/* config_man.c: the man page. Returns 0 or -errno. */
+int config_man(FILE *out);
 
 /* metrics_page.c */
 int metrics_page(FILE *out, const char *argument);

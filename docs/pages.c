@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* docs_pages --check|--write FOLDER: compares or renews the tables of the documents in it (page.h).
- * docs_pages --metrics FILE...: are the metrics that they name there? */
+ * docs_pages --metrics FILE...: are the metrics that they name there?
+ * docs_pages --man: prints rookery.yaml(5). */
 #include "docs/page.h"
 
 #include <errno.h>
@@ -125,8 +126,10 @@ main(int argc, char **argv)
 			status |= metrics_names_check(argv[i]) != 0;
 		return status;
 	}
+	if (argc == 2 && strcmp(argv[1], "--man") == 0)
+		return config_man(stdout) != 0;
 	if (argc != 3 || (!write && strcmp(argv[1], "--check") != 0)) {
-		fprintf(stderr, "usage: docs_pages --check|--write FOLDER, docs_pages --metrics FILE...\n");
+		fprintf(stderr, "usage: docs_pages --check|--write FOLDER, docs_pages --metrics FILE..., docs_pages --man\n");
 		return 2;
 	}
 	for (size_t i = 0; i < COUNT(pages); i++) {

@@ -85,7 +85,7 @@ man_command(FILE *out, const struct command *c)
 static void
 generate_man(FILE *out)
 {
-	fputs(".TH ROOKCTL 1 \"\" \"Rookery " ROOKERY_VERSION "\" \"Rookery\"\n"
+	fputs(".TH ROOKCTL 1 \"" ROOKERY_DATE "\" \"Rookery " ROOKERY_VERSION "\" \"Rookery\"\n"
 	      ".SH NAME\nrookctl \\- the operator's tool for a Rookery server\n"
 	      ".SH SYNOPSIS\n.B rookctl\n[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIARGUMENTS\\fR]\n.br\n"
 	      ".B rookctl\n[\\fIOPTIONS\\fR]\n.br\n"
