@@ -55,8 +55,8 @@ void row_add(const char *name, struct summary value, const char *unit, double re
 void row_absent(const char *name, const char *note);
 /* A figure without a goal: prints it and keeps it in the JSON. */
 void figure_add(const char *name, struct summary value, const char *unit, double reference, const char *note);
-/* One point of a plot: appends a line to <dir>/<plot>.dat. */
-void plot_point(const char *plot, double x, double y, double reference);
+/* One point of a curve: appends a line to <dir>/<curve>.dat: x, median, minimum, maximum, reference. */
+void plot_point(const char *curve, double x, struct summary y, double reference);
 /* Prints the table and writes latest.json. Returns 0 or -errno. */
 int report_write(void);
 
@@ -164,6 +164,9 @@ struct lane *load_lane(struct world *w, uint32_t client);
 
 /* ---- world.c: the clock ---- */
 
+/* Real-time priority for the calling thread, where that is allowed: other programs would be measured, too. For some milliseconds only,
+ * or the kernel takes the core for what it owes to others. */
+void undisturbed(bool on);
 /* Inside the clock: iterations until the wires are empty; lanes take turns. */
 void world_run(struct world *w);
 /* The same, where a row counts it. */

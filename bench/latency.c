@@ -53,6 +53,7 @@ window(struct world *w, uint32_t hot, double gap, double *latency)
 		now -= gap * log(((double)draw_below(1u << 30) + 1) / (1u << 30));
 		arrival[i] = now;
 	}
+	undisturbed(true);
 	for (now = 0; done < PHASE;) {
 		uint32_t taken;
 
@@ -65,6 +66,7 @@ window(struct world *w, uint32_t hot, double gap, double *latency)
 		for (; taken > 0; taken--, done++)
 			latency[done] = now - arrival[done];
 	}
+	undisturbed(false);
 	finish(w, hot);
 	qsort(latency, PHASE, sizeof(latency[0]), compare);
 }
@@ -107,9 +109,9 @@ add_latency(struct world *w, uint32_t hot)
 			series_add(&p99, latency[PHASE * 99 / 100] * us);
 			series_add(&p999, latency[PHASE * 999 / 1000] * us);
 		}
-		plot_point("latency_p50", loads[i], series_summary(&p50).median, 0);
-		plot_point("latency_p99", loads[i], series_summary(&p99).median, 0);
-		plot_point("latency_p999", loads[i], series_summary(&p999).median, 0);
+		plot_point("latency_p50", loads[i], series_summary(&p50), 0);
+		plot_point("latency_p99", loads[i], series_summary(&p99), 0);
+		plot_point("latency_p999", loads[i], series_summary(&p999), 0);
 		if (loads[i] == 80)
 			row_add("latency_p999_80", series_summary(&p999), "us", 0, 20, true,
 				"Poisson arrivals at 80% of the capacity; max of the windows includes what the kernel took");

@@ -235,7 +235,7 @@ curve_payload(struct world *w)
 		struct series relay = {.count = 0}, reference = {.count = 0};
 
 		relay_rounds(w, HOT, payloads[i], &relay, &reference);
-		plot_point("payload", payloads[i], series_summary(&relay).median, series_summary(&reference).median);
+		plot_point("payload", payloads[i], series_summary(&relay), series_summary(&reference).median);
 	}
 }
 
@@ -245,6 +245,7 @@ curve_burst(struct world *w)
 {
 	struct message_shape shape = {.payload = 256, .real = true};
 	static struct rte_mbuf *pkts[PHASE];
+	static uint64_t cycles[PHASE];
 
 	if (!row_wanted("curve_burst"))
 		return;
@@ -252,20 +253,22 @@ curve_burst(struct world *w)
 		struct series s = {.count = 0};
 
 		for (unsigned r = 0; r < options.rounds; r++) {
-			uint64_t cycles = 0;
+			uint32_t n = 0;
 
 			for (uint32_t i = 0; i < PHASE; i++)
 				pkts[i] = world_make_message(w, sender(w, HOT), &shape);
+			undisturbed(true);
 			for (uint32_t i = 0; i < PHASE; i += burst) {
 				for (uint32_t j = 0; j < burst; j++)
 					world_wire(w, 0, pkts[i + j]);
-				cycles += world_poll(w);
+				cycles[n++] = world_poll(w);
 			}
-			series_add(&s, (double)cycles / PHASE);
+			undisturbed(false);
+			series_add(&s, (double)sum_without_kernel(cycles, n) / PHASE);
 			collect_relayed(w, PHASE);
 			settle(w, HOT);
 		}
-		plot_point("burst", burst, series_summary(&s).median, 0);
+		plot_point("burst", burst, series_summary(&s), 0);
 	}
 }
 
@@ -285,16 +288,13 @@ void
 rows_relay(void)
 {
 	static const uint32_t sizes[] = {10000, 100000};
-	struct series relay, reference;
 	struct world w;
 
 	for (unsigned i = 0; i < RTE_DIM(sizes); i++) {
 		if (!row_wanted("scale_sessions"))
 			continue;
-		relay.count = reference.count = 0;
 		world_open(&w, sizes[i], sizes[i], true);
-		relay_rounds(&w, sizes[i], 256, &relay, &reference);
-		scale_point(sizes[i], &relay, &reference);
+		scale_points(&w);
 		world_close(&w);
 	}
 	if (!relay_wanted())
@@ -311,10 +311,7 @@ rows_relay(void)
 	add_latency(&w, HOT);
 	curve_payload(&w);
 	curve_burst(&w);
-	if (row_wanted("scale_sessions")) {
-		relay.count = reference.count = 0;
-		relay_rounds(&w, w.sessions, 256, &relay, &reference);
-		scale_point(w.sessions, &relay, &reference);
-	}
+	if (row_wanted("scale_sessions"))
+		scale_points(&w);
 	world_close(&w);
 }

@@ -165,21 +165,21 @@ file_open(const char *name, const char *mode)
 }
 
 void
-plot_point(const char *plot, double x, double y, double reference)
+plot_point(const char *curve, double x, struct summary y, double reference)
 {
-	static char begun[8][32];
+	static char begun[16][32];
 	bool fresh = true;
 	char name[64];
 	unsigned i;
 	FILE *f;
 
 	for (i = 0; i < RTE_DIM(begun) && begun[i][0] != '\0'; i++)
-		fresh &= strcmp(begun[i], plot) != 0;
+		fresh &= strcmp(begun[i], curve) != 0;
 	if (fresh && i < RTE_DIM(begun))
-		snprintf(begun[i], sizeof(begun[i]), "%s", plot);
-	snprintf(name, sizeof(name), "%s.dat", plot);
+		snprintf(begun[i], sizeof(begun[i]), "%s", curve);
+	snprintf(name, sizeof(name), "%s.dat", curve);
 	f = file_open(name, fresh ? "w" : "a");
-	fprintf(f, "%.9g %.9g %.9g\n", x, y, reference);
+	fprintf(f, "%.9g %.9g %.9g %.9g %.9g\n", x, y.median, y.min, y.max, reference);
 	fclose(f);
 }
 

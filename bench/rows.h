@@ -25,7 +25,7 @@ void relay_rounds(struct world *w, uint32_t hot, uint16_t payload, struct series
 void heartbeat_rounds(struct world *w, unsigned phases, uint64_t us_per_phase, struct series *pings, struct series *reference);
 void confirm_all(struct world *w, uint32_t hot);
 void add_latency(struct world *w, uint32_t hot);
-/* A point of the curve over the number of sessions. */
-void scale_point(uint32_t sessions, const struct series *relay, const struct series *reference);
+/* A point of each curve over the number of sessions. */
+void scale_points(struct world *w);
 
 #endif

@@ -16,21 +16,27 @@ static volatile uint64_t sink;
 static double smallest; /* cycles per message in the smallest world */
 
 void
-scale_point(uint32_t sessions, const struct series *relay, const struct series *reference)
+scale_points(struct world *w)
 {
-	struct summary s = series_summary(relay);
+	struct series relay = {.count = 0}, pings = {.count = 0}, reference = {.count = 0};
+	struct summary s;
 	char name[48];
 
+	heartbeat_rounds(w, options.rounds, 0, &pings, &reference);
+	plot_point("sessions_pings", w->sessions, series_summary(&pings), series_summary(&reference).median);
+	reference.count = 0;
+	relay_rounds(w, w->sessions, 256, &relay, &reference);
+	s = series_summary(&relay);
+	plot_point("sessions", w->sessions, s, series_summary(&reference).median);
 	if (smallest == 0)
 		smallest = s.median;
-	plot_point("sessions", sessions, s.median, series_summary(reference).median);
-	if (sessions == SCALE_SESSIONS) {
+	if (w->sessions == SCALE_SESSIONS) {
 		row_add("scale_sessions", (struct summary){s.median / smallest, s.min / smallest, s.max / smallest}, "x", 0, 2.0, true,
 			"relay of 256 bytes, uniform over 10 M against 10 k sessions");
 		return;
 	}
-	snprintf(name, sizeof(name), "relay_uniform_%uk", sessions / 1000);
-	figure_add(name, s, "cycles/message", series_summary(reference).median, "reference: REF");
+	snprintf(name, sizeof(name), "relay_uniform_%uk", w->sessions / 1000);
+	figure_add(name, s, "cycles/message", series_summary(&reference).median, "reference: REF");
 }
 
 /* Bytes that DPDK's heaps have given out. */
@@ -157,8 +163,11 @@ expiry(struct world *w)
 	w->now_us += 2 * w->workers[0]->timeout_us;
 	world_router(w);
 	while (w->workers[0]->sessions.live != 0 && polls < n) {
-		uint64_t c = world_poll(w);
+		uint64_t c;
 
+		undisturbed(true);
+		c = world_poll(w);
+		undisturbed(false);
 		cycles[polls++] = c;
 		longest = RTE_MAX(longest, c);
 		over += (double)c / hz > 50e-6;
@@ -215,7 +224,6 @@ scale_wanted(void)
 void
 rows_scale(void)
 {
-	struct series relay = {.count = 0}, reference = {.count = 0};
 	double before = allocated();
 	struct world w;
 
@@ -231,10 +239,8 @@ rows_scale(void)
 	session_lookup(&w);
 	user_lookup(&w);
 	heartbeats(&w);
-	if (row_wanted("scale_sessions")) {
-		relay_rounds(&w, w.sessions, 256, &relay, &reference);
-		scale_point(w.sessions, &relay, &reference);
-	}
+	if (row_wanted("scale_sessions"))
+		scale_points(&w);
 	expiry(&w);
 	world_close(&w);
 }

@@ -49,15 +49,6 @@ all_idle(const struct world *w)
 	return true;
 }
 
-/* Real-time for some milliseconds, where we may: other programs would be measured otherwise. */
-static void
-undisturbed(bool on)
-{
-	struct sched_param p = {.sched_priority = on ? 1 : 0};
-
-	(void)pthread_setschedparam(pthread_self(), on ? SCHED_FIFO : SCHED_OTHER, &p);
-}
-
 static void
 lane_work(unsigned lane)
 {

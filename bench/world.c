@@ -3,12 +3,14 @@
 #include "bench.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <rte_arp.h>
 #include <rte_cycles.h>
 #include <rte_eth_ring.h>
 #include <rte_ip.h>
 #include <rte_malloc.h>
 #include <rte_udp.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -323,6 +325,14 @@ world_close(struct world *w)
 
 /* ---- the clock ---------------------------------------------------------------------- */
 
+void
+undisturbed(bool on)
+{
+	struct sched_param p = {.sched_priority = on ? 1 : 0};
+
+	(void)pthread_setschedparam(pthread_self(), on ? SCHED_FIFO : SCHED_OTHER, &p);
+}
+
 static uint64_t
 lane_poll(struct world *w, unsigned lane)
 {
@@ -393,9 +403,11 @@ world_run(struct world *w)
 	static uint64_t cycles[LANES_MAX][ITERATIONS_MAX];
 	unsigned n = 0;
 
+	undisturbed(true);
 	for (; work_left(w) && n < ITERATIONS_MAX; n++)
 		for (unsigned i = 0; i < w->lane_count; i++)
 			cycles[i][n] = lane_poll(w, i);
+	undisturbed(false);
 	w->cycles = 0;
 	for (unsigned i = 0; i < w->lane_count; i++) {
 		w->lanes[i].cycles = sum_without_kernel(cycles[i], n);
@@ -436,6 +448,7 @@ world_run_reference(struct world *w)
 	struct rte_mbuf *pkts[PORT_BURST];
 	unsigned iterations = 0;
 
+	undisturbed(true);
 	while (!rte_ring_empty(w->lanes[0].in) && iterations < ITERATIONS_MAX) {
 		uint64_t start = rte_rdtsc_precise();
 		uint16_t n = rte_eth_rx_burst(w->device, 0, pkts, PORT_BURST);
@@ -449,6 +462,7 @@ world_run_reference(struct world *w)
 			fail("the wire is full");
 		cycles[iterations++] = rte_rdtsc_precise() - start;
 	}
+	undisturbed(false);
 	return sum_without_kernel(cycles, iterations);
 }
 
