@@ -12,8 +12,8 @@
 #   make planted can the simulation find mistakes? one planted at a time, the table of docs/simulation.md
 #   make swarm   200 clients, 100,000 messages, 30% loss, and everything that can be killed is: 15 minutes (ARGS="CLIENTS MESSAGES
 #                ROUNDS SEED" for another size); docs/reliability.md has the figures
-#   make bench   the goals table, build/bench/latest.json, and plots if gnuplot is there; under 10 minutes
-#                (ARGS="--huge" with reserved hugepages, "--sessions 1000000" with little memory)
+#   make bench   the goals table, build/bench/latest.json and plots; under 10 minutes, best as root on a quiet machine
+#                (ARGS="--huge" with reserved hugepages, "--sessions 1000000" with little memory); make plots: those of docs/ from it
 #   make clean   removes what the above built
 
 BUILD ?= build
@@ -63,11 +63,16 @@ tsan:
 	@exec tests/tsan/run.sh
 
 bench: build
+	@config/packages.sh bench || echo "without them plots and veth_vs_kernel are missing" >&2
 	@ninja -C $(BUILD) rookbench bench/bench-login bench/bench-veth
 	@$(BUILD)/rookbench --dir $(BUILD)/bench $(ARGS)
-	@if command -v gnuplot >/dev/null; then gnuplot -e "dir='$(BUILD)/bench'" bench/plots.gp; fi
+	@if command -v gnuplot >/dev/null; then gnuplot -e "dir='$(BUILD)/bench'; out='$(BUILD)/bench'" bench/plots.gp; fi
+
+# From the figures of the last `make bench`.
+plots:
+	@gnuplot -e "dir='$(BUILD)/bench'; out='docs/plots'" bench/plots.gp
 
 clean:
 	rm -rf $(BUILD) build-sanitize build-fuzz build-coverage build-tsan build-tsan-planted build-planted
 
-.PHONY: build run test test-browser fuzz nightly planted swarm bench clean fuzz-coverage model tsan
+.PHONY: build run test test-browser fuzz nightly planted swarm bench plots clean fuzz-coverage model tsan

@@ -108,6 +108,7 @@ struct world {
 	struct housekeeping *housekeeping;
 
 	uint32_t sessions;
+	uint32_t sequence;  /* of the next packets, where clients remember none: each must be used once by a client, in rising order */
 	struct client *clients;
 	uint32_t *order;    /* all clients in random order; neighbours [2k], [2k + 1] are buddies */
 	uint32_t *place;    /* of a client in order */
@@ -126,11 +127,17 @@ struct world {
 	char *devices[1];
 };
 
-/* sessions and, with users, their entries in the user and verdict tables; active: sessions that may have messages under
- * way. Every session has been heard of. */
-void world_open(struct world *w, uint32_t sessions, uint32_t active, bool users);
-/* The same with several workers; clients take turns at them. */
-void world_open_lanes(struct world *w, uint32_t sessions, uint32_t active, bool users, unsigned lanes, enum crossing crossing);
+struct world_shape {
+	uint32_t sessions;
+	uint32_t active;       /* sessions that may have messages under way; 0: all */
+	unsigned lanes;        /* workers, at which the clients take turns; 0: one */
+	enum crossing crossing;
+	bool pings_only;       /* clients that remember nothing, and know nobody: no verdicts; see world.sequence */
+	uint32_t timeout_ms;   /* 0: the default configuration's */
+};
+
+/* Sessions and their entries in the user and verdict tables. Every session has been heard of. */
+void world_open(struct world *w, const struct world_shape *shape);
 void world_close(struct world *w);
 
 /* ---- load.c: packets for the wire ---- */

@@ -193,7 +193,7 @@ rows_flood(void)
 
 	if (!row_wanted("flood"))
 		return;
-	world_open(&w, SESSIONS, HOT, true);
+	world_open(&w, &(struct world_shape){.sessions = SESSIONS, .active = HOT});
 	prepare(&w);
 	for (unsigned r = 0; r <= options.rounds; r++) {
 		double quiet = mixed(&w, 0), cycles[RTE_DIM(per_message)];

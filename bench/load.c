@@ -152,7 +152,7 @@ static struct rte_mbuf *
 packet_seal(struct world *w, uint32_t client, struct rte_mbuf *m, size_t length)
 {
 	static struct aead_key key;
-	struct wire_data d = {.sid = load_session(w, client), .counter = wire_counter(0, ++w->clients[client].sequence)};
+	struct wire_data d = {.sid = load_session(w, client), .counter = wire_counter(0, w->clients != NULL ? ++w->clients[client].sequence : w->sequence)};
 	uint8_t *data = rte_pktmbuf_mtod_offset(m, uint8_t *, HEADERS);
 	uint8_t nonce[AEAD_NONCE];
 	struct session_keys keys;

@@ -28,6 +28,7 @@ set logscale x
 set xrange [7000:15000000]
 set xtics ("10 k" 1e4, "100 k" 1e5, "1 M" 1e6, "10 M" 1e7)
 set yrange [0:*]
+set offsets 0, 0, graph 0.28, 0
 plot file("sessions") using 1:3:4 with filledcurves linecolor rgb blue notitle, \
      "" using 1:2 with linespoints linestyle 1 title "relay of 256 bytes: ACCEPTED and forward", \
      file("sessions_pings") using 1:3:4 with filledcurves linecolor rgb orange notitle, \
@@ -57,6 +58,7 @@ plot file("burst") using 1:3:4 with filledcurves linecolor rgb blue notitle, \
 unset logscale x
 
 set output out."/latency.svg"
+set offsets 0, 0, 0, 0
 set title "What the worker adds to a message's way"
 set xlabel "load: Poisson arrivals, percent of what the worker can do"
 set ylabel "microseconds"

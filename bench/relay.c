@@ -293,7 +293,7 @@ rows_relay(void)
 	for (unsigned i = 0; i < RTE_DIM(sizes); i++) {
 		if (!row_wanted("scale_sessions"))
 			continue;
-		world_open(&w, sizes[i], sizes[i], true);
+		world_open(&w, &(struct world_shape){.sessions = sizes[i]});
 		scale_points(&w);
 		world_close(&w);
 	}
@@ -301,7 +301,7 @@ rows_relay(void)
 		return;
 	if (options.sessions_max < ROW_SESSIONS)
 		printf("(worlds of at most %u sessions: the rows that want %u are measured there)\n", options.sessions_max, ROW_SESSIONS);
-	world_open(&w, RTE_MIN(ROW_SESSIONS, options.sessions_max), RTE_MIN(ROW_SESSIONS, options.sessions_max), true);
+	world_open(&w, &(struct world_shape){.sessions = RTE_MIN(ROW_SESSIONS, options.sessions_max)});
 	add_relay(&w, "relay_hot_256", HOT, 0, 100);
 	add_relay(&w, "relay_cold_256", w.sessions, 2, 250);
 	add_acked(&w, HOT);

@@ -18,6 +18,7 @@
 static const char usage[] =
 	"usage: rookbench [--rows NAME,...] [--rounds N] [--sessions MAX] [--memory MB] [--dir FOLDER] [--huge]\n"
 	"       rookbench pcap FILE SERVER-MAC SESSIONS\n"
+	"       rookbench live SESSIONS SECONDS [INTERVAL]\n"
 	"\n"
 	"Drives the dataplane's worker on one core over in-memory ports; prints the goals table, and writes\n"
 	"latest.json and the plots' data into FOLDER (build/bench).\n"
@@ -28,10 +29,15 @@ static const char usage[] =
 	"  --memory    for the tables, without hugepages (what the rows need)\n"
 	"  --huge      hugepages, which the operator has reserved\n"
 	"\n"
-	"pcap writes a capture file of valid pings, for pktgen and other replay tools: bench/pktgen/README.md.\n";
+	"pcap writes a capture file of valid pings, for pktgen and other replay tools: bench/pktgen/README.md.\n"
+	"live keeps so many sessions for so long, in real time, with a heartbeat each every INTERVAL (30) seconds; 0 seconds: only what\n"
+	"a heartbeat costs then. About 200 bytes of memory a session.\n";
 
 /* Without reserved hugepages the tables lie in memory of our own that the kernel is asked to back with transparent ones:
- * EAL's is a shared mapping, where it does not. EAL keeps 320 MB, for what rte_hash takes there. */
+ * EAL's is a shared mapping, where it does not. EAL keeps a little, for what rte_hash takes there. */
+#define EAL_MB 256ul
+#define EAL_BYTES_PER_SESSION 6
+
 static int
 heap_make(unsigned long memory_mb)
 {
@@ -48,10 +54,13 @@ heap_make(unsigned long memory_mb)
 }
 
 static void
-eal_start(unsigned long memory_mb, bool huge)
+eal_start(unsigned long memory_mb, bool huge, uint32_t sessions)
 {
+	char own_mb[16];
 	char *argv[] = {"rookbench", "--no-pci", "--no-shconf", "--no-telemetry", "--log-level=error", "-l", "0",
-			huge ? "--in-memory" : "--no-huge", "-m", "320", NULL};
+			huge ? "--in-memory" : "--no-huge", "-m", own_mb, NULL};
+
+	snprintf(own_mb, sizeof(own_mb), "%lu", EAL_MB + (uint64_t)sessions * EAL_BYTES_PER_SESSION / 1000000);
 
 	/* hugepages come as they are needed */
 	if (huge)
@@ -64,6 +73,7 @@ eal_start(unsigned long memory_mb, bool huge)
 }
 
 #define BYTES_PER_SESSION 640 /* with user, verdict and activity */
+#define BYTES_PER_LIVE_SESSION 192 /* with user */
 #define OTHER_MB 640ul         /* packets, records, keys */
 
 static unsigned long
@@ -96,6 +106,33 @@ rows_absent(void)
 	row_absent("login_resume", "not built yet: tickets");
 }
 
+struct command {
+	enum { COMMAND_ROWS, COMMAND_PCAP, COMMAND_LIVE } kind;
+	uint32_t sessions;
+	const char *file, *mac;     /* pcap */
+	unsigned seconds, interval; /* live */
+};
+
+static bool
+command_read(struct command *c, char **words, int n)
+{
+	if (n == 0)
+		return true;
+	if (n == 4 && strcmp(words[0], "pcap") == 0) {
+		*c = (struct command){.kind = COMMAND_PCAP, .file = words[1], .mac = words[2]};
+		c->sessions = (uint32_t)strtoul(words[3], NULL, 10);
+		return c->sessions != 0;
+	}
+	if ((n == 3 || n == 4) && strcmp(words[0], "live") == 0) {
+		*c = (struct command){.kind = COMMAND_LIVE, .sessions = (uint32_t)strtoul(words[1], NULL, 10), .interval = 30};
+		c->seconds = (unsigned)strtoul(words[2], NULL, 10);
+		if (n == 4)
+			c->interval = (unsigned)strtoul(words[3], NULL, 10);
+		return c->sessions != 0 && c->interval != 0;
+	}
+	return false;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -105,8 +142,8 @@ main(int argc, char **argv)
 		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
 	};
 	unsigned long memory = 0;
-	uint32_t pcap_sessions = 0;
-	bool huge = false, pcap;
+	struct command command = {.kind = COMMAND_ROWS};
+	bool huge = false;
 	int c;
 
 	options = (struct options){.rounds = 15, .sessions_max = SCALE_SESSIONS, .dir = "build/bench"};
@@ -128,10 +165,7 @@ main(int argc, char **argv)
 			return c == 'h' ? 0 : 2;
 		}
 	}
-	pcap = optind < argc && strcmp(argv[optind], "pcap") == 0;
-	if (pcap)
-		pcap_sessions = argc == optind + 4 ? (uint32_t)strtoul(argv[optind + 3], NULL, 10) : 0;
-	if (pcap ? pcap_sessions == 0 : optind < argc) {
+	if (!command_read(&command, argv + optind, argc - optind)) {
 		fputs(usage, stderr);
 		return 2;
 	}
@@ -139,9 +173,16 @@ main(int argc, char **argv)
 		fail("--rounds %u: 1 to %d", options.rounds, ROUNDS_MAX - 1);
 	log_open("rookbench", LOG_LEVEL_WARNING);
 	(void)mkdir(options.dir, 0777);
-	eal_start(memory != 0 ? memory : memory_wanted(), huge);
-	if (pcap) {
-		pcap_write(argv[optind + 1], argv[optind + 2], pcap_sessions);
+	if (memory == 0)
+		memory = command.kind == COMMAND_LIVE ? OTHER_MB + (uint64_t)command.sessions * BYTES_PER_LIVE_SESSION / 1000000 :
+							memory_wanted();
+	eal_start(memory, huge, command.kind == COMMAND_ROWS ? options.sessions_max : command.sessions);
+	if (command.kind == COMMAND_PCAP) {
+		pcap_write(command.file, command.mac, command.sessions);
+		return 0;
+	}
+	if (command.kind == COMMAND_LIVE) {
+		live_run(command.sessions, command.seconds, command.interval);
 		return 0;
 	}
 	reference_init();

@@ -13,6 +13,8 @@ void rows_scale(void);
 void rows_timers(void);
 void rows_flood(void);
 void rows_workers(void);
+/* Not a row: rookbench live. */
+void live_run(uint32_t sessions, unsigned seconds, unsigned interval_s);
 void rows_children(void);
 void pcap_write(const char *path, const char *server_mac, uint32_t sessions);
 void rows_fanout(struct world *w);

@@ -234,7 +234,7 @@ rows_scale(void)
 		row_absent("live_sessions", "as above");
 		return;
 	}
-	world_open(&w, SCALE_SESSIONS, SCALE_SESSIONS, true);
+	world_open(&w, &(struct world_shape){.sessions = SCALE_SESSIONS});
 	memory(&w, before);
 	session_lookup(&w);
 	user_lookup(&w);

@@ -244,9 +244,9 @@ rows_workers(void)
 	if (!row_wanted("workers_2"))
 		return;
 	crew_here = crew_start(&thread);
-	world_open(&one, sessions, sessions, true);
+	world_open(&one, &(struct world_shape){.sessions = sessions});
 	for (enum crossing c = CROSSING_DRAWN; c <= CROSSING_ALL; c++) {
-		world_open_lanes(&two, sessions, sessions, true, 2, c);
+		world_open(&two, &(struct world_shape){.sessions = sessions, .lanes = 2, .crossing = c});
 		crossing_check(&two, c);
 		rounds(&one, &two, world_run_measured, &turns[c]);
 		if (crew_here)

@@ -34,7 +34,7 @@ need(void *p, const char *what)
 }
 
 static void
-config_make(struct world *w, uint32_t users)
+config_make(struct world *w, const struct world_shape *shape)
 {
 	char error[256];
 
@@ -42,8 +42,10 @@ config_make(struct world *w, uint32_t users)
 		fail("%s", error);
 	w->config->dataplane.sessions = w->sessions;
 	w->config->dataplane.messages = MESSAGES;
-	w->config->dataplane.users = users;
-	w->config->dataplane.conversations = users;
+	w->config->dataplane.users = w->sessions;
+	w->config->dataplane.conversations = shape->pings_only ? 64 : w->sessions;
+	if (shape->timeout_ms != 0)
+		w->config->session.timeout_ms = shape->timeout_ms;
 	w->port_config = (struct config_port){
 		.type = PORT_ETHDEV,
 		.devices = w->devices,
@@ -210,17 +212,20 @@ sessions_provision(struct world *w)
 
 /* Each client lives alone behind its user, and knows its neighbour in the random order. */
 static void
-users_provision(struct world *w)
+users_provision(struct world *w, bool verdicts)
 {
 	struct cell user = {.type = TABLE_USER_SET};
 	struct cell verdict = {.type = TABLE_VERDICT_SET};
 
 	for (uint32_t i = 0; i < w->sessions; i++) {
 		user.user = (struct cell_user){.user = i + 1, .live_count = 1, .live = {{.sid = load_session(w, i), .device = i + 1}}};
-		verdict.verdict =
-			(struct cell_verdict){.from = i + 1, .to = load_buddy(w, i) + 1, .verdict = VERDICT_ALLOWED};
-		if (tables_apply(w->tables, &user) != 0 || tables_apply(w->tables, &verdict) != 0)
+		if (tables_apply(w->tables, &user) != 0)
 			fail("the tables do not take %u users", w->sessions);
+		if (!verdicts)
+			continue;
+		verdict.verdict = (struct cell_verdict){.from = i + 1, .to = load_buddy(w, i) + 1, .verdict = VERDICT_ALLOWED};
+		if (tables_apply(w->tables, &verdict) != 0)
+			fail("the tables do not take %u verdicts", w->sessions);
 	}
 }
 
@@ -259,36 +264,37 @@ order_make(struct world *w, enum crossing crossing)
 		w->place[w->order[i]] = i;
 }
 
-void
-world_open_lanes(struct world *w, uint32_t sessions, uint32_t active, bool users, unsigned lanes, enum crossing crossing)
+static void
+clients_make(struct world *w, enum crossing crossing)
 {
-	memset(w, 0, sizeof(*w));
-	if (lanes < 1 || lanes > LANES_MAX || sessions % 2 != 0 || (lanes > 1 && sessions % 4 != 0))
-		fail("%u sessions for %u workers: an even number for each, please", sessions, lanes);
-	w->lane_count = lanes;
-	w->sessions = sessions;
-	w->now_us = 1000000;
-	w->clients = need(calloc(sessions, sizeof(*w->clients)), "clients");
-	w->order = need(calloc(sessions, sizeof(*w->order)), "clients");
-	w->place = need(calloc(sessions, sizeof(*w->place)), "clients");
+	w->clients = need(calloc(w->sessions, sizeof(*w->clients)), "clients");
+	w->order = need(calloc(w->sessions, sizeof(*w->order)), "clients");
+	w->place = need(calloc(w->sessions, sizeof(*w->place)), "clients");
 	w->acks = need(calloc(2 * PHASE, sizeof(*w->acks)), "acknowledgements");
 	order_make(w, crossing);
-	config_make(w, users ? sessions : 64);
-	ipc_make(w);
-	w->tables = need(tables_new(w->config, lanes, options.memory), "users and verdicts");
-	device_make(w);
-	workers_make(w, active);
-	sessions_provision(w);
-	if (users)
-		users_provision(w);
-	world_router(w);
-	sessions_heard(w);
 }
 
 void
-world_open(struct world *w, uint32_t sessions, uint32_t active, bool users)
+world_open(struct world *w, const struct world_shape *shape)
 {
-	world_open_lanes(w, sessions, active, users, 1, CROSSING_DRAWN);
+	memset(w, 0, sizeof(*w));
+	w->lane_count = RTE_MAX(shape->lanes, 1u);
+	if (w->lane_count > LANES_MAX || shape->sessions % (2 * w->lane_count) != 0)
+		fail("%u sessions for %u workers: an even number for each, please", shape->sessions, w->lane_count);
+	w->sessions = shape->sessions;
+	w->sequence = 1;
+	w->now_us = 1000000;
+	if (!shape->pings_only)
+		clients_make(w, shape->crossing);
+	config_make(w, shape);
+	ipc_make(w);
+	w->tables = need(tables_new(w->config, w->lane_count, options.memory), "users and verdicts");
+	device_make(w);
+	workers_make(w, shape->active != 0 ? shape->active : w->sessions);
+	sessions_provision(w);
+	users_provision(w, !shape->pings_only);
+	world_router(w);
+	sessions_heard(w);
 }
 
 void
