@@ -140,6 +140,19 @@ get_sid(struct admin_call *call, const char *key, bool required, session_id_t *o
 	return false;
 }
 
+bool
+get_prefix(struct admin_call *call, const char *key, bool required, bool *given, struct prefix *out)
+{
+	const char *text;
+	if (!get_string(call, key, required, &text))
+		return false;
+	*given = text != NULL;
+	if (!text || prefix_parse(out, text) == 0)
+		return true;
+	refuse(call, "invalid", "\"%.64s\" is neither an address nor one with a prefix length, as 192.0.2.0/24", text);
+	return false;
+}
+
 /* ---- values ------------------------------------------------------------------------- */
 
 /* Names of devices and status texts come from clients; whatever is no UTF-8 must not make the reply

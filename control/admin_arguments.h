@@ -24,6 +24,8 @@ bool get_number(struct admin_call *call, const char *key, uint64_t min, uint64_t
 bool get_bool(struct admin_call *call, const char *key, bool missing, bool *out);
 /* SESSION_ID_NONE when an optional one is missing. */
 bool get_sid(struct admin_call *call, const char *key, bool required, session_id_t *out);
+/* "192.0.2.0/24", "2001:db8::/32", or one address; *given: it was. */
+bool get_prefix(struct admin_call *call, const char *key, bool required, bool *given, struct prefix *out);
 bool get_page(struct admin_call *call, uint64_t *limit, uint64_t *offset);
 
 /* Names of devices and status texts come from clients; whatever is no UTF-8 must not make the reply
@@ -42,6 +44,7 @@ enum admin_outcome admin_sessions_list(struct admin_call *call);
 enum admin_outcome admin_sessions_show(struct admin_call *call);
 enum admin_outcome admin_buddies_show(struct admin_call *call);
 enum admin_outcome admin_presence_list(struct admin_call *call);
+enum admin_outcome admin_bans_list(struct admin_call *call);
 enum admin_outcome admin_stats(struct admin_call *call);
 enum admin_outcome admin_sample(struct admin_call *call);
 

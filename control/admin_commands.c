@@ -81,14 +81,14 @@ run_status(struct admin_call *call)
 	json_t *store = json_pack("{s:b, s:o, s:I}", "ok", s->store_ok, "error", text_json(s->store_error),
 				  "stored_messages", (json_int_t)s->stored_messages);
 	json_t *result = json_pack(
-		"{s:s, s:I, s:I, s:b, s:s, s:b, s:s, s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I}", "version",
+		"{s:s, s:I, s:I, s:b, s:s, s:b, s:s, s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "version",
 		s->version ? s->version : ROOKERY_VERSION, "pid", (json_int_t)getpid(), "uptime_s",
 		(json_int_t)(s->uptime_ms / 1000), "ready", s->ready, "waiting_for", waiting_for(s), "draining", s->draining,
 		"state_dir", call->config->state_dir, "runtime_dir", call->config->runtime_dir, "server_key",
 		s->server_key, "ports", ports_json(call->config), "dataplane", dataplane, "store", store,
 		"users", (json_int_t)s->users, "users_online", (json_int_t)s->users_online, "devices",
 		(json_int_t)s->devices, "sessions", (json_int_t)s->sessions, "sessions_restricted",
-		(json_int_t)s->sessions_restricted);
+		(json_int_t)s->sessions_restricted, "bans", (json_int_t)s->bans);
 	free(s);
 	return answer(call, result);
 }
@@ -180,6 +180,33 @@ run_sessions_kick(struct admin_call *call)
 	return answer(call, json_pack("{s:i}", "ended", r));
 }
 
+#define BAN_SECONDS_MAX (UINT64_C(10) * 366 * 86400)
+
+static enum admin_outcome
+run_bans_add(struct admin_call *call)
+{
+	struct prefix p;
+	const char *reason;
+	uint64_t seconds;
+	bool given;
+	if (!only_known(call, (const char *const[]){"address", "seconds", "reason", NULL}) ||
+	    !get_prefix(call, "address", true, &given, &p) ||
+	    !get_number(call, "seconds", 1, BAN_SECONDS_MAX, 0, &seconds) || !get_string(call, "reason", false, &reason))
+		return ADMIN_ERROR;
+	return started(call, "", server_ban_add(call->server, &p, seconds, reason, call->done, call->done_arg, call->text,
+						sizeof(call->text)));
+}
+
+static enum admin_outcome
+run_bans_del(struct admin_call *call)
+{
+	struct prefix p;
+	bool given;
+	if (!only_known(call, (const char *const[]){"address", NULL}) || !get_prefix(call, "address", true, &given, &p))
+		return ADMIN_ERROR;
+	return started(call, "", server_ban_del(call->server, &p, call->done, call->done_arg));
+}
+
 static enum admin_outcome
 run_drain(struct admin_call *call)
 {
@@ -208,6 +235,9 @@ static const struct {
 	{"sessions.kick", run_sessions_kick},
 	{"buddies.show", admin_buddies_show},
 	{"presence.list", admin_presence_list},
+	{"bans.list", admin_bans_list},
+	{"bans.add", run_bans_add},
+	{"bans.del", run_bans_del},
 	{"config.show", admin_config_show},
 	{"config.reload", admin_config_reload},
 	{"log.level", admin_log_level},

@@ -2,7 +2,6 @@
 /* Commands of the admin API that show something. */
 #include "control/admin_arguments.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -135,37 +134,6 @@ add_session(void *arg, const struct server_session *s)
 	return row && json_array_append_new(p->rows, row) == 0;
 }
 
-/* "192.0.2.0/24", "2001:db8::/32", or one address. */
-static bool
-get_prefix(struct admin_call *call, const char *key, struct server_session_filter *f)
-{
-	const char *text;
-	char ip[INET6_ADDRSTRLEN];
-	unsigned base = 0, most = 128;
-	if (!get_string(call, key, false, &text))
-		return false;
-	if (!text)
-		return true;
-	size_t len = strcspn(text, "/");
-	const char *bits = text[len] ? text + len + 1 : NULL;
-	snprintf(ip, sizeof(ip), "%.*s", len < sizeof(ip) ? (int)len : 0, text);
-	if (inet_pton(AF_INET, ip, f->address + 12) == 1) {
-		f->address[10] = f->address[11] = 0xff;
-		base = 96;
-		most = 32;
-	} else if (inet_pton(AF_INET6, ip, f->address) != 1) {
-		bits = "x";
-	}
-	f->by_address = true;
-	f->address_bits = base + (bits ? (unsigned)strtoul(bits, NULL, 10) : most);
-	if (!bits || (*bits && strlen(bits) <= 3 && strspn(bits, "0123456789") == strlen(bits) &&
-		      f->address_bits <= base + most))
-		return true;
-	refuse(call, "invalid", "\"%.64s\" is neither an address nor one with a prefix length, as 192.0.2.0/24",
-	       text);
-	return false;
-}
-
 enum admin_outcome
 admin_sessions_list(struct admin_call *call)
 {
@@ -176,7 +144,7 @@ admin_sessions_list(struct admin_call *call)
 						    NULL}) ||
 	    !get_string(call, "user", false, &f.name) || !get_string(call, "status", false, &f.status) ||
 	    !get_number(call, "worker", 0, SESSION_WORKERS_MAX - 1, UINT64_MAX, &worker) ||
-	    !get_prefix(call, "address", &f) || !get_page(call, &p.limit, &offset))
+	    !get_prefix(call, "address", false, &f.by_address, &f.address) || !get_page(call, &p.limit, &offset))
 		return ADMIN_ERROR;
 	f.worker = worker == UINT64_MAX ? -1 : (int)worker;
 	p.rows = json_array();
@@ -250,6 +218,46 @@ admin_presence_list(struct admin_call *call)
 	p.rows = json_array();
 	return page_answer(call, &p, "users",
 			   server_presence_list(call->server, offset, p.limit + 1, add_presence, &p));
+}
+
+/* ---- bans --------------------------------------------------------------------------- */
+
+struct bans_page {
+	struct page page;
+	const char *enforced;
+};
+
+static bool
+add_ban(void *arg, const struct server_ban *b)
+{
+	struct bans_page *p = arg;
+	char prefix[PREFIX_STRLEN];
+	if (!page_open(&p->page))
+		return false;
+	json_t *row = json_pack("{s:s, s:o, s:o, s:s, s:o}", "prefix", prefix_format(&b->prefix, prefix), "since",
+				time_json(b->created_ms), "until", time_json(b->until_ms), "enforced", p->enforced, "reason",
+				text_json(b->reason));
+	return row && json_array_append_new(p->page.rows, row) == 0;
+}
+
+enum admin_outcome
+admin_bans_list(struct admin_call *call)
+{
+	uint64_t offset;
+	struct bans_page p = {0};
+	if (!only_known(call, (const char *const[]){"limit", "offset", NULL}) || !get_page(call, &p.page.limit, &offset))
+		return ADMIN_ERROR;
+	struct server_status *s = calloc(1, sizeof(*s));
+	if (!s)
+		return refuse(call, "internal", "out of memory");
+	server_pulse(call->server, s);
+	p.enforced = !s->dataplane_connected		? "no dataplane"
+		     : s->bans_enforced != s->bans	? "not yet"
+							: "workers";
+	free(s);
+	p.page.rows = json_array();
+	return page_answer(call, &p.page, "bans",
+			   server_bans_list(call->server, offset, p.page.limit + 1, add_ban, &p));
 }
 
 /* ---- stats -------------------------------------------------------------------------- */

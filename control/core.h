@@ -153,7 +153,7 @@ struct backlog {
 
 /* A change that must reach the store but that nobody waits for: written with the next transaction that
  * succeeds. */
-enum lazy_kind { LAZY_MESSAGE_DEL, LAZY_EVENT_DEL, LAZY_SESSION_DEL, LAZY_DEVICE_SEEN, LAZY_PEER };
+enum lazy_kind { LAZY_MESSAGE_DEL, LAZY_EVENT_DEL, LAZY_SESSION_DEL, LAZY_DEVICE_SEEN, LAZY_PEER, LAZY_BANS_EXPIRE };
 struct lazy {
 	enum lazy_kind kind;
 	uint64_t a, b;
@@ -211,6 +211,9 @@ struct server {
 	struct operation *operations, **operations_tail;
 
 	struct limits *limits;
+
+	struct store_ban *bans; /* [BANS_MAX], in the order of prefixes */
+	uint32_t ban_count;
 
 	/* passwords */
 	struct password_job *password_queue, **password_tail;
@@ -356,6 +359,22 @@ void password_job_free(struct password_job *job);
 /* Is the queue full? */
 bool password_full(const struct server *s);
 void password_start(struct server *s, struct password_job *job);
+
+/* ---- operators.c ------------------------------------------------------------------------ */
+
+/* An effect: the operator is told. text is static. */
+void done_later(struct server *s, server_done_fn done, void *arg, int result, const char *text);
+/* At once: the store was not available. */
+void done_fail(struct server *s, server_done_fn done, void *arg, int rc);
+
+/* ---- bans.c ------------------------------------------------------------------------------ */
+
+int bans_load(struct server *s);
+void bans_free(struct server *s);
+/* The whole list to the dataplane. */
+void bans_emit(struct server *s);
+/* Ends what has come to its end. Returns ms until the next does. */
+uint64_t bans_timers(struct server *s);
 
 /* ---- limits.c -------------------------------------------------------------------------- */
 

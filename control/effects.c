@@ -151,6 +151,8 @@ lazy_one(struct server *s, const struct lazy *l)
 	case LAZY_PEER:
 		n = session_get(s, l->a);
 		return n == NULL ? 0 : store_session_peer(s->store, n->sid, &n->peer, n->port);
+	case LAZY_BANS_EXPIRE:
+		return store_bans_expire(s->store, l->a);
 	}
 	return 0;
 }

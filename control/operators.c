@@ -24,7 +24,7 @@ done_run(struct server *s, void *data)
 	e->done(e->arg, e->result, e->text);
 }
 
-static void
+void
 done_later(struct server *s, server_done_fn done, void *arg, int result, const char *text)
 {
 	struct done_effect e = {.done = done, .arg = arg, .result = result, .text = text};
@@ -32,7 +32,7 @@ done_later(struct server *s, server_done_fn done, void *arg, int result, const c
 	effect_add(s, done_run, NULL, &e, sizeof(e));
 }
 
-static void
+void
 done_fail(struct server *s, server_done_fn done, void *arg, int rc)
 {
 	if (rc == -ECANCELED)

@@ -214,6 +214,7 @@ server_attach(struct server *s, uint64_t boot, uint32_t workers, uint32_t sessio
 	if (rc < 0)
 		return rc;
 	s->attached = true;
+	bans_emit(s);
 	if (!again) {
 		/* The control before this one may have been killed between the commit of a changed relation and its word to the tables. */
 		cell_init(&c, TABLE_VERDICT_DEL);

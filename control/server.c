@@ -41,6 +41,8 @@ server_new(struct server **out, const struct server_options *o)
 	if (s->logins != NULL)
 		rc = limits_new(s);
 	if (rc == 0)
+		rc = bans_load(s);
+	if (rc == 0)
 		rc = provision_load(s);
 	if (rc < 0) {
 		log_error("control", "sessions cannot be loaded", "reason=\"%s\"",
@@ -95,6 +97,7 @@ server_free(struct server *s)
 		explicit_bzero(s->logins, LOGIN_CACHE * sizeof(*s->logins));
 	free(s->logins);
 	limits_free(s);
+	bans_free(s);
 	free(s->lazy);
 	sodium_munlock(&s->key, sizeof(s->key)); /* wipes it */
 	free(s);
@@ -379,6 +382,7 @@ server_timers(struct server *s)
 		s->expire_ms = s->now_ms + EXPIRE_INTERVAL_MS;
 	}
 	next = earlier(next, s->expire_ms);
+	next = earlier(next, s->now_ms + (bans_timers(s) < 1000 ? bans_timers(s) : 1000));
 	if (s->lazy_count != 0 || s->expire_due) {
 		deadline = s->store_retry_ms > s->now_ms ? s->store_retry_ms : s->now_ms;
 		next = earlier(next, deadline);

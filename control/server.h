@@ -56,6 +56,8 @@ struct server_status {
 	uint64_t sessions_restricted;
 	uint64_t users_online;
 	uint64_t stored_messages;
+	uint64_t bans;
+	uint64_t bans_enforced; /* by the workers, a moment ago */
 	bool store_ok;            /* the last commit succeeded */
 	char store_error[160];    /* what is wrong and the mend; "" when ok */
 	char server_key[65];      /* public, hex */
@@ -165,8 +167,7 @@ struct server_session_filter {
 	const char *status; /* as in struct server_session; NULL: any */
 	int worker;         /* -1: any */
 	bool by_address;
-	uint8_t address[16];
-	unsigned address_bits;
+	struct prefix address;
 };
 
 /* Those that match, oldest first. Returns the number of sessions seen or -ENOMEM. */
@@ -177,6 +178,24 @@ int server_sessions_list(struct server *s, const struct server_session_filter *f
 /* Ends one session (sid != 0) or all of a user (name), reason KICKED. Returns how many were ended, -ENOENT
  * (no such session or user). */
 int server_session_kick(struct server *s, session_id_t sid, const char *name);
+
+/* Keeps packets of these addresses out from now on (seconds 0: until server_ban_del), whatever session they belong to; sessions of
+ * theirs end by themselves when nothing has been heard of them. Replaces a ban of the same prefix. reason may be NULL. Errors through done
+ * or as return value: -EINVAL, -ENOSPC, -EIO, -ENOMEM. */
+int server_ban_add(struct server *s, const struct prefix *p, uint64_t seconds, const char *reason, server_done_fn done,
+		   void *arg, char *error, size_t error_cap);
+/* -ENOENT through done: exactly this prefix is not banned. */
+int server_ban_del(struct server *s, const struct prefix *p, server_done_fn done, void *arg);
+
+struct server_ban {
+	struct prefix prefix;
+	uint64_t created_ms;
+	uint64_t until_ms; /* 0: until it is removed */
+	const char *reason;
+};
+typedef bool (*server_ban_fn)(void *arg, const struct server_ban *b);
+/* Returns how many were seen. */
+int server_bans_list(struct server *s, uint64_t offset, uint64_t limit, server_ban_fn cb, void *arg);
 
 /* on: whoever has no session is told to come back later; sessions that are there go on. Forgotten when control
  * ends. */

@@ -64,12 +64,14 @@ server_pulse(struct server *s, struct server_status *out)
 	out->sessions = s->sessions.count - s->restricted_count;
 	out->sessions_restricted = s->restricted_count;
 	out->users_online = s->users.count;
+	out->bans = s->ban_count;
 	out->store_ok = s->store_ok;
 	snprintf(out->store_error, sizeof(out->store_error), "%s", s->store_error);
 	sodium_bin2hex(out->server_key, sizeof(out->server_key), s->key.public, sizeof(s->key.public));
 	if (s->ipc == NULL || !s->attached)
 		return;
 	ring_fill(&out->table, s->ipc, IPC_TABLE, 0, s->backlog[SERVER_RING_TABLE].count);
+	out->bans_enforced = atomic_load_explicit(&ipc_stats(s->ipc, s->workers)->counter[COUNTER_bans_active], memory_order_relaxed);
 	for (uint32_t w = 0; w < s->workers; w++) {
 		ring_fill(&out->rings[w].event, s->ipc, IPC_EVENT, w, 0);
 		ring_fill(&out->rings[w].request, s->ipc, IPC_REQUEST, w, 0);

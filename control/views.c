@@ -150,16 +150,6 @@ session_info(const struct server *s, const struct session *n, struct server_sess
 }
 
 static bool
-in_prefix(const uint8_t ip[16], const uint8_t net[16], unsigned bits)
-{
-	unsigned bytes = bits / 8, rest = bits % 8;
-
-	if (memcmp(ip, net, bytes) != 0)
-		return false;
-	return rest == 0 || ((ip[bytes] ^ net[bytes]) & (0xff00u >> rest) & 0xff) == 0;
-}
-
-static bool
 session_matches(const struct session *n, const struct server_session_filter *f, const char *name)
 {
 	if (f->sid != SESSION_ID_NONE && n->sid != f->sid)
@@ -170,7 +160,7 @@ session_matches(const struct session *n, const struct server_session_filter *f, 
 		return false;
 	if (f->status != NULL && strcmp(session_status(n), f->status) != 0)
 		return false;
-	return !f->by_address || in_prefix(n->peer.ip, f->address, f->address_bits);
+	return !f->by_address || prefix_holds(&f->address, n->peer.ip);
 }
 
 /* Oldest first, so that pages fit together. */

@@ -106,6 +106,9 @@ tables_poll(struct housekeeping *h)
 			break; /* until the workers have come round */
 		if (rc == -ENOSPC)
 			table_full(h);
+		if (rc == -ENOMEM)
+			log_error("tables", "no memory for a changed list of bans: raise dataplane.memory_mb", "bans=%u",
+				  tables_ban_count(h->tables));
 		ring_release(h->table_ring);
 		n++;
 	}
@@ -164,6 +167,7 @@ counters_publish(struct housekeeping *h, uint64_t now_us)
 		gauges_publish(w, stats);
 	}
 	publish(own, COUNTER_tables_full, h->tables_full);
+	publish(own, COUNTER_bans_active, tables_ban_count(h->tables));
 	memory_publish(h, own, now_us);
 }
 

@@ -96,6 +96,7 @@ struct tables {
 	struct keyed_table users;
 	struct keyed_table verdicts;
 	struct live_pool live; /* writer, before a run is published; its cells are then constant until free */
+	struct bans bans;
 	uint64_t random;       /* writer: where eviction looks */
 	_Atomic uint32_t era;  /* writer; readers take a verdict of an earlier one for unknown */
 };
@@ -225,6 +226,7 @@ tables_free(struct tables *t)
 	keyed_table_fini(&t->users);
 	keyed_table_fini(&t->verdicts);
 	live_pool_fini(&t->live);
+	bans_fini(&t->bans);
 	rte_free(t->qsbr);
 	rte_free(t);
 }
@@ -300,6 +302,12 @@ tables_verdict(const struct tables *t, user_id_t from, user_id_t to)
 	return verdict_of(t, verdict);
 }
 
+const struct bans *
+tables_bans(const struct tables *t)
+{
+	return &t->bans;
+}
+
 void
 tables_users(const struct tables *t, const user_id_t *users, uint32_t n, struct user_entry *out)
 {
@@ -369,6 +377,7 @@ tables_reclaim(struct tables *t)
 {
 	reclaim(t, &t->users);
 	reclaim(t, &t->verdicts);
+	bans_reclaim(&t->bans, t->qsbr);
 }
 
 /* A change may leave one slot or run behind. */
@@ -555,6 +564,8 @@ tables_apply(struct tables *t, const struct cell *c)
 			return 0;
 		}
 		return verdict_del(t, &(struct conversation){c->verdict.from, c->verdict.to});
+	case TABLE_BANS:
+		return bans_apply(&t->bans, c, t->qsbr);
 	default:
 		return -EINVAL;
 	}
@@ -570,4 +581,10 @@ uint32_t
 tables_verdict_count(const struct tables *t)
 {
 	return t->verdicts.count;
+}
+
+uint32_t
+tables_ban_count(const struct tables *t)
+{
+	return t->bans.count;
 }

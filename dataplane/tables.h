@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What all workers read: users (user id -> live sessions) and conversations ((from, to) -> verdict).
+ * What all workers read: users (user id -> live sessions), conversations ((from, to) -> verdict), and bans (bans.h).
  *
  * Thread-safety: rte_hash with lock-free read/write concurrency; one writer (housekeeping, or the test's
  * thread). Readers are workers that registered with RCU (QSBR) and report a quiescent state once per
@@ -11,6 +11,7 @@
 #ifndef ROOKERY_DATAPLANE_TABLES_H
 #define ROOKERY_DATAPLANE_TABLES_H
 
+#include "bans.h"
 #include "shared/cell.h"
 #include "shared/config.h"
 
@@ -38,14 +39,17 @@ void tables_reader_quiescent(struct tables *t, uint32_t worker);
 struct user_entry tables_user(const struct tables *t, user_id_t user);
 /* VERDICT_NONE: not known here. */
 enum verdict tables_verdict(const struct tables *t, user_id_t from, user_id_t to);
+/* Constant. */
+const struct bans *tables_bans(const struct tables *t);
 /* Bulk forms, n at most 32. */
 void tables_users(const struct tables *t, const user_id_t *users, uint32_t n, struct user_entry *out);
 void tables_verdicts(const struct tables *t, const user_id_t (*pairs)[2], uint32_t n, uint8_t *out);
 
 /* ---- writer ---- */
-/* Applies a TABLE_USER_* or TABLE_VERDICT_* cell. Returns 0, or
+/* Applies a TABLE_USER_*, TABLE_VERDICT_* or TABLE_BANS cell. Returns 0, or
  * -EAGAIN  too much of what was replaced waits for a stalled reader (1,024 at least): nothing has changed, try again;
  * -ENOSPC  the user table is full: the user stays unknown;
+ * -ENOMEM  no memory for the bans: those before stay in force,
  * -EINVAL  bad cell.
  * Verdicts are a cache: a full table forgets a pair at random first, and behind a stalled reader a new pair may stay unknown. Live
  * sessions that find no room count as away. */
@@ -54,5 +58,6 @@ int tables_apply(struct tables *t, const struct cell *c);
 void tables_reclaim(struct tables *t);
 uint32_t tables_user_count(const struct tables *t);
 uint32_t tables_verdict_count(const struct tables *t);
+uint32_t tables_ban_count(const struct tables *t);
 
 #endif

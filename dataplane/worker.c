@@ -84,6 +84,7 @@ worker_new(struct worker **out, const struct worker_options *o, char *error, siz
 	w->config = o->config;
 	w->ipc = o->ipc;
 	w->tables = o->tables;
+	w->bans = tables_bans(o->tables);
 	w->pool = o->pool;
 	w->numa_node = o->numa_node;
 	w->port_count = o->port_count;
@@ -177,7 +178,8 @@ port_poll(struct worker *w, unsigned i)
 	struct port_queue *q = &w->queues[i];
 	struct rte_mbuf *pkts[PORT_BURST];
 	unsigned bursts = 0;
-	uint16_t n = 0, got;
+	struct rte_rib6 *tree;
+	uint16_t n = 0, kept, got;
 
 	guard_set_behind(&w->guard, w->guard_shared, behind, w->now_us);
 	q->shedding = behind ? &w->guard : NULL;
@@ -191,8 +193,12 @@ port_poll(struct worker *w, unsigned i)
 		n += got;
 		bursts++;
 	} while (behind && q->full && n <= PORT_BURST / 2 && bursts < SHED_BURSTS);
+	kept = n;
+	tree = bans_tree(w->bans);
+	if (unlikely(tree != NULL))
+		kept = bans_drop(tree, pkts, n, w->counters);
 	w->full_bursts[i] = q->full ? w->full_bursts[i] + 1 : 0;
-	receive_burst(w, pkts, n);
+	receive_burst(w, pkts, kept);
 	return n + (behind ? bursts : 0);
 }
 

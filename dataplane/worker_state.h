@@ -63,6 +63,7 @@ struct worker {
 	const struct config *config;
 	const struct ipc *ipc;
 	struct tables *tables;
+	const struct bans *bans;
 	struct rte_mempool *pool;
 
 	struct session_table sessions;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -89,6 +90,67 @@ endpoint_parse(struct endpoint *e, const char *text, uint16_t default_port)
 		return -EINVAL;
 	*e = parsed;
 	return 0;
+}
+
+/* Of an address with `most` bits, "" being all of them. -1: it is none. */
+static int
+prefix_bits(const char *slash, int most)
+{
+	size_t len;
+
+	if (*slash == '\0')
+		return most;
+	len = strlen(++slash);
+	if (len < 1 || len > 3 || strspn(slash, "0123456789") != len || atoi(slash) > most)
+		return -1;
+	return atoi(slash);
+}
+
+int
+prefix_parse(struct prefix *p, const char *text)
+{
+	size_t len = strcspn(text, "/");
+	char ip[INET6_ADDRSTRLEN];
+	struct prefix parsed;
+	struct endpoint e;
+	struct in_addr v4;
+	int bits;
+
+	if (len >= sizeof(ip))
+		return -EINVAL;
+	memcpy(ip, text, len);
+	ip[len] = '\0';
+	if (inet_pton(AF_INET, ip, &v4) == 1) {
+		endpoint_set_ipv4(&e, &v4, 0);
+		memcpy(parsed.ip, e.ip, sizeof(parsed.ip));
+		bits = prefix_bits(text + len, 32);
+		bits = bits < 0 ? bits : bits + 96;
+	} else {
+		bits = inet_pton(AF_INET6, ip, parsed.ip) == 1 ? prefix_bits(text + len, 128) : -1;
+	}
+	if (bits < 0)
+		return -EINVAL;
+	parsed.bits = (uint8_t)bits;
+	for (int i = 0; i < 16; i++) {
+		int left = bits - i * 8;
+
+		parsed.ip[i] &= (uint8_t)(left >= 8 ? 0xff : left <= 0 ? 0 : 0xff00 >> left);
+	}
+	*p = parsed;
+	return 0;
+}
+
+const char *
+prefix_format(const struct prefix *p, char *buf)
+{
+	bool v4 = p->bits >= 96 && memcmp(p->ip, mapped_prefix, sizeof(mapped_prefix)) == 0;
+	size_t len;
+
+	inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? p->ip + sizeof(mapped_prefix) : p->ip, buf, PREFIX_STRLEN);
+	len = strlen(buf);
+	if (p->bits != 128)
+		snprintf(buf + len, PREFIX_STRLEN - len, "/%d", v4 ? p->bits - 96 : p->bits);
+	return buf;
 }
 
 socklen_t

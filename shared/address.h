@@ -52,6 +52,28 @@ const char *endpoint_format(const struct endpoint *e, char *buf);
  * (bare IPv6 without brackets is accepted then). Returns 0 or -EINVAL. */
 int endpoint_parse(struct endpoint *e, const char *text, uint16_t default_port);
 
+/* Addresses that begin with the same bits. IPv4 as above: "192.0.2.0/24" has 120. */
+struct prefix {
+	uint8_t ip[16]; /* the bits behind the prefix are 0 */
+	uint8_t bits;   /* 0 to 128 */
+};
+
+_Static_assert(sizeof(struct prefix) == 17, "prefixes lie side by side in a cell");
+
+/* "192.0.2.0/24", "2001:db8::/32", or one address; bits behind the prefix are cleared. Returns 0 or -EINVAL. */
+int prefix_parse(struct prefix *p, const char *text);
+/* The reverse; buf of PREFIX_STRLEN. Returns buf. */
+#define PREFIX_STRLEN 52
+const char *prefix_format(const struct prefix *p, char *buf);
+
+static inline bool
+prefix_holds(const struct prefix *p, const uint8_t ip[16])
+{
+	unsigned bytes = p->bits / 8, rest = p->bits % 8;
+
+	return memcmp(ip, p->ip, bytes) == 0 && (rest == 0 || ((ip[bytes] ^ p->ip[bytes]) & (0xff00u >> rest) & 0xff) == 0);
+}
+
 /* Conversions for the socket interface. endpoint_to_sockaddr returns the length used
  * (sockaddr_in for IPv4, sockaddr_in6 otherwise). endpoint_from_sockaddr returns 0 or
  * -EAFNOSUPPORT. */

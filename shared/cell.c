@@ -39,6 +39,19 @@ frame_valid(const struct cell *c)
 	return c->length >= RELIABLE_HEADER && c->length <= WIRE_PLAINTEXT_MAX;
 }
 
+static bool
+bans_valid(const struct cell *c)
+{
+	const struct prefix *p = (const struct prefix *)c->data;
+
+	if (c->bans.count > CELL_BANS_MAX || c->length != c->bans.count * sizeof(*p))
+		return false;
+	for (uint16_t i = 0; i < c->bans.count; i++)
+		if (p[i].bits > 128)
+			return false;
+	return true;
+}
+
 bool
 cell_valid(const struct cell *c)
 {
@@ -66,6 +79,8 @@ cell_valid(const struct cell *c)
 		return datagram_valid(c);
 	case INJECT_FRAME:
 		return frame_valid(c);
+	case TABLE_BANS:
+		return bans_valid(c);
 	case TABLE_USER_SET:
 		return c->user.live_count <= USER_SESSIONS_MAX && c->length == 0;
 	case INJECT_SESSION_ADD:

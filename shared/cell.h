@@ -55,6 +55,7 @@ enum cell_type {
 	TABLE_USER_DEL = 49,
 	TABLE_VERDICT_SET = 50,     /* also overwrites */
 	TABLE_VERDICT_DEL = 51,     /* from and to 0: all of them */
+	TABLE_BANS = 53,            /* a part of the list of bans, which replaces the one before */
 	TABLE_BARRIER = 52,         /* housekeeping publishes value in the region once all before it is visible */
 };
 
@@ -222,6 +223,16 @@ struct cell_user {
 	struct live_session live[USER_SESSIONS_MAX];
 };
 
+/* The list is sent whole, in cells one behind the other. */
+#define BANS_MAX 8192
+#define CELL_BANS_MAX (CELL_DATA_MAX / sizeof(struct prefix))
+struct cell_bans {
+	uint8_t first; /* 1: a list begins: what was collected of one before is void */
+	uint8_t last;  /* 1: the list is whole, and in force from now on */
+	uint16_t count;
+	/* data: so many struct prefix */
+};
+
 struct cell_barrier {
 	uint64_t value;
 };
@@ -247,6 +258,7 @@ struct cell {
 		struct cell_receipt receipt;
 		struct cell_probe probe;
 		struct cell_user user;
+		struct cell_bans bans;
 		struct cell_barrier barrier;
 	};
 	uint8_t data[CELL_DATA_MAX];

@@ -73,6 +73,7 @@
 	DROP(drop_ip_protocol, "neither UDP nor an ICMP message that is answered")                 \
 	DROP(drop_checksum, "bad IP, UDP or ICMP checksum")                                        \
 	DROP(drop_udp_port, "UDP port not ours")                                                   \
+	DROP(drop_banned, "from an address that an operator has banned (`rookctl bans list`)")     \
 	DROP(drop_runt, "shorter than a protocol prefix")                                          \
 	DROP(drop_oversize, "longer than 1,200 bytes")                                             \
 	DROP(drop_type, "first byte is no type that a server takes")                               \
@@ -99,6 +100,7 @@
 	GAUGE(deliveries_live, "deliveries to devices that are not acknowledged yet")              \
 	GAUGE(packets_used, "packet buffers in use")                                               \
 	GAUGE(packets_capacity, "packet buffers of the pool")                                      \
+	GAUGE(bans_active, "addresses and prefixes whose packets are dropped (housekeeping)")      \
 	GAUGE(memory_resident, "bytes of memory that the dataplane holds (housekeeping)")          \
 	GAUGE(cycles_per_second, "TSC cycles in a second (housekeeping), to read cycles_busy with")
 

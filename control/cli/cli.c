@@ -112,6 +112,30 @@ is_seconds(const char *text)
 	return *text && !*end && s >= 0.1 && s <= 86400;
 }
 
+static bool
+is_duration(const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+	return digits > 0 && digits < 8 && strtoull(text, NULL, 10) > 0 &&
+	       (!text[digits] || (strchr("smhd", text[digits]) && !text[digits + 1]));
+}
+
+uint64_t
+cli_duration(const char *text)
+{
+	uint64_t n = strtoull(text, NULL, 10);
+	switch (text[strspn(text, "0123456789")]) {
+	case 'd':
+		return n * 86400;
+	case 'h':
+		return n * 3600;
+	case 'm':
+		return n * 60;
+	default:
+		return n;
+	}
+}
+
 /* label: "--limit", or "LEVEL". */
 static int
 check_value(struct parse *p, const char *label, const struct cli_param *param, const char *value)
@@ -121,6 +145,8 @@ check_value(struct parse *p, const char *label, const struct cli_param *param, c
 			     param->min, param->max, value);
 	if (param->type == CLI_SECONDS && !is_seconds(value))
 		return wrong(p, "%s takes seconds from 0.1 to 86400, not `%s`", label, value);
+	if (param->type == CLI_DURATION && !is_duration(value))
+		return wrong(p, "%s takes a duration such as 90s, 10m, 2h or 7d, not `%s`", label, value);
 	if (param->type == CLI_WORD && !is_word(param->words, value))
 		return wrong(p, "%s must be one of %s, not `%s`", label, param->words, value);
 	return 0;

@@ -34,6 +34,7 @@ enum cli_type {
 	CLI_FLAG, /* of options only: no value */
 	CLI_TEXT,
 	CLI_NUMBER, /* decimal, min to max */
+	CLI_DURATION, /* 90s, 10m, 2h, 7d */
 	CLI_SECONDS, /* decimal, a fraction is allowed, 0.1 to 86400; of an option it may be left out: --watch */
 	CLI_WORD,   /* one of words */
 	CLI_FILE,
@@ -114,6 +115,8 @@ bool cli_global_applies(const struct cli_param *global, const struct command *c)
 const char *cli_value(const struct cli *cli, const char *option);
 /* The same of a CLI_NUMBER. */
 uint64_t cli_number(const struct cli *cli, const char *option, uint64_t missing);
+/* Of a CLI_DURATION, in seconds. */
+uint64_t cli_duration(const char *text);
 
 /* Runs what was parsed, also again and again with --watch. */
 int cli_run(struct cli *cli);

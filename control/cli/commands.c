@@ -47,6 +47,12 @@ static const struct cli_param session_options[] = {
 	{0},
 };
 
+static const struct cli_param ban_options[] = {
+	OPTION("for", CLI_DURATION, "DURATION", "end by itself after 90s, 10m, 2h, 7d; default: never"),
+	OPTION("reason", CLI_TEXT, "TEXT", "for whoever reads the list, at most 128 bytes"),
+	{0},
+};
+
 static const struct cli_param password_options[] = {
 	OPTION("password-file", CLI_FILE, "FILE", "first line of FILE instead of asking; - is standard input"),
 	{0},
@@ -121,6 +127,16 @@ const struct command cli_commands[] = {
 	 CLI_READ | CLI_WATCH, .options = page_options, .details = "A user who is invisible is shown as offline."),
 	COMMAND("buddies show", "a user's buddies, requests and blocks", run_buddies_show, "buddies.show", CLI_READ,
 	 .args = {NAME("the account")}),
+	COMMAND("bans list", "addresses that are kept out", run_bans_list, "bans.list", CLI_READ | CLI_WATCH, .options = page_options,
+	 .details = "ENFORCED BY says whether the list is in force. What it keeps out is counted as drop_banned."),
+	COMMAND("bans add", "keep an address or a prefix out", run_bans_add, "bans.add", 0, .options = ban_options,
+	 .args = {ARG("ADDRESS", CLI_TEXT, "IPv4 or IPv6, as 192.0.2.7, 192.0.2.0/24, 2001:db8::/32")},
+	 .details = "Its packets are dropped before anything else is done with them, also those of sessions, which get no answer\n"
+		    "and end by themselves within the heartbeat time-out. Kept across restarts. The same prefix again replaces\n"
+		    "duration and reason.",
+	 .example = "bans add 192.0.2.7 --for 2h --reason flood\nbans add 2001:db8::/32"),
+	COMMAND("bans del", "let it in again", run_bans_del, "bans.del", 0, .also = "bans delete",
+	 .args = {ARG("ADDRESS", CLI_TEXT, "as `bans list` shows it")}),
 	COMMAND("drain", "no new logins; sessions that are there go on", run_drain, "drain", 0,
 	 .details = "Clients that log in are told to come back later. For moving users to another machine before a\n"
 		    "stop. A restart of control ends it."),

@@ -23,6 +23,16 @@ void show_duration(FILE *out, long long s);
 /* Frees result; CLI_OK. */
 int print_json(struct cli *cli, json_t *result);
 
+/* ---- lists.c ----------------------------------------------------------------------------- */
+
+/* Asks for pages until `limit` rows (0: all) are there. filter is stolen; NULL: none. The result has the rows
+ * under key, and "more". */
+int fetch_list(struct cli *cli, const char *key, json_t *filter, uint64_t limit, uint64_t offset, json_t **out);
+/* The options that were given, as arguments of the API under the same names. */
+json_t *filter_of(const struct cli *cli);
+/* The end of every list; takes list and t. */
+int print_page(struct cli *cli, json_t *list, struct table *t, uint64_t offset, const char *none, const char *beyond);
+
 /* ---- the commands ---------------------------------------------------------------------- */
 
 int run_status(struct cli *cli);
@@ -54,6 +64,9 @@ int run_users_passwd(struct cli *cli);
 int run_users_del(struct cli *cli);
 int run_sessions_list(struct cli *cli);
 int run_sessions_kick(struct cli *cli);
+int run_bans_add(struct cli *cli);
+int run_bans_del(struct cli *cli);
+int run_bans_list(struct cli *cli);
 int run_restart(struct cli *cli);
 
 #endif

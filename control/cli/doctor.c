@@ -200,6 +200,34 @@ check_status(struct findings *f, const json_t *s)
 	}
 }
 
+/* A client that is kept out sees a server that does not answer. */
+static void
+check_bans(struct cli *cli, struct findings *f)
+{
+	json_t *list = cli_call_quietly(cli, "bans.list", NULL), *stats;
+	const json_t *bans = json_object_get(list, "bans"), *c;
+	size_t count = json_array_size(bans), i;
+	long long dropped = 0;
+	char names[120] = "";
+	if (count == 0) {
+		json_decref(list);
+		return;
+	}
+	for (i = 0; i < count && i < 3; i++)
+		snprintf(names + strlen(names), sizeof(names) - strlen(names), "%s%s", i ? ", " : "",
+			 text_of(json_array_get(bans, i), "prefix"));
+	stats = cli_call_quietly(cli, "stats", json_pack("{s:b}", "drops", 1));
+	json_array_foreach(json_object_get(stats, "counters"), i, c)
+		if (strcmp(text_of(c, "name"), "drop_banned") == 0)
+			dropped += number_of(c, "value");
+	struct finding *x = finding_add(f, dropped ? FINDING_WARN : FINDING_NOTE, "bans", "clients from there get no answer, as from a dead server",
+					"%zu%s banned: %s%s; %lld packets of theirs were dropped", count,
+					json_is_true(json_object_get(list, "more")) ? " or more" : "", names, count > 3 ? ", ..." : "", dropped);
+	finding_mend(x, "if a client should be let in: `rookctl bans list`, `rookctl bans del ADDRESS`");
+	json_decref(stats);
+	json_decref(list);
+}
+
 static void
 check_server(struct cli *cli, struct findings *f, const struct config *c)
 {
@@ -207,6 +235,7 @@ check_server(struct cli *cli, struct findings *f, const struct config *c)
 	json_t *status = cli_call_quietly(cli, "status", NULL);
 	if (status) {
 		check_status(f, status);
+		check_bans(cli, f);
 		json_decref(status);
 		return;
 	}

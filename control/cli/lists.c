@@ -6,9 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Asks for pages until `limit` rows (0: all) are there. filter is stolen; NULL: none. The result has the rows
- * under key, and "more". */
-static int
+int
 fetch_list(struct cli *cli, const char *key, json_t *filter, uint64_t limit, uint64_t offset, json_t **out)
 {
 	json_t *rows = json_array();
@@ -37,8 +35,7 @@ fetch_list(struct cli *cli, const char *key, json_t *filter, uint64_t limit, uin
 	return *out ? CLI_OK : cli_fail(CLI_REFUSED, "out of memory");
 }
 
-/* The options that were given, as arguments of the API under the same names. */
-static json_t *
+json_t *
 filter_of(const struct cli *cli)
 {
 	json_t *filter = json_object();
@@ -62,8 +59,7 @@ show_more(struct cli *cli, const json_t *list, uint64_t offset, size_t rows)
 			offset + rows);
 }
 
-/* The end of every list; takes list and t. */
-static int
+int
 print_page(struct cli *cli, json_t *list, struct table *t, uint64_t offset, const char *none, const char *beyond)
 {
 	if (t->rows == 0)

@@ -56,6 +56,8 @@ static const char *const migrations[] = {
 	"  UPDATE devices SET messages = messages - 1 WHERE id = old.device; END;",
 	/* Its user's password was changed since this device proved to know it. */
 	"ALTER TABLE devices ADD COLUMN locked INTEGER NOT NULL DEFAULT 0;",
+	("CREATE TABLE bans(address BLOB NOT NULL, bits INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+	 "  until_ms INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY(address, bits)) WITHOUT ROWID;"),
 };
 
 #define SCHEMA_VERSION ((int)(sizeof(migrations) / sizeof(migrations[0])))

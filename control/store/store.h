@@ -37,6 +37,7 @@
 #define STORE_DEVICE_NAME_MAX 64
 #define STORE_GROUP_MAX 64
 #define STORE_REMARK_MAX 128
+#define STORE_REASON_MAX 128
 #define STORE_REPLY_MAX 512 /* a LOGIN_REPLY datagram */
 
 struct store;
@@ -239,6 +240,22 @@ int store_message_last(struct store *st, device_id_t device, uint64_t *seq);
 int store_message_del(struct store *st, device_id_t device, uint64_t seq);
 /* Drops at most limit messages stored before before_ms. Returns how many. */
 int store_messages_expire(struct store *st, uint64_t before_ms, uint32_t limit);
+
+/* ---- bans --------------------------------------------------------------------------- */
+
+struct store_ban {
+	struct prefix prefix;
+	uint64_t created_ms; /* ms since 1970, as the next */
+	uint64_t until_ms;   /* 0: until it is removed */
+	char reason[STORE_REASON_MAX + 1];
+};
+
+int store_ban_put(struct store *st, const struct store_ban *b);
+int store_ban_del(struct store *st, const struct prefix *p);
+/* Those that have ended by now_ms. */
+int store_bans_expire(struct store *st, uint64_t now_ms);
+/* In the order of their bytes. Returns the count. */
+int store_bans(struct store *st, struct store_ban **out);
 
 /* ---- tests -------------------------------------------------------------------------- */
 

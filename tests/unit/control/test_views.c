@@ -57,14 +57,14 @@ test_sessions(void **state)
 	f.sid = a.sid;
 	server_sessions_list(h->server, &f, 0, 0, on_session, &seen);
 	f.by_address = true;
-	memcpy(f.address, seen.session.peer.ip, sizeof(f.address));
-	f.address_bits = 128;
+	memcpy(f.address.ip, seen.session.peer.ip, sizeof(f.address.ip));
+	f.address.bits = 128;
 	assert_int_equal(sessions(h, f), 1);
-	f.address[15] ^= 1;
+	f.address.ip[15] ^= 1;
 	assert_int_equal(sessions(h, f), 0);
-	f.address_bits = 127;
+	f.address.bits = 127;
 	assert_int_equal(sessions(h, f), 1);
-	f.address_bits = 0;
+	f.address.bits = 0;
 	assert_int_equal(sessions(h, f), 1);
 }
 

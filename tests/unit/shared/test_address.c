@@ -137,13 +137,50 @@ other_families_are_refused(void **state)
 	assert_int_equal(endpoint_from_sockaddr(&e, (struct sockaddr *)&sun), -EAFNOSUPPORT);
 }
 
+static void
+prefixes(void **state)
+{
+	static const struct {
+		const char *text, *shown;
+		unsigned bits;
+	} good[] = {
+		{"192.0.2.7", "192.0.2.7", 128},          {"192.0.2.7/32", "192.0.2.7", 128},
+		{"192.0.2.255/25", "192.0.2.128/25", 121}, {"255.255.255.255/0", "0.0.0.0/0", 96},
+		{"2001:db8::1", "2001:db8::1", 128},      {"2001:db8:ffff::/33", "2001:db8:8000::/33", 33},
+		{"ffff::/0", "::/0", 0},                  {"::ffff:192.0.2.7", "192.0.2.7", 128},
+	};
+	static const char *const bad[] = {"", "/8", "192.0.2.7/33", "192.0.2.7/", "192.0.2.7/-1", "192.0.2.7/x", "192.0.2.7:80",
+					  "::1/129", "::1/0128", "[::1]", "1.2.3", "a name", "::1/8/8"};
+	struct endpoint e;
+	struct prefix p;
+	char text[PREFIX_STRLEN];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_int_equal(prefix_parse(&p, good[i].text), 0);
+		assert_int_equal(p.bits, good[i].bits);
+		assert_string_equal(prefix_format(&p, text), good[i].shown);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(prefix_parse(&p, bad[i]), -EINVAL);
+	prefix_parse(&p, "192.0.2.128/25");
+	endpoint_parse(&e, "192.0.2.128", 1);
+	assert_true(prefix_holds(&p, e.ip));
+	endpoint_parse(&e, "192.0.2.127", 1);
+	assert_false(prefix_holds(&p, e.ip));
+	endpoint_parse(&e, "[::c000:280]", 1);
+	assert_false(prefix_holds(&p, e.ip));
+	prefix_parse(&p, "::/0");
+	assert_true(prefix_holds(&p, e.ip));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parse_and_format),           cmocka_unit_test(parse_refuses),
 		cmocka_unit_test(sockaddr_round_trip),        cmocka_unit_test(mapped_sockaddr_is_ipv4),
-		cmocka_unit_test(other_families_are_refused),
+		cmocka_unit_test(other_families_are_refused), cmocka_unit_test(prefixes),
 	};
 
 	return cmocka_run_group_tests_name("address", tests, NULL, NULL);

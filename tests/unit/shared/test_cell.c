@@ -13,7 +13,7 @@ static const uint16_t all_types[] = {
 	PUNT_STORE, PUNT_DELIVERED, PUNT_SESSION, PUNT_EXPIRED, PUNT_REQUEST, PUNT_VERDICT, PUNT_STALE, PUNT_LOGIN,
 	INJECT_SESSION_ADD, INJECT_SESSION_UPDATE, INJECT_SESSION_DEL, INJECT_DATAGRAM, INJECT_FRAME, INJECT_VERDICT,
 	INJECT_STORED, INJECT_RECEIPT, INJECT_PROBE, INJECT_FENCE, TABLE_USER_SET, TABLE_USER_DEL, TABLE_VERDICT_SET,
-	TABLE_VERDICT_DEL, TABLE_BARRIER,
+	TABLE_VERDICT_DEL, TABLE_BARRIER, TABLE_BANS,
 };
 
 #define TYPES (sizeof(all_types) / sizeof(all_types[0]))
@@ -174,6 +174,27 @@ test_choices(void **state)
 	assert_false(cell_valid(&c));
 }
 
+static void
+test_bans(void **state)
+{
+	struct cell c;
+
+	(void)state;
+	memset(&c, 0, sizeof(c));
+	c.type = TABLE_BANS;
+	c.bans.count = CELL_BANS_MAX;
+	c.length = CELL_BANS_MAX * sizeof(struct prefix);
+	assert_true(cell_valid(&c));
+	c.data[sizeof(struct prefix) - 1] = 129;
+	assert_false(cell_valid(&c));
+	c.data[sizeof(struct prefix) - 1] = 128;
+	assert_true(cell_valid(&c));
+	c.bans.count--;
+	assert_false(cell_valid(&c));
+	c.bans.count = CELL_BANS_MAX + 1;
+	assert_false(cell_valid(&c));
+}
+
 int
 main(void)
 {
@@ -183,6 +204,7 @@ main(void)
 		cmocka_unit_test(test_length_never_leaves_the_cell),
 		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_choices),
+		cmocka_unit_test(test_bans),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
