@@ -250,24 +250,6 @@ arguments_devices(struct arguments *a, const struct config *c)
 		argument_add(a, "--no-pci");
 }
 
-/* dataplane.memory_mb: 0. An estimate from above of what tables.c, session.c, message.c, inflight.c, keycache.c and boot_pool take: bytes per
- * row measured by starting with ever less; memory that is not touched costs nothing without hugepages. */
-static unsigned
-memory_estimate_mb(const struct config *c)
-{
-	uint64_t workers = c->dataplane.workers;
-	uint64_t rows = 0;
-
-	rows += (uint64_t)c->dataplane.sessions * 192;
-	rows += workers * c->dataplane.activities * 128;
-	rows += workers * c->dataplane.messages * 1600;
-	rows += workers * (workers - 1) * 8192 * 72;   /* deliveries for other workers */
-	rows += (uint64_t)c->dataplane.users * 112;
-	rows += (uint64_t)c->dataplane.sessions * 20;  /* the user table's live sessions */
-	rows += (uint64_t)c->dataplane.conversations * 96;
-	return (unsigned)(128 + workers * 48 + rows * 5 / 4 / (1024 * 1024));
-}
-
 static void
 arguments_make(struct arguments *a, const struct config *c, const char *lcores)
 {
@@ -290,7 +272,7 @@ arguments_make(struct arguments *a, const struct config *c, const char *lcores)
 		argument_add(a, "--in-memory");
 	} else {
 		snprintf(memory, sizeof(memory), "%u",
-			 c->dataplane.memory_mb != 0 ? c->dataplane.memory_mb : memory_estimate_mb(c));
+			 c->dataplane.memory_mb != 0 ? c->dataplane.memory_mb : config_memory_mb(c));
 		argument_add(a, "--no-shconf");
 		argument_add(a, "--no-huge");
 		argument_add(a, "-m");
@@ -359,8 +341,8 @@ boot_eal(const struct config *c, char *error, size_t cap)
 		snprintf(error, cap, "dataplane.eal: too many arguments");
 	else if (c->dataplane.hugepages)
 		snprintf(error, cap,
-			 "EAL did not start (%s): see the lines above; reserve hugepages (vm.nr_hugepages) "
-			 "or set dataplane.hugepages: false",
+			 "EAL did not start (%s): see the lines above; reserve hugepages (`rookctl host init`) "
+			 "or set dataplane.hugepages: false; `rookctl host check` says what else is missing",
 			 strerror(-rc));
 	else
 		snprintf(error, cap,

@@ -140,6 +140,11 @@ int config_make_dirs(const struct config *c, const struct account *account, char
 const char *config_runtime_path(const struct config *c, const char *name, char *buf, size_t cap);
 const char *config_state_path(const struct config *c, const char *name, char *buf, size_t cap);
 
+/* MiB that the dataplane takes at most: of each worker, of what all share, and both together. */
+unsigned config_memory_worker_mb(const struct config *c);
+unsigned config_memory_common_mb(const struct config *c);
+unsigned config_memory_mb(const struct config *c);
+
 /* log_open as the configuration says. config_log_levels: the levels again, after a change. */
 void config_log_open(const struct config *c, const char *program);
 void config_log_levels(const struct config *c);
