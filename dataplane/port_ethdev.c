@@ -246,9 +246,9 @@ device_find(struct ethdev_device *d, const char *text, char *error, size_t cap)
 	}
 	if (rc == 0)
 		rc = -ENODEV;
-	snprintf(error, cap, "device %s cannot be opened (%s); check its name and arguments%s", text,
+	snprintf(error, cap, "device %s cannot be opened (%s); `rookctl host check` says what it lacks%s", text,
 		 strerror(-rc),
-		 geteuid() != 0 ? ", and the rights: most devices need root or CAP_NET_ADMIN and CAP_NET_RAW"
+		 geteuid() != 0 ? "; most devices need root or CAP_NET_ADMIN and CAP_NET_RAW"
 				: "");
 	return rc;
 }

@@ -75,6 +75,18 @@ static const struct cli_param host_options[] = {
 	{0},
 };
 
+static const struct cli_param host_init_options[] = {
+	FLAG("dry-run", "only print the commands"),
+	FLAG("force", "also take a NIC that the kernel uses now"),
+	FLAG("unsafe-no-iommu", "without an IOMMU: let the NIC reach all memory of the machine"),
+	{0},
+};
+
+static const struct cli_param host_fini_options[] = {
+	FLAG("dry-run", "only print the commands"),
+	{0},
+};
+
 #define NAME(help_) ARG("NAME", CLI_USER, help_)
 
 const struct command cli_commands[] = {
@@ -173,6 +185,15 @@ const struct command cli_commands[] = {
 		    "each with its state and, where it is not well, why it matters and the exact mend. Exit status 1 when\n"
 		    "something fails.",
 	 .example = "--config /etc/rookery/rookery.yaml host check"),
+	COMMAND("host init", "make the machine ready for the configuration", run_host_init, NULL, CLI_LOCAL,
+	 .options = host_init_options,
+	 .details = "Reserves hugepages on the NUMA nodes of the workers, mounts hugetlbfs, loads vfio-pci, binds the NICs that the\n"
+		    "configuration names by PCI address, and lets the server's user open them. Prints each command. What was before\n"
+		    "is kept in /run/rookery-host.json. What is there already is not touched: it may be called at every start. Needs root.",
+	 .example = "--config /etc/rookery/rookery.yaml host init --dry-run\n--config /etc/rookery/rookery.yaml host init"),
+	COMMAND("host fini", "take back what `host init` did", run_host_fini, NULL, CLI_LOCAL, .options = host_fini_options,
+	 .details = "In the opposite order, and nothing else: what somebody changed since is left and named. Stop the server first.\n"
+		    "Needs root."),
 	COMMAND("doctor", "everything that is wrong, and how to mend it", run_doctor, NULL, CLI_READ | CLI_LOCAL,
 	 .details = "`host check`, and: configuration, files and their rights, disk, clock, port, and the server if it runs.\n"
 		    "Works without one. Exit status 1 when something fails.",

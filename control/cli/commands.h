@@ -48,6 +48,8 @@ int run_backup(struct cli *cli);
 int run_restore(struct cli *cli);
 int run_doctor(struct cli *cli);
 int run_host_check(struct cli *cli);
+int run_host_init(struct cli *cli);
+int run_host_fini(struct cli *cli);
 int run_workers(struct cli *cli);
 int run_ports(struct cli *cli);
 int run_drain(struct cli *cli);

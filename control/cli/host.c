@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The machine: CPU, memory, frequency, clock. Ports are in host_ports.c. */
-#include "control/cli/host.h"
+#include "control/cli/host_setup.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -158,36 +158,8 @@ check_governor(struct findings *f, const char *root, const struct config *c)
 
 /* ---- memory ----------------------------------------------------------------------------- */
 
-static const unsigned page_kb[] = {2048, 1048576};
-
-/* MiB of huge pages reserved on a node; -1: no such node. */
-static long
-huge_mb(const char *root, int node, bool only_free)
-{
-	char text[32];
-	long mb = 0;
-	if (!host_exists(root, "/sys/devices/system/node/node%d", node))
-		return -1;
-	for (size_t i = 0; i < sizeof(page_kb) / sizeof(page_kb[0]); i++)
-		if (host_read(root, text, sizeof(text), "/sys/devices/system/node/node%d/hugepages/hugepages-%ukB/%s", node,
-			      page_kb[i], only_free ? "free_hugepages" : "nr_hugepages"))
-			mb += atol(text) * (long)(page_kb[i] / 1024);
-	return mb;
-}
-
-/* Does a worker run there? Without pinning it may be anywhere. */
-static bool
-node_used(const char *root, const struct config *c, int node)
-{
-	unsigned cpus[HOST_CPUS_MAX], count = host_cpus(c, cpus);
-	for (unsigned i = 0; i < count; i++)
-		if (host_cpu_node(root, cpus[i]) == node)
-			return true;
-	return count == 0;
-}
-
-static bool
-has_hugetlbfs(const char *root)
+bool
+host_has_hugetlbfs(const char *root)
 {
 	char path[512], line[512];
 	bool found = false;
@@ -201,31 +173,39 @@ has_hugetlbfs(const char *root)
 }
 
 static void
+check_node(struct findings *f, const char *root, const struct config *c, int node)
+{
+	long all = host_huge_mb(root, node, false), unused = host_huge_mb(root, node, true), need = (long)host_memory_mb(root, c, node);
+	struct finding *x;
+	if (all < 0 || need == 0)
+		return;
+	if (all >= need) {
+		finding_add(f, FINDING_OK, "hugepages", "", "node %d: %ld MiB, %ld of them free; at most %ld are needed", node, all, unused,
+			    need);
+		return;
+	}
+	x = finding_add(f, all == 0 ? FINDING_FAIL : FINDING_WARN, "hugepages",
+			"packets and sessions are kept in them, on the node of their worker",
+			"node %d: %ld MiB reserved; up to %ld are needed", node, all, need);
+	finding_mend(x, "rookctl host init, or: echo %ld > /sys/devices/system/node/node%d/hugepages/hugepages-2048kB/nr_hugepages",
+		     (need + 1) / 2, node);
+}
+
+static void
 check_hugepages(struct findings *f, const char *root, const struct config *c)
 {
-	struct finding *x;
 	if (!c->dataplane.hugepages) {
 		finding_add(f, FINDING_OK, "hugepages", "", "not asked for (dataplane.hugepages)");
 		return;
 	}
-	for (int node = 0; node < 64; node++) {
-		long all = huge_mb(root, node, false), unused = huge_mb(root, node, true);
-		if (all < 0 || !node_used(root, c, node))
-			continue;
-		if (all > 0) {
-			finding_add(f, FINDING_OK, "hugepages", "", "node %d: %ld MiB, %ld of them free", node, all, unused);
-			continue;
-		}
-		x = finding_add(f, FINDING_FAIL, "hugepages", "packets and sessions are kept in them, on the node of their worker",
-				"node %d: none reserved", node);
-		finding_mend(x, "echo 512 > /sys/devices/system/node/node%d/hugepages/hugepages-2048kB/nr_hugepages",
-			 node);
-	}
-	if (has_hugetlbfs(root)) {
+	for (int node = 0; node < 64; node++)
+		check_node(f, root, c, node);
+	if (host_has_hugetlbfs(root)) {
 		finding_add(f, FINDING_OK, "hugetlbfs", "", "mounted");
 	} else {
-		x = finding_add(f, FINDING_FAIL, "hugetlbfs", "DPDK takes hugepages through it", "not mounted");
-		finding_mend(x, "mkdir -p /dev/hugepages && mount -t hugetlbfs nodev /dev/hugepages");
+		struct finding *x = finding_add(f, FINDING_NOTE, "hugetlbfs", "other DPDK programs, as dpdk-testpmd, need it; the server does not",
+						"not mounted");
+		finding_mend(x, "rookctl host init, or: mkdir -p /dev/hugepages && mount -t hugetlbfs nodev /dev/hugepages");
 	}
 }
 

@@ -42,6 +42,7 @@ void finding_mend(struct finding *f, const char *format, ...) __attribute__((for
 const char *finding_state_name(enum finding_state state);
 
 void host_check(struct findings *f, const char *root, const struct config *c);
+bool host_has_hugetlbfs(const char *root);
 
 /* ---- host_files.c: reading below a root -------------------------------------------------- */
 
@@ -63,5 +64,27 @@ unsigned host_cpus(const struct config *c, unsigned cpus[HOST_CPUS_MAX]);
 /* -1: unknown. */
 int host_cpu_node(const char *root, unsigned cpu);
 void host_check_port(struct findings *f, const char *root, const struct config *c, unsigned port);
+
+/* ---- host_pci.c -------------------------------------------------------------------------- */
+
+#define HOST_PCI_SIZE 16
+/* "0000:03:00.0" of "03:00.0,key=value" and the like. false: the device is not named by a PCI address. */
+bool host_pci_address(const char *device, char address[HOST_PCI_SIZE]);
+/* NICs by address, for whoever mistyped one. */
+void host_nics(const char *root, char *buf, size_t cap);
+/* The kernel's interface on a PCI device. */
+bool host_interface(const char *root, const char *address, char *name, size_t cap);
+bool host_has_iommu(const char *root);
+/* DPDK drives a device that is bound to such a driver: alone, or together with the kernel. */
+bool host_driver_is_ours(const char *driver);
+bool host_driver_shares(const char *driver);
+/* Another device of the same IOMMU group that a driver of the kernel has. */
+bool host_group_other(const char *root, const char *address, char *other, size_t other_cap, char *driver, size_t driver_cap);
+#define HOST_IOMMU_MEND                                                                                                       \
+	"switch VT-d or AMD-Vi on in the BIOS, add `intel_iommu=on iommu=pt` to the kernel's command line, and boot"
+
+/* Pairs of queues that an interface can have; 0: unknown. */
+unsigned host_queues(const char *root, const char *interface);
+void host_check_pci(struct findings *f, const char *root, const struct config *c, const struct config_port *p, const char *address);
 
 #endif

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The plan of `rookctl host init`, its steps and their record, on a machine made of files: two NUMA nodes, a NIC on node 1. What a
+ * kernel would do about it is in tests/e2e/test_guest.c. */
+#include "control/cli/host_setup.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define NIC "0000:03:00.0"
+#define PAGES(node) "/sys/devices/system/node/node" #node "/hugepages/hugepages-2048kB/nr_hugepages"
+
+struct machine {
+	char root[32];
+	struct config *config;
+	struct steps plan;
+	char error[512];
+};
+
+static void
+put(const struct machine *m, const char *path, const char *content)
+{
+	char full[512];
+	snprintf(full, sizeof(full), "%s%s", m->root, path);
+	for (char *p = strchr(full + 1, '/'); p; p = strchr(p + 1, '/')) {
+		*p = '\0';
+		mkdir(full, 0700);
+		*p = '/';
+	}
+	FILE *out = fopen(full, "w");
+	assert_non_null(out);
+	fputs(content, out);
+	fclose(out);
+}
+
+static void
+point(const struct machine *m, const char *path, const char *target)
+{
+	char full[512];
+	snprintf(full, sizeof(full), "%s%s", m->root, path);
+	unlink(full);
+	assert_int_equal(symlink(target, full), 0);
+}
+
+static void
+drop(const struct machine *m, const char *path)
+{
+	char full[512];
+	snprintf(full, sizeof(full), "%s%s", m->root, path);
+	assert_int_equal(remove(full), 0);
+}
+
+static void
+configure(struct machine *m, const char *devices)
+{
+	char path[64], yaml[512];
+	snprintf(yaml, sizeof(yaml),
+		 "dataplane:\n  hugepages: true\n  workers: 2\n  cpus: \"0,2-3\"\n  ports:\n"
+		 "    - {type: ethdev, addresses: [10.0.0.1/24], devices: [\"%s\"]}\n",
+		 devices);
+	snprintf(path, sizeof(path), "%s/my.yaml", m->root);
+	put(m, "/my.yaml", yaml);
+	config_free(m->config);
+	if (config_load(&m->config, path, "/nonexistent", m->error, sizeof(m->error)) < 0)
+		fail_msg("%s", m->error);
+}
+
+/* As a machine is before: nothing reserved, nothing mounted, no module, the NIC with a kernel driver. */
+static int
+set_up(void **state)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+	char path[128];
+	strcpy(m->root, "/tmp/test_host.XXXXXX");
+	assert_non_null(mkdtemp(m->root));
+	put(m, "/proc/mounts", "none / ext4 rw 0 0\n");
+	put(m, "/proc/net/route", "Iface Destination\neth0 00000000\n");
+	for (unsigned cpu = 0; cpu < 4; cpu++) {
+		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/node%u/here", cpu, cpu / 2);
+		put(m, path, "");
+	}
+	put(m, PAGES(0), "0\n");
+	put(m, PAGES(1), "10\n");
+	put(m, "/sys/bus/pci/devices/" NIC "/class", "0x020000\n");
+	put(m, "/sys/bus/pci/devices/" NIC "/numa_node", "1\n");
+	put(m, "/sys/bus/pci/devices/" NIC "/net/eth7/mtu", "1500\n");
+	put(m, "/sys/class/net/eth7/flags", "0x1003\n");
+	put(m, "/sys/class/net/eth7/queues/rx-0/here", "");
+	put(m, "/sys/class/net/eth7/queues/rx-1/here", "");
+	put(m, "/sys/kernel/iommu_groups/17/type", "DMA\n");
+	put(m, "/run/here", "");
+	point(m, "/sys/bus/pci/devices/" NIC "/driver", "../../drivers/ixgbe");
+	point(m, "/sys/bus/pci/devices/" NIC "/iommu_group", "../../../../kernel/iommu_groups/17");
+	configure(m, NIC);
+	*state = m;
+	return 0;
+}
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static int
+tear_down(void **state)
+{
+	struct machine *m = *state;
+	nftw(m->root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	config_free(m->config);
+	free(m);
+	return 0;
+}
+
+static int
+plan(struct machine *m, bool force, bool no_iommu)
+{
+	struct host_wish wish = {.force = force, .no_iommu = no_iommu, .uid = 900, .gid = 901};
+	m->error[0] = '\0';
+	return host_plan(&m->plan, m->root, m->config, &wish, m->error, sizeof(m->error));
+}
+
+/* One line per step, as it is printed. */
+static void
+expect_plan(const struct machine *m, bool undo, const char *expected)
+{
+	char text[4096] = "", commands[512];
+	for (unsigned i = 0; i < m->plan.count; i++) {
+		step_commands(&m->plan.list[i], undo, commands, sizeof(commands));
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s\n", commands);
+	}
+	assert_string_equal(text, expected);
+}
+
+static void
+test_plan(void **state)
+{
+	struct machine *m = *state;
+	char expected[2048];
+	unsigned common = (config_memory_common_mb(m->config) + 1) / 2, workers = (2 * config_memory_worker_mb(m->config) + 1) / 2;
+	assert_int_equal(plan(m, false, false), 0);
+	snprintf(expected, sizeof(expected),
+		 "echo %u > " PAGES(0) "\necho %u > " PAGES(1) "\n"
+		 "mkdir -p /dev/hugepages && mount -t hugetlbfs nodev /dev/hugepages\n"
+		 "modprobe vfio-pci\nmodprobe vfio_iommu_type1\n"
+		 "echo vfio-pci > /sys/bus/pci/devices/" NIC "/driver_override\n"
+		 "echo " NIC " > /sys/bus/pci/devices/" NIC "/driver/unbind\n"
+		 "echo " NIC " > /sys/bus/pci/drivers_probe\n"
+		 "chown 900:901 /dev/vfio/17\n",
+		 common, workers);
+	expect_plan(m, false, expected);
+	expect_plan(m, true,
+		    "echo 0 > " PAGES(0) "\necho 10 > " PAGES(1) "\numount /dev/hugepages\nmodprobe -r vfio-pci\n"
+		    "modprobe -r vfio_iommu_type1\n"
+		    "echo \"\" > /sys/bus/pci/devices/" NIC "/driver_override\n"
+		    "echo " NIC " > /sys/bus/pci/devices/" NIC "/driver/unbind\n"
+		    "echo " NIC " > /sys/bus/pci/drivers_probe\nip link set eth7 up\nchown 0:0 /dev/vfio/17\n");
+	assert_int_equal(m->plan.list[5].queues, 2);
+}
+
+/* What is there already is left alone. */
+static void
+test_nothing_to_do(void **state)
+{
+	struct machine *m = *state;
+	put(m, PAGES(0), "4096\n");
+	put(m, PAGES(1), "0\n");
+	put(m, "/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/nr_hugepages", "8\n");
+	put(m, "/proc/mounts", "nodev /dev/hugepages hugetlbfs rw 0 0\n");
+	put(m, "/sys/module/vfio_pci/here", "");
+	put(m, "/sys/module/vfio_iommu_type1/here", "");
+	point(m, "/sys/bus/pci/devices/" NIC "/driver", "../../drivers/vfio-pci");
+	put(m, "/dev/vfio/17", "");
+	struct host_wish wish = {.uid = getuid(), .gid = getgid()};
+	assert_int_equal(host_plan(&m->plan, m->root, m->config, &wish, m->error, sizeof(m->error)), 0);
+	expect_plan(m, false, "");
+	/* mlx5 shares its device: nothing is bound, no vfio needed. */
+	drop(m, "/sys/module/vfio_pci/here");
+	drop(m, "/sys/module/vfio_pci");
+	point(m, "/sys/bus/pci/devices/" NIC "/driver", "../../drivers/mlx5_core");
+	assert_int_equal(plan(m, false, false), 0);
+	expect_plan(m, false, "");
+}
+
+static void
+refused(struct machine *m, int rc, const char *cause, const char *mend)
+{
+	assert_int_equal(plan(m, false, false), rc);
+	if (!strstr(m->error, cause) || !strstr(m->error, mend))
+		fail_msg("%s", m->error);
+}
+
+static void
+test_refusals(void **state)
+{
+	struct machine *m = *state;
+	configure(m, "0000:09:00.0");
+	refused(m, -ENODEV, "no PCI device 0000:09:00.0", "NICs here: " NIC);
+	configure(m, NIC);
+	/* A route, or an address that is not only the link's. */
+	put(m, "/proc/net/route", "Iface Destination\neth7 0000000A\n");
+	refused(m, -EBUSY, NIC " is eth7, which the kernel uses now", "--force");
+	assert_int_equal(plan(m, true, false), 0);
+	put(m, "/proc/net/route", "Iface Destination\neth70 0000000A\n");
+	put(m, "/proc/net/if_inet6", "fe800000000000000000000000000001 03 40 20 80     eth7\n");
+	assert_int_equal(plan(m, false, false), 0);
+	put(m, "/proc/net/if_inet6", "20010db8000000000000000000000001 03 40 00 80     eth7\n");
+	refused(m, -EBUSY, "eth7", "ip addr flush dev eth7");
+	put(m, "/proc/net/if_inet6", "");
+	/* A second device in its group. */
+	put(m, "/sys/bus/pci/devices/0000:03:00.1/class", "0x020000\n");
+	point(m, "/sys/bus/pci/devices/0000:03:00.1/driver", "../../drivers/ixgbe");
+	put(m, "/sys/kernel/iommu_groups/17/devices/0000:03:00.1", "");
+	refused(m, -EBUSY, "shares its IOMMU group with 0000:03:00.1 (driver ixgbe)", "--bind vfio-pci 0000:03:00.1");
+	put(m, "/sys/bus/pci/devices/0000:03:00.1/class", "0x060400\n");
+	assert_int_equal(plan(m, false, false), 0);
+	/* No IOMMU. */
+	drop(m, "/sys/kernel/iommu_groups/17/devices/0000:03:00.1");
+	drop(m, "/sys/kernel/iommu_groups/17/devices");
+	drop(m, "/sys/kernel/iommu_groups/17/type");
+	drop(m, "/sys/kernel/iommu_groups/17");
+	refused(m, -ENODEV, "no IOMMU", "intel_iommu=on");
+	assert_int_equal(plan(m, false, true), 0);
+	assert_string_equal(m->plan.list[5].target, "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode");
+}
+
+static void
+expect_file(const struct machine *m, const char *path, const char *content)
+{
+	char text[64];
+	assert_true(host_read(m->root, text, sizeof(text), "%s", path));
+	assert_string_equal(text, content);
+}
+
+static void
+test_steps(void **state)
+{
+	struct machine *m = *state;
+	struct step pages = {.kind = STEP_WRITE, .target = PAGES(1), .value = "64", .before = "10"};
+	struct step owner = {.kind = STEP_OWN, .target = "/dev/vfio/17"};
+	put(m, "/dev/vfio/17", "");
+	snprintf(owner.value, sizeof(owner.value), "%u:%u", getuid(), getgid());
+	strcpy(owner.before, owner.value);
+	assert_int_equal(step_do(&owner, m->root, m->error, sizeof(m->error)), 0);
+	assert_int_equal(step_undo(&owner, m->root, m->error, sizeof(m->error)), 0);
+	drop(m, "/dev/vfio/17");
+	assert_int_equal(step_undo(&owner, m->root, m->error, sizeof(m->error)), 0);
+	assert_int_equal(step_do(&owner, m->root, m->error, sizeof(m->error)), -ENOENT);
+
+	assert_int_equal(step_do(&pages, m->root, m->error, sizeof(m->error)), 0);
+	expect_file(m, PAGES(1), "64");
+	assert_int_equal(step_undo(&pages, m->root, m->error, sizeof(m->error)), 0);
+	expect_file(m, PAGES(1), "10");
+	assert_int_equal(step_undo(&pages, m->root, m->error, sizeof(m->error)), 0);
+	/* The kernel had only some of them: they are ours as well. More than we asked for are somebody's. */
+	put(m, PAGES(1), "30\n");
+	assert_int_equal(step_undo(&pages, m->root, m->error, sizeof(m->error)), 0);
+	expect_file(m, PAGES(1), "10");
+	put(m, PAGES(1), "128\n");
+	assert_int_equal(step_undo(&pages, m->root, m->error, sizeof(m->error)), 1);
+	assert_non_null(strstr(m->error, "left at 128"));
+	expect_file(m, PAGES(1), "128");
+}
+
+static void
+test_record(void **state)
+{
+	struct machine *m = *state;
+	struct steps loaded;
+	assert_int_equal(steps_load(&loaded, m->root, m->error, sizeof(m->error)), 0);
+	assert_int_equal(loaded.count, 0);
+	assert_int_equal(plan(m, false, false), 0);
+	assert_int_equal(steps_save(&m->plan, m->root, m->error, sizeof(m->error)), 0);
+	assert_int_equal(steps_load(&loaded, m->root, m->error, sizeof(m->error)), 0);
+	assert_int_equal(loaded.count, m->plan.count);
+	assert_memory_equal(&loaded, &m->plan, sizeof(loaded));
+	loaded.count = 0;
+	assert_int_equal(steps_save(&loaded, m->root, m->error, sizeof(m->error)), 0);
+	assert_false(host_exists(m->root, HOST_RECORD));
+	assert_int_equal(steps_save(&loaded, m->root, m->error, sizeof(m->error)), 0);
+	/* Not ours, or cut short. */
+	const char *const bad[] = {"", "{}", "[1]", "{\"version\": 2, \"steps\": []}", "{\"version\": 1, \"steps\": [{\"kind\": \"bind\"}]}",
+				   "{\"version\": 1, \"steps\": [{\"kind\": \"eat\", \"target\": \"\", \"value\": \"\", \"before\": \"\", "
+				   "\"interface\": \"\"}]}"};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		put(m, HOST_RECORD, bad[i]);
+		assert_int_equal(steps_load(&loaded, m->root, m->error, sizeof(m->error)), -EINVAL);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_plan, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_nothing_to_do, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_steps, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_record, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
