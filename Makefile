@@ -6,6 +6,8 @@
 #                (ARGS="--config FILE --state DIR" is passed on)
 #   make test    every test, with gcc and with clang and sanitizers; last line: N passed, N failed
 #   make test-browser  the status page in headless Chromium (about 80 MB of packages); pictures in build/browser
+#   make test-host  `rookctl host init`, a chat and `host fini` on a real PCI driver, in a QEMU guest (as root; two minutes; fetches QEMU and
+#                a kernel of Debian's, some 150 MB)
 #   make fuzz    each fuzz target for FUZZ_SECONDS (60); make fuzz-coverage: which lines the corpora reach
 #   make model   the models of rings, tables, fences and provisioning, with spin; make tsan: ThreadSanitizer
 #   make nightly the simulation: SEEDS (100000) of each profile from START (1) on, PROCESSES at once; stops at the first failure
@@ -34,6 +36,11 @@ test:
 test-browser: build
 	@config/packages.sh browser
 	@tests/browser.sh $(BUILD) $(BUILD)/browser
+
+test-host: build
+	@config/packages.sh test host
+	@ninja -C $(BUILD) tests/e2e/test_e2e_guest
+	@ROOKERY_BUILD=$(abspath $(BUILD)) ROOKERY_SOURCE=$(CURDIR) timeout 900 $(BUILD)/tests/e2e/test_e2e_guest
 
 fuzz:
 	@exec tests/fuzz/run.sh $(FUZZ_SECONDS)
@@ -75,4 +82,4 @@ plots:
 clean:
 	rm -rf $(BUILD) build-sanitize build-fuzz build-coverage build-tsan build-tsan-planted build-planted
 
-.PHONY: build run test test-browser fuzz nightly planted swarm bench plots clean fuzz-coverage model tsan
+.PHONY: build run test test-browser test-host fuzz nightly planted swarm bench plots clean fuzz-coverage model tsan

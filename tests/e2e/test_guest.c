@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * From a machine that knows nothing of DPDK to a server on a PCI NIC and back, by the commands of docs/operations.md: host check, host
+ * init, a chat across the NIC's queues, host fini. `make test-host`.
+ */
+#include "client.h"
+#include "guest.h"
+#include "netns.h"
+#include "raw.h"
+
+#include <jansson.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+#define ROOKCTL "rookctl --config /etc/rookery.yaml "
+#define PAGES "cat /sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages"
+#define DRIVER "basename $(readlink /sys/bus/pci/devices/" GUEST_NIC "/driver)"
+#define WORKERS 2
+#define FLOWS 200
+#define FLOWS_MIN 40 /* on a worker; with a fair coin for each flow fewer come once in 10^17 runs */
+#define MESSAGES 200
+
+static const char config[] =
+	"state_dir: /var/lib/rookery\\nruntime_dir: /run/rookery\\nsecurity: {user: rookery}\\n"
+	"dataplane:\\n  workers: 2\\n  cpus: \"0,1-2\"\\n  hugepages: true\\n"
+	"  sessions: 1024\\n  messages: 2048\\n  users: 4096\\n  conversations: 4096\\n"
+	"  ports:\\n    - type: ethdev\\n      devices: [\"" GUEST_NIC "\"]\\n"
+	"      addresses: [" NETNS_SERVER4 "/24, \"" NETNS_SERVER6 "/64\"]\\n      udp_port: %u\\n"
+	"session: {heartbeat_ms: 5000, timeout_ms: 60000}\\n"
+	"control: {password_memory_kib: 8192, password_passes: 1}\\n";
+
+/* ---- the server in the guest ------------------------------------------------------------------------ */
+
+static uint64_t
+worker_counter(struct guest *g, unsigned worker, const char *name)
+{
+	json_error_t why;
+	json_t *all, *row;
+	uint64_t value = 0;
+	bool found = false;
+	char *out;
+	size_t i;
+
+	world_check(g->world, guest_run(g, &out, ROOKCTL "--json stats --all --worker %u", worker) == 0);
+	all = json_loads(out, 0, &why);
+	json_array_foreach(json_object_get(all, "counters"), i, row) {
+		if (strcmp(json_string_value(json_object_get(row, "name")), name) != 0)
+			continue;
+		value = (uint64_t)json_integer_value(json_object_get(row, "value"));
+		found = true;
+	}
+	if (!found)
+		world_fail(g->world, "worker %u has no counter %s: %s", worker, name, out);
+	json_decref(all);
+	free(out);
+	return value;
+}
+
+static void
+start_server(struct guest *g)
+{
+	guest_expect(g, 0, "rookery run --config /etc/rookery.yaml >/tmp/server.out 2>/tmp/server.log &", NULL);
+	guest_wait(g, WAIT_EVENT, "grep -q ready /tmp/server.out");
+}
+
+static void
+stop_server(struct guest *g)
+{
+	guest_expect(g, 0, "kill -INT $(pidof rookery)", NULL);
+	guest_wait(g, WAIT_EVENT, "! pidof rookery");
+}
+
+/* Each query comes from a port of its own, so each is another flow for RSS. */
+static void
+flows_spread(struct guest *g)
+{
+	uint64_t before[WORKERS], after;
+
+	for (unsigned i = 0; i < WORKERS; i++)
+		before[i] = worker_counter(g, i, "rx_packets");
+	for (unsigned i = 0; i < FLOWS; i++) {
+		struct raw *r = raw_new(g->world);
+
+		raw_fetch_key(r);
+		raw_free(r);
+	}
+	guest_expect(g, 0, "sleep 2", NULL); /* counters are published once a second */
+	for (unsigned i = 0; i < WORKERS; i++) {
+		after = worker_counter(g, i, "rx_packets");
+		printf("# worker %u received %llu packets of %u flows\n", i, (unsigned long long)(after - before[i]), FLOWS);
+		world_check(g->world, after - before[i] >= FLOWS_MIN);
+	}
+}
+
+static void
+chat(struct guest *g)
+{
+	struct client *alice = client_register(g->world, "alice"), *bob = client_register(g->world, "bob");
+
+	clients_befriend(alice, bob);
+	client_send_series(alice, "bob", "across the NIC", MESSAGES);
+	client_send_series(bob, "alice", "and back", MESSAGES);
+	client_expect_series(bob, "alice", "across the NIC", MESSAGES);
+	client_expect_series(alice, "bob", "and back", MESSAGES);
+	client_expect_levels(alice, MESSAGES, "delivered");
+	client_expect_levels(bob, MESSAGES, "delivered");
+	client_quit(alice);
+	client_quit(bob);
+}
+
+/* ---- the tests: one boot, one after the other ---------------------------------------------------------- */
+
+/* As after an installation: what is missing is named with its mend, by host check and by the start itself. */
+static void
+nothing_is_prepared(struct guest *g)
+{
+	guest_expect(g, 0, "ip link set eth0 up; " DRIVER, "virtio-pci", NULL);
+	guest_expect(g, 1, ROOKCTL "host check",
+		     "FAIL  hugepages      node 0: 0 MiB reserved", "echo ", "/sys/devices/system/node/node0/hugepages",
+		     "FAIL  driver         " GUEST_NIC " is bound to virtio-pci as eth0", "rookctl host init",
+		     "FAIL  vfio           the module is not loaded", "ok    iommu          on",
+		     "ok    queues         " GUEST_NIC " has 4, for 2 workers", NULL);
+	guest_expect(g, 1, "rookery run --config /etc/rookery.yaml 2>&1", "hugepages", "rookctl host init", NULL);
+}
+
+static void
+init(struct guest *g)
+{
+	char *first, *second;
+
+	guest_expect(g, 0, ROOKCTL "host init --dry-run", "modprobe vfio-pci", "/driver_override", "nr_hugepages", "nothing was done", NULL);
+	guest_expect(g, 0, DRIVER "; " PAGES, "virtio-pci\n0\n", NULL);
+	guest_expect(g, 0, ROOKCTL "host init", "echo vfio-pci > /sys/bus/pci/devices/" GUEST_NIC "/driver_override",
+		     "chown 900:900 /dev/vfio/", "done", NULL);
+	guest_expect(g, 0, DRIVER, "vfio-pci", NULL);
+	world_check(g->world, guest_run(g, &first, "cat /run/rookery-host.json; " PAGES) == 0);
+	guest_expect(g, 0, ROOKCTL "host init", "nothing to do", NULL);
+	world_check(g->world, guest_run(g, &second, "cat /run/rookery-host.json; " PAGES) == 0);
+	world_check(g->world, strcmp(first, second) == 0);
+	free(first);
+	free(second);
+	guest_expect(g, 0, ROOKCTL "host check", "ok    hugepages", GUEST_NIC " is bound to vfio-pci",
+		     "ok    queues         " GUEST_NIC " has 4, for 2 workers", "0 failed", NULL);
+}
+
+static void
+serve(struct guest *g)
+{
+	start_server(g);
+	netns_ping(g->world, AF_INET, 3, 56);
+	netns_ping(g->world, AF_INET6, 3, 56);
+	chat(g);
+	flows_spread(g);
+	guest_expect(g, 0, ROOKCTL "doctor", "ok    server         ready", NULL);
+	/* To unbind a NIC under a running server would wait for its end. */
+	guest_expect(g, 1, ROOKCTL "host fini 2>&1", "stop the server first", NULL);
+	guest_expect(g, 0, DRIVER "; ls -ln /dev/vfio", "vfio-pci", "900", NULL);
+	stop_server(g);
+}
+
+/* The whole start without a right: what host init gave to the server's account is enough. */
+static void
+serve_without_root(struct guest *g)
+{
+	guest_expect(g, 0, "ulimit -l unlimited; chown rookery /run/rookery; su -s /bin/sh rookery -c "
+			   "'rookery run --config /etc/rookery.yaml' >/tmp/server.out 2>/tmp/server.log &", NULL);
+	guest_wait(g, WAIT_EVENT, "grep -q ready /tmp/server.out");
+	netns_ping(g->world, AF_INET, 1, 56);
+	stop_server(g);
+}
+
+static void
+fini(struct guest *g)
+{
+	guest_expect(g, 0, ROOKCTL "host fini --dry-run", "nothing was done", NULL);
+	guest_expect(g, 0, ROOKCTL "host fini", "modprobe -r vfio-pci", "the machine is as it was", NULL);
+	guest_expect(g, 0, DRIVER "; " PAGES "; cat /sys/class/net/eth0/flags", "virtio-pci\n0\n0x1003", NULL);
+	guest_expect(g, 0, "ls /dev/vfio /sys/module/vfio_pci /run/rookery-host.json; grep hugetlbfs /proc/mounts; true", NULL);
+	world_check(g->world, strstr(g->output, "nodev /dev/hugepages") == NULL);
+	guest_expect(g, 1, "ls /run/rookery-host.json", NULL);
+	guest_expect(g, 0, ROOKCTL "host fini", "nothing to take back", NULL);
+	guest_expect(g, 1, ROOKCTL "host check", GUEST_NIC " is bound to virtio-pci as eth0", NULL);
+}
+
+/* Only a machine of one's own can be put into yesterday. */
+static void
+clock_jump(struct guest *g)
+{
+	guest_expect(g, 0, "date -s @$(($(date +%s) - 86400)) >/dev/null", NULL);
+	guest_expect(g, 1, ROOKCTL "doctor", "the clock went back", "chrony", NULL);
+}
+
+static void
+guest(void **state)
+{
+	struct world *w = *state;
+	struct guest *g = guest_boot(w);
+	char text[sizeof(config) + 16];
+
+	snprintf(text, sizeof(text), config, w->port);
+	world_check(w, guest_run(g, NULL, "printf '%s' >/etc/rookery.yaml", text) == 0);
+	nothing_is_prepared(g);
+	init(g);
+	serve(g);
+	serve_without_root(g);
+	fini(g);
+	clock_jump(g);
+	guest_power_off(g);
+}
+
+int
+main(void)
+{
+	static const struct place place = {.kind = KIND_TAP, .family = AF_INET, .workers = WORKERS};
+	const struct CMUnitTest tests[] = {cmocka_unit_test_prestate_setup_teardown(guest, world_setup, world_teardown, (void *)&place)};
+
+	if (skip_without_root())
+		return 0;
+	return cmocka_run_group_tests_name("guest", tests, NULL, NULL);
+}
