@@ -11,12 +11,16 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
 #define CLOCK_SLACK_S 60
 #define SPACE_FAIL (64ull << 20)
 #define SPACE_WARN (1ull << 30)
+/* Fewer packets tell nothing of how a NIC spreads them; a worker that has less than this part of its share is left out. */
+#define SPREAD_PACKETS 10000
+#define SPREAD_PART 10
 
 static int
 show_findings(struct cli *cli, const struct findings *f)
@@ -86,12 +90,19 @@ check_writable(struct findings *f, const char *path)
 	}
 }
 
+/* Of the state directory, or of where it will be made. */
 static void
-check_space(struct findings *f, const char *dir)
+check_space(struct findings *f, const char *state_dir)
 {
+	char dir[PATH_MAX];
 	struct statvfs fs;
-	if (statvfs(dir, &fs) < 0)
-		return;
+	snprintf(dir, sizeof(dir), "%s", state_dir);
+	while (statvfs(dir, &fs) < 0) {
+		char *slash = strrchr(dir, '/');
+		if (!slash || errno != ENOENT || strcmp(dir, "/") == 0)
+			return;
+		slash[slash == dir] = '\0';
+	}
 	unsigned long long space = (unsigned long long)fs.f_bavail * fs.f_frsize;
 	enum finding_state state = space < SPACE_FAIL || (fs.f_files && fs.f_favail == 0) ? FINDING_FAIL
 				   : space < SPACE_WARN					? FINDING_WARN
@@ -125,6 +136,21 @@ check_time(struct findings *f, const char *database)
 }
 
 static void
+check_synchronised(struct findings *f)
+{
+	struct timex t = {0};
+	struct finding *x;
+	if (adjtimex(&t) < 0)
+		return;
+	if (!(t.status & STA_UNSYNC)) {
+		finding_add(f, FINDING_OK, "time", "", "is kept by a time server");
+		return;
+	}
+	x = finding_add(f, FINDING_NOTE, "time", "a clock that is set back makes the server refuse logins", "nothing keeps the clock right");
+	finding_mend(x, "apt install chrony, or: timedatectl set-ntp true");
+}
+
+static void
 check_files(struct findings *f, const struct config *c)
 {
 	char path[PATH_MAX];
@@ -144,7 +170,6 @@ check_files(struct findings *f, const struct config *c)
 		check_writable(f, access(path, F_OK) == 0 ? path : c->state_dir);
 		check_time(f, path);
 	}
-	check_space(f, c->state_dir);
 }
 
 /* ---- the server -------------------------------------------------------------------------- */
@@ -228,6 +253,36 @@ check_bans(struct cli *cli, struct findings *f)
 	json_decref(list);
 }
 
+/* RSS at work: with many packets on a NIC no worker goes without. */
+static void
+check_spread(struct cli *cli, struct findings *f, const struct config *c)
+{
+	json_t *sample = cli_call_quietly(cli, "sample", NULL);
+	const json_t *workers = json_object_get(sample, "workers"), *w;
+	long long all = 0, least = LLONG_MAX, most = 0;
+	struct finding *x;
+	bool link = false;
+	size_t i, count = json_array_size(workers);
+	for (i = 0; i < c->dataplane.ports_count; i++)
+		link = link || c->dataplane.ports[i].type == PORT_ETHDEV;
+	json_array_foreach(workers, i, w) {
+		long long n = number_of(w, "rx_packets");
+		all += n;
+		least = n < least ? n : least;
+		most = n > most ? n : most;
+	}
+	json_decref(sample);
+	if (!link || count < 2 || all < SPREAD_PACKETS)
+		return;
+	if (least * (long long)count * SPREAD_PART >= all) {
+		finding_add(f, FINDING_OK, "spread", "", "a worker received %lld to %lld packets", least, most);
+		return;
+	}
+	x = finding_add(f, FINDING_WARN, "spread", "one core does the work of several", "workers received %lld to %lld packets", least, most);
+	finding_mend(x, "few clients, or one NAT before all of them: nothing to do; otherwise the NIC has no RSS: the lines area=port of the "
+			"dataplane's log, more queues, or fewer workers");
+}
+
 static void
 check_server(struct cli *cli, struct findings *f, const struct config *c)
 {
@@ -237,6 +292,7 @@ check_server(struct cli *cli, struct findings *f, const struct config *c)
 		check_status(f, status);
 		check_bans(cli, f);
 		json_decref(status);
+		check_spread(cli, f, c);
 		return;
 	}
 	if (config_runtime_path(c, "control.sock", path, sizeof(path)) && access(path, F_OK) == 0 && access(path, W_OK) < 0)
@@ -262,8 +318,11 @@ examine(struct cli *cli, bool all)
 	finding_add(&f, FINDING_OK, "configuration", "", "%s", cli->config ? cli->config : "the default");
 	const char *root = cli_value(cli, "root");
 	host_check(&f, root ? root : "", c);
+	if (!root)
+		check_space(&f, c->state_dir);
 	if (all) {
 		check_files(&f, c);
+		check_synchronised(&f);
 		check_server(cli, &f, c);
 	}
 	config_free(c);

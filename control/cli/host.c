@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct finding *
 finding_add(struct findings *f, enum finding_state state, const char *name, const char *why, const char *format, ...)
@@ -246,6 +247,21 @@ limit_of(const char *root, const char *name, long *out)
 	return found;
 }
 
+/* vfio pins the dataplane's hugepages, and counts them for everybody but root. */
+static void
+check_memlock(struct findings *f, const char *root, const struct config *c)
+{
+	long bytes, need = 0;
+	struct finding *x;
+	for (int node = 0; c->dataplane.hugepages && node < 64; node++)
+		need += (long)host_memory_mb(root, c, node);
+	if (need == 0 || !limit_of(root, "Max locked memory", &bytes) || bytes < 0 || bytes >> 20 >= need || geteuid() == 0)
+		return;
+	x = finding_add(f, FINDING_NOTE, "memory limit", "without root's rights vfio locks no more memory than this",
+			"%ld MiB may be locked; up to %ld are needed", bytes >> 20, need);
+	finding_mend(x, "ulimit -l unlimited, or LimitMEMLOCK=infinity in the unit");
+}
+
 static void
 check_limits(struct findings *f, const char *root, const struct config *c)
 {
@@ -282,6 +298,7 @@ host_check(struct findings *f, const char *root, const struct config *c)
 	check_hugepages(f, root, c);
 	check_clock(f, root);
 	check_limits(f, root, c);
+	check_memlock(f, root, c);
 	for (unsigned i = 0; i < c->dataplane.ports_count; i++)
 		host_check_port(f, root, c, i);
 }

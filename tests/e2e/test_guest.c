@@ -156,7 +156,7 @@ serve(struct guest *g)
 	netns_ping(g->world, AF_INET6, 3, 56);
 	chat(g);
 	flows_spread(g);
-	guest_expect(g, 0, ROOKCTL "doctor", "ok    server         ready", NULL);
+	guest_expect(g, 0, ROOKCTL "doctor", "ok    server         ready", " MiB free at /var/lib/rookery", NULL);
 	/* To unbind a NIC under a running server would wait for its end. */
 	guest_expect(g, 1, ROOKCTL "host fini 2>&1", "stop the server first", NULL);
 	guest_expect(g, 0, DRIVER "; ls -ln /dev/vfio", "vfio-pci", "900", NULL);

@@ -291,9 +291,10 @@ test_record(void **state)
 	assert_false(host_exists(m->root, HOST_RECORD));
 	assert_int_equal(steps_save(&loaded, m->root, m->error, sizeof(m->error)), 0);
 	/* Not ours, or cut short. */
-	const char *const bad[] = {"", "{}", "[1]", "{\"version\": 2, \"steps\": []}", "{\"version\": 1, \"steps\": [{\"kind\": \"bind\"}]}",
-				   "{\"version\": 1, \"steps\": [{\"kind\": \"eat\", \"target\": \"\", \"value\": \"\", \"before\": \"\", "
-				   "\"interface\": \"\"}]}"};
+	const char *const bad[] = {
+		"", "{}", "[1]", "{\"version\": 2, \"steps\": []}", "{\"version\": 1, \"steps\": [{\"kind\": \"bind\"}]}",
+		"{\"version\": 1, \"steps\": [{\"kind\": \"eat\", \"target\": \"\", \"value\": \"\", \"before\": \"\", \"interface\": \"\"}]}",
+	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		put(m, HOST_RECORD, bad[i]);
 		assert_int_equal(steps_load(&loaded, m->root, m->error, sizeof(m->error)), -EINVAL);
