@@ -248,13 +248,21 @@ interface_raise(const char *name)
 	return rc;
 }
 
+/* Also after a step that got stuck half-way: the override alone, or no driver at all. */
 static int
 undo_bind(const struct step *s, const char *root, char *error, size_t cap)
 {
+	char path[256], override[64];
 	int rc;
-	if (!host_exists(root, "/sys/bus/pci/devices/%s", s->target) || bound_to(root, s->target, s->before))
+	if (!host_exists(root, "/sys/bus/pci/devices/%s", s->target))
 		return 0;
-	if (!bound_to(root, s->target, s->value))
+	if (*s->before && bound_to(root, s->target, s->before)) {
+		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override", s->target);
+		return host_read(root, override, sizeof(override), "%s", path) && strcmp(override, s->value) == 0
+			       ? put(root, path, "", error, cap)
+			       : 0;
+	}
+	if (!bound_to(root, s->target, s->value) && !bound_to(root, s->target, ""))
 		return failed(1, error, cap, "%s is left as it is: somebody bound it to another driver after host init", s->target);
 	rc = rebind(root, s->target, "", s->before, error, cap);
 	if (rc == 0 && *s->interface && interface_raise(s->interface) < 0)

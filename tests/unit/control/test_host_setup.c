@@ -274,6 +274,30 @@ test_steps(void **state)
 	expect_file(m, PAGES(1), "128");
 }
 
+/* A step that was written down and then got stuck, and a device that somebody has taken since. */
+static void
+test_half_bound(void **state)
+{
+	struct machine *m = *state;
+	struct step bind = {.kind = STEP_BIND, .target = NIC, .value = "vfio-pci", .before = "ixgbe"};
+	put(m, "/sys/bus/pci/devices/" NIC "/driver_override", "vfio-pci\n");
+	assert_int_equal(step_undo(&bind, m->root, m->error, sizeof(m->error)), 0);
+	assert_true(host_link(m->root, m->error, sizeof(m->error), "/sys/bus/pci/devices/" NIC "/driver"));
+	assert_string_equal(m->error, "ixgbe");
+	expect_file(m, "/sys/bus/pci/devices/" NIC "/driver_override", "");
+	point(m, "/sys/bus/pci/devices/" NIC "/driver", "../../drivers/uio_pci_generic");
+	assert_int_equal(step_undo(&bind, m->root, m->error, sizeof(m->error)), 1);
+	assert_non_null(strstr(m->error, "left as it is"));
+	/* No driver: asks for the old one, which on this machine of files does not come. */
+	drop(m, "/sys/bus/pci/devices/" NIC "/driver");
+	put(m, "/sys/bus/pci/drivers_probe", "");
+	assert_int_equal(step_undo(&bind, m->root, m->error, sizeof(m->error)), -ENODEV);
+	expect_file(m, "/sys/bus/pci/drivers_probe", NIC);
+	/* Pulled out. */
+	strcpy(bind.target, "0000:77:00.0");
+	assert_int_equal(step_undo(&bind, m->root, m->error, sizeof(m->error)), 0);
+}
+
 static void
 test_record(void **state)
 {
@@ -309,6 +333,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_nothing_to_do, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_steps, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_half_bound, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_record, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
