@@ -78,7 +78,6 @@ static const struct cli_param host_options[] = {
 static const struct cli_param host_init_options[] = {
 	FLAG("dry-run", "only print the commands"),
 	FLAG("force", "also take a NIC that the kernel uses now"),
-	FLAG("unsafe-no-iommu", "without an IOMMU: let the NIC reach all memory of the machine"),
 	{0},
 };
 

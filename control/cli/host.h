@@ -80,6 +80,7 @@ bool host_driver_is_ours(const char *driver);
 bool host_driver_shares(const char *driver);
 /* Another device of the same IOMMU group that a driver of the kernel has. */
 bool host_group_other(const char *root, const char *address, char *other, size_t other_cap, char *driver, size_t driver_cap);
+#define HOST_NOIOMMU "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
 #define HOST_IOMMU_MEND                                                                                                       \
 	"switch VT-d or AMD-Vi on in the BIOS, add `intel_iommu=on iommu=pt` to the kernel's command line, and boot"
 

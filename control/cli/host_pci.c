@@ -157,14 +157,14 @@ check_iommu(struct findings *f, const char *root)
 	struct finding *x;
 	if (host_has_iommu(root)) {
 		finding_add(f, FINDING_OK, "iommu", "", "on");
-	} else if (host_read(root, unsafe, sizeof(unsafe), "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode") &&
+	} else if (host_read(root, unsafe, sizeof(unsafe), HOST_NOIOMMU) &&
 		   unsafe[0] == 'Y') {
 		x = finding_add(f, FINDING_WARN, "iommu", "the NIC can write to all memory of the machine",
 				"off; vfio runs in its unsafe mode");
 		finding_mend(x, HOST_IOMMU_MEND);
 	} else {
 		x = finding_add(f, FINDING_FAIL, "iommu", "vfio-pci gives a NIC to the dataplane only behind one", "off");
-		finding_mend(x, HOST_IOMMU_MEND "; in a virtual machine without one: rookctl host init --unsafe-no-iommu");
+		finding_mend(x, HOST_IOMMU_MEND "; in a virtual machine the hypervisor must offer one");
 	}
 	if (!host_exists(root, "/dev/vfio/vfio")) {
 		x = finding_add(f, FINDING_FAIL, "vfio", PCI_WHY, "the module is not loaded: no /dev/vfio/vfio");

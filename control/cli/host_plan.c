@@ -193,26 +193,17 @@ plan_owner(struct steps *plan, const char *root, const char *address, const stru
 	snprintf(s->before, sizeof(s->before), "%s", before);
 }
 
+/* Some kernels let vfio do without (no IOMMU mode): whoever wants that switches it on first. */
 static int
-plan_iommu(struct steps *plan, const char *root, const struct host_wish *wish, char *error, size_t cap)
+check_iommu(const char *root, char *error, size_t cap)
 {
-	static const char unsafe[] = "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
-	char now[8] = "";
-	struct step *s;
-	if (host_has_iommu(root))
+	char unsafe[8] = "";
+	host_read(root, unsafe, sizeof(unsafe), HOST_NOIOMMU);
+	if (host_has_iommu(root) || unsafe[0] == 'Y')
 		return 0;
-	host_read(root, now, sizeof(now), "%s", unsafe);
-	if (now[0] == 'Y')
-		return 0;
-	if (!wish->no_iommu) {
-		snprintf(error, cap, "there is no IOMMU, without which vfio-pci gives no NIC away. Mend: " HOST_IOMMU_MEND
-				     "; in a virtual machine that has none: rookctl host init --unsafe-no-iommu");
-		return -ENODEV;
-	}
-	s = step_add(plan, STEP_WRITE, "Y");
-	snprintf(s->target, sizeof(s->target), "%s", unsafe);
-	strcpy(s->before, "N");
-	return 0;
+	snprintf(error, cap, "there is no IOMMU, without which vfio-pci gives no NIC away. Mend: " HOST_IOMMU_MEND
+			     "; in a virtual machine the hypervisor must offer one");
+	return -ENODEV;
 }
 
 static int
@@ -233,7 +224,7 @@ plan_device(struct steps *plan, const char *root, const char *address, const str
 		plan_module(plan, root, "vfio-pci", "vfio_pci");
 		/* The kernel asks for it by itself only where its own modprobe heeds soft dependencies. */
 		plan_module(plan, root, "vfio_iommu_type1", "vfio_iommu_type1");
-		rc = plan_iommu(plan, root, wish, error, cap);
+		rc = check_iommu(root, error, cap);
 	}
 	if (rc == 0)
 		rc = plan_bind(plan, root, address, wish->force, error, cap);

@@ -50,7 +50,6 @@ wish_of(struct cli *cli, const struct config *c, struct host_wish *wish, char *e
 	int rc = account_find(&a, c->security.user, error, cap);
 	*wish = (struct host_wish){
 		.force = cli_value(cli, "force"),
-		.no_iommu = cli_value(cli, "unsafe-no-iommu"),
 		.uid = a.change ? a.uid : 0,
 		.gid = a.change ? a.gid : 0,
 	};

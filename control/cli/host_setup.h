@@ -38,7 +38,6 @@ struct steps {
 
 struct host_wish {
 	bool force;      /* also a NIC whose interface is in use */
-	bool no_iommu;   /* vfio's unsafe mode where there is no IOMMU */
 	unsigned uid, gid; /* the server's */
 };
 
