@@ -98,7 +98,8 @@ step(struct world *w, struct pace *p, double rate)
 	p->busy += w->cycles;
 	world_collect(w);
 	if (w->pongs != n)
-		fail("%u pings, %u answers", n, w->pongs);
+		fail("%u pings, %u answers; %.0f s behind: the machine is too slow for %.0f a second, and sessions expire", n, w->pongs,
+		     p->behind_s, rate);
 	p->answered += n;
 	return n;
 }
