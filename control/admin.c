@@ -102,6 +102,8 @@ client_close(struct client *c)
 	if (c->closing)
 		return;
 	c->closing = true;
+	if (c->admin->options.gone)
+		c->admin->options.gone(c->admin->options.gone_arg, c);
 	if (c->operation)
 		c->operation->client = NULL;
 	uv_close((uv_handle_t *)&c->pipe, client_closed);
@@ -178,6 +180,7 @@ run_request(struct client *c, const struct admin_request *request)
 		.server = a->options.server,
 		.supervisor = a->options.supervisor,
 		.config = a->options.config,
+		.client = c,
 		.reload = a->options.reload,
 		.args = request->args,
 		.done = operation_done,

@@ -32,6 +32,9 @@ struct admin_options {
 	/* Called after a command that may have left work for server_batch; may be NULL. */
 	void (*wake)(void *arg);
 	void *wake_arg;
+	/* A client of run has ended; may be NULL. */
+	void (*gone)(void *arg, const void *client);
+	void *gone_arg;
 };
 
 /*

@@ -48,6 +48,12 @@ enum admin_outcome admin_bans_list(struct admin_call *call);
 enum admin_outcome admin_stats(struct admin_call *call);
 enum admin_outcome admin_sample(struct admin_call *call);
 
+/* ---- admin_trace.c ---------------------------------------------------------------------- */
+
+enum admin_outcome admin_trace_start(struct admin_call *call);
+enum admin_outcome admin_trace_read(struct admin_call *call);
+enum admin_outcome admin_trace_stop(struct admin_call *call);
+
 /* ---- admin_config.c --------------------------------------------------------------------- */
 
 enum admin_outcome admin_config_show(struct admin_call *call);

@@ -81,14 +81,15 @@ run_status(struct admin_call *call)
 	json_t *store = json_pack("{s:b, s:o, s:I}", "ok", s->store_ok, "error", text_json(s->store_error),
 				  "stored_messages", (json_int_t)s->stored_messages);
 	json_t *result = json_pack(
-		"{s:s, s:I, s:I, s:b, s:s, s:b, s:s, s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "version",
+		"{s:s, s:I, s:I, s:b, s:s, s:b, s:s, s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "version",
 		s->version ? s->version : ROOKERY_VERSION, "pid", (json_int_t)getpid(), "uptime_s",
 		(json_int_t)(s->uptime_ms / 1000), "ready", s->ready, "waiting_for", waiting_for(s), "draining", s->draining,
 		"state_dir", call->config->state_dir, "runtime_dir", call->config->runtime_dir, "server_key",
 		s->server_key, "ports", ports_json(call->config), "dataplane", dataplane, "store", store,
 		"users", (json_int_t)s->users, "users_online", (json_int_t)s->users_online, "devices",
 		(json_int_t)s->devices, "sessions", (json_int_t)s->sessions, "sessions_restricted",
-		(json_int_t)s->sessions_restricted, "bans", (json_int_t)s->bans);
+		(json_int_t)s->sessions_restricted, "bans", (json_int_t)s->bans, "traces",
+		(json_int_t)s->traces);
 	free(s);
 	return answer(call, result);
 }
@@ -238,6 +239,9 @@ static const struct {
 	{"bans.list", admin_bans_list},
 	{"bans.add", run_bans_add},
 	{"bans.del", run_bans_del},
+	{"trace.start", admin_trace_start},
+	{"trace.read", admin_trace_read},
+	{"trace.stop", admin_trace_stop},
 	{"config.show", admin_config_show},
 	{"config.reload", admin_config_reload},
 	{"log.level", admin_log_level},

@@ -28,6 +28,7 @@ struct admin_call {
 	struct supervisor *supervisor; /* in the launcher */
 	const struct config *config;
 	const struct admin_reload *reload; /* NULL: `config reload` is not to be had */
+	const void *client;  /* names the connection, until admin_options.gone */
 	const json_t *args;
 	server_done_fn done;
 	void *done_arg;

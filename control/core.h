@@ -212,6 +212,7 @@ struct server {
 
 	struct limits *limits;
 
+	struct traces *traces; /* NULL: none yet */
 	struct store_ban *bans; /* [BANS_MAX], in the order of prefixes */
 	uint32_t ban_count;
 
@@ -375,6 +376,15 @@ void bans_free(struct server *s);
 void bans_emit(struct server *s);
 /* Ends what has come to its end. Returns ms until the next does. */
 uint64_t bans_timers(struct server *s);
+
+/* ---- trace.c ----------------------------------------------------------------------------- */
+
+void traces_free(struct server *s);
+/* What is traced now, to all workers. */
+void traces_emit(struct server *s);
+uint32_t traces_count(const struct server *s);
+/* Ends those that nobody reads. */
+void traces_timers(struct server *s);
 
 /* ---- limits.c -------------------------------------------------------------------------- */
 

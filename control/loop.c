@@ -109,6 +109,14 @@ loop_clock_us(void *arg)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+static void
+loop_gone(void *arg, const void *client)
+{
+	struct loop *l = arg;
+
+	server_trace_stop(l->server, client);
+}
+
 static bool
 loop_send(void *arg, uint32_t ring, const struct cell *c)
 {
@@ -304,6 +312,8 @@ parts_start(struct loop *l, const struct loop_options *o, char *error, size_t ca
 		return rc;
 	/* First the admin socket: it notices another control process in the same place. */
 	ao.server = l->server;
+	ao.gone = loop_gone;
+	ao.gone_arg = l;
 	rc = admin_open(&l->admin, &ao, error, cap);
 	if (rc == 0)
 		rc = doorbell_start(l, o->config, error, cap);

@@ -123,6 +123,24 @@ logins_measure(struct rings *r, const struct take *takes, uint32_t workers, uint
 		histogram_add(&r->login_latency, us, logins);
 }
 
+/* Records of traces need no transaction; at most a ring of each worker at a time. */
+static void
+traces_drain(struct rings *r)
+{
+	const struct cell *c;
+	struct cell copy;
+
+	for (uint32_t w = 0; w < r->ipc.workers; w++) {
+		const struct cell_ring *ring = ipc_ring(&r->ipc, IPC_TRACE, w);
+
+		for (uint32_t n = ring_used(ring); n > 0 && (c = ring_front(ring)) != NULL; n--) {
+			if (cell_copy(&copy, c) && copy.type == PUNT_TRACE)
+				server_trace_take(r->server, &copy);
+			ring_release(ring);
+		}
+	}
+}
+
 uint32_t
 rings_drain(struct rings *r)
 {
@@ -134,6 +152,7 @@ rings_drain(struct rings *r)
 	if (!r->joined || !r->attached)
 		return 0;
 	workers = r->ipc.workers;
+	traces_drain(r);
 	events = server_accepts(r->server, true);
 	requests = server_accepts(r->server, false);
 	memset(takes, 0, sizeof(takes));

@@ -214,7 +214,11 @@ server_attach(struct server *s, uint64_t boot, uint32_t workers, uint32_t sessio
 	if (rc < 0)
 		return rc;
 	s->attached = true;
-	bans_emit(s);
+	/* A dataplane that goes on knows what the control before this one said. */
+	if (!again || s->ban_count != 0)
+		bans_emit(s);
+	if (!again || s->traces != NULL)
+		traces_emit(s);
 	if (!again) {
 		/* The control before this one may have been killed between the commit of a changed relation and its word to the tables. */
 		cell_init(&c, TABLE_VERDICT_DEL);

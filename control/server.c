@@ -98,6 +98,7 @@ server_free(struct server *s)
 	free(s->logins);
 	limits_free(s);
 	bans_free(s);
+	traces_free(s);
 	free(s->lazy);
 	sodium_munlock(&s->key, sizeof(s->key)); /* wipes it */
 	free(s);
@@ -382,6 +383,7 @@ server_timers(struct server *s)
 		s->expire_ms = s->now_ms + EXPIRE_INTERVAL_MS;
 	}
 	next = earlier(next, s->expire_ms);
+	traces_timers(s);
 	next = earlier(next, s->now_ms + (bans_timers(s) < 1000 ? bans_timers(s) : 1000));
 	if (s->lazy_count != 0 || s->expire_due) {
 		deadline = s->store_retry_ms > s->now_ms ? s->store_retry_ms : s->now_ms;

@@ -57,6 +57,7 @@ struct server_status {
 	uint64_t users_online;
 	uint64_t stored_messages;
 	uint64_t bans;
+	uint32_t traces; /* on now */
 	uint64_t bans_enforced; /* by the workers, a moment ago */
 	bool store_ok;            /* the last commit succeeded */
 	char store_error[160];    /* what is wrong and the mend; "" when ok */
@@ -197,6 +198,23 @@ typedef bool (*server_ban_fn)(void *arg, const struct server_ban *b);
 /* Returns how many were seen. */
 int server_bans_list(struct server *s, uint64_t offset, uint64_t limit, server_ban_fn cb, void *arg);
 
+/* A trace: packets that match f are shown to `owner`, which names a connection, from now on; instead of those it had shown before. With
+ * f->kind TRACE_USER the user is named. Returns 0, -ENOENT (no such user), -EBUSY (TRACE_FILTERS_MAX are on), -ENOMEM, or -errno (store). */
+int server_trace_start(struct server *s, const void *owner, const struct trace_filter *f, const char *user);
+/* Nothing, if owner has none. */
+void server_trace_stop(struct server *s, const void *owner);
+struct server_trace {
+	uint32_t worker;
+	const struct cell_trace *record;
+	const char *user;    /* "": not logged in now, or none */
+	const uint8_t *data; /* the datagram; NULL: not asked for */
+	size_t length;
+};
+typedef void (*server_trace_fn)(void *arg, const struct server_trace *t);
+/* At most limit records, oldest first; each is shown once. *lost: so many could not be kept. Returns how many, or -ENOENT: owner has no
+ * trace, or did not read it for 10 s. */
+int server_trace_read(struct server *s, const void *owner, uint32_t limit, uint64_t *lost, server_trace_fn cb, void *arg);
+
 /* on: whoever has no session is told to come back later; sessions that are there go on. Forgotten when control
  * ends. */
 void server_drain(struct server *s, bool on);
@@ -287,6 +305,9 @@ void server_set_ready(struct server *s, bool ready, const struct ipc *ipc, uint3
  * all is committed and answered (or refused, when the store failed): the cells may be released. n may be 0.
  * Invalid cells are counted and skipped. */
 void server_batch(struct server *s, const struct cell *const *cells, uint32_t n);
+
+/* A valid PUNT_TRACE. Needs no batch: nothing is decided by it. */
+void server_trace_take(struct server *s, const struct cell *c);
 
 /* Is there anything for a batch to do without cells? */
 bool server_pending(const struct server *s);

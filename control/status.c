@@ -65,6 +65,7 @@ server_pulse(struct server *s, struct server_status *out)
 	out->sessions_restricted = s->restricted_count;
 	out->users_online = s->users.count;
 	out->bans = s->ban_count;
+	out->traces = traces_count(s);
 	out->store_ok = s->store_ok;
 	snprintf(out->store_error, sizeof(out->store_error), "%s", s->store_error);
 	sodium_bin2hex(out->server_key, sizeof(out->server_key), s->key.public, sizeof(s->key.public));

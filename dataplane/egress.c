@@ -193,6 +193,7 @@ unresolved(struct link_queue *l, struct rte_mbuf *m, const uint8_t *hop, bool as
 	uint8_t hop_copy[16];
 
 	l->counters[COUNTER_tx_failed]++;
+	l->counters[COUNTER_tx_no_neighbor]++;
 	if (ask) {
 		memcpy(hop_copy, hop, sizeof(hop_copy));
 		if (neighbor_solicit(l->iface, m, hop_copy, NULL)) {

@@ -96,7 +96,10 @@ handoff_poll(struct worker *w)
 	}
 	if (packets != 0) {
 		w->counters[COUNTER_handoff_in] += packets;
-		receive_burst(w, pkts, packets);
+		if (unlikely(w->trace.count != 0))
+			trace_receive(w, pkts, packets, receive_burst);
+		else
+			receive_burst(w, pkts, packets);
 	}
 	return n;
 }

@@ -407,6 +407,8 @@ delivery_fire(void *ctx, uint32_t i, uint64_t now_us)
 		return;
 	}
 	count(w, COUNTER_retransmits);
+	if (unlikely(w->trace.count != 0))
+		trace_session(w, s, COUNTER_retransmits);
 	delivery_send(w, s, a, d);
 }
 

@@ -43,6 +43,8 @@ session_add(struct worker *w, const struct cell_session_add *c)
 	timer_node_init(&s->timer);
 	t->live++;
 	count(w, COUNTER_sessions_added);
+	if (unlikely(w->trace.count != 0))
+		trace_session(w, s, COUNTER_sessions_added);
 	timer_wheel_add(&t->wheel, i, w->now_us + (s->flags & SESSION_FLAG_RESTRICTED ? w->restricted_us : w->timeout_us));
 }
 
@@ -91,6 +93,8 @@ session_del(struct worker *w, const struct cell_session_del *c)
 			frame_write(&f, at, 2);
 	}
 	count(w, COUNTER_sessions_removed);
+	if (unlikely(w->trace.count != 0))
+		trace_session(w, s, COUNTER_sessions_removed);
 	session_remove(w, s);
 }
 
@@ -173,6 +177,9 @@ cell_act(struct worker *w, const struct cell *c)
 		break;
 	case INJECT_RECEIPT:
 		receipt(w, &c->receipt);
+		break;
+	case INJECT_TRACE:
+		trace_set(w, c);
 		break;
 	case INJECT_FENCE:
 		return fence_open(w, c->barrier.value);

@@ -8,6 +8,19 @@
 #define SPARE_AHEAD 4 /* packets */
 
 static void
+batch_send(struct worker *w, unsigned port)
+{
+	struct port_queue *q = &w->queues[port];
+	struct tx_batch *b = &w->tx[port];
+
+	if (unlikely(w->trace.count != 0))
+		trace_transmit(w, q, b->packets, b->count);
+	else
+		q->port->ops->tx(q, b->packets, b->count, w->now_us / 1000);
+	b->count = 0;
+}
+
+static void
 transmit(struct worker *w, struct rte_mbuf *m)
 {
 	unsigned port = packet_info(m)->port;
@@ -23,10 +36,7 @@ transmit(struct worker *w, struct rte_mbuf *m)
 	w->counters[COUNTER_tx_bytes] += rte_pktmbuf_data_len(m);
 	b->packets[b->count++] = m;
 	if (b->count == TX_BURST) {
-		struct port_queue *q = &w->queues[port];
-
-		q->port->ops->tx(q, b->packets, b->count, w->now_us / 1000);
-		b->count = 0;
+		batch_send(w, port);
 	}
 }
 
@@ -35,13 +45,8 @@ output_transmit(struct worker *w)
 {
 	output_flush(w);
 	for (unsigned port = 0; port < w->port_count; port++) {
-		struct tx_batch *b = &w->tx[port];
-		struct port_queue *q = &w->queues[port];
-
-		if (b->count == 0)
-			continue;
-		q->port->ops->tx(q, b->packets, b->count, w->now_us / 1000);
-		b->count = 0;
+		if (w->tx[port].count != 0)
+			batch_send(w, port);
 	}
 }
 
@@ -97,6 +102,8 @@ packet_seal(struct worker *w, const struct output_packet *o)
 static void
 seal_all(struct worker *w)
 {
+	if (unlikely(w->trace.count != 0))
+		trace_sealing(w, w->sealing, w->sealing_count);
 	for (uint32_t i = 0; i < w->sealing_count; i++) {
 		const struct session *s = w->sealing[i].session;
 

@@ -21,6 +21,7 @@
 
 struct guard;
 struct port;
+struct worker;
 
 /* One worker's end of a port. */
 struct port_queue {
@@ -32,6 +33,7 @@ struct port_queue {
 	/* For ops->rx, from the worker that is behind: what does not belong to a session is dropped unless this admits it (shed.h).
 	 * Else NULL. */
 	struct guard *shedding;
+	struct worker *trace;     /* for ops->rx: its worker, while that traces (trace.h). Else NULL */
 	bool full;                /* from ops->rx: the device had as many as it was asked for, and may have more */
 };
 

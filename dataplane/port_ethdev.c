@@ -7,6 +7,7 @@
 #include "dataplane/ingress.h"
 #include "dataplane/port_kinds.h"
 #include "dataplane/shed.h"
+#include "dataplane/trace.h"
 #include "shared/counters.h"
 #include "shared/log.h"
 
@@ -150,7 +151,10 @@ ethdev_rx(struct port_queue *q, struct rte_mbuf **pkts, uint16_t max, uint64_t n
 		n = shed_frames(q, eq->link.iface, pkts, n);
 	if (n == 0)
 		return 0;
-	up = ingress_burst(&eq->link, pkts, n, replies, &reply_count, now_ms);
+	if (unlikely(q->trace != NULL))
+		up = trace_ingress(q->trace, &eq->link, pkts, n, replies, &reply_count, now_ms);
+	else
+		up = ingress_burst(&eq->link, pkts, n, replies, &reply_count, now_ms);
 	if (unlikely(reply_count > 0))
 		transmit(eq, replies, reply_count);
 	if (unlikely(eq->link.mld_query_seen))

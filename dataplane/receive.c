@@ -567,6 +567,8 @@ receive_burst(struct worker *w, struct rte_mbuf **pkts, uint16_t n)
 				arrivals[opened] = arrivals[i];
 			opened++;
 		}
+	if (unlikely(w->trace.current != NULL) && opened == 1)
+		trace_opened(w, rte_pktmbuf_mtod_offset(arrivals[0].m, const uint8_t *, WIRE_DATA_HEADER), (size_t)arrivals[0].length);
 	acks_prefetch(w, arrivals, opened, false);
 	messages_look_up(w, arrivals, opened);
 	acks_prefetch(w, arrivals, opened, true);

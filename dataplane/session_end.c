@@ -43,6 +43,8 @@ session_close(struct worker *w, struct session *s)
 		return;
 	}
 	count(w, COUNTER_sessions_closed);
+	if (unlikely(w->trace.count != 0))
+		trace_session(w, s, COUNTER_sessions_closed);
 	session_remove(w, s);
 }
 
@@ -99,6 +101,8 @@ sessions_expire(struct worker *w, const struct expiry *e)
 		sids[i] = session_id_of(w, s);
 		activity_prefetch(&w->sessions, s);
 	}
+	for (uint32_t i = 0; i < e->count && unlikely(w->trace.count != 0); i++)
+		trace_session(w, &w->sessions.sessions[e->index[i]], COUNTER_sessions_expired);
 	told = PLANTED(no_expiry) || punt_expired(w, sids, e->count);
 	for (uint32_t i = 0; i < e->count; i++) {
 		s = &w->sessions.sessions[e->index[i]];

@@ -63,6 +63,7 @@ worker_rings(struct worker *w)
 	w->request_ring = ipc_ring(w->ipc, IPC_REQUEST, w->index);
 	w->login_ring = ipc_ring(w->ipc, IPC_LOGIN, w->index);
 	w->inject_ring = ipc_ring(w->ipc, IPC_INJECT, w->index);
+	w->trace.ring = ipc_ring(w->ipc, IPC_TRACE, w->index);
 }
 
 int
@@ -168,6 +169,17 @@ server_key(struct worker *w)
 		guard_set_server_key(&w->guard, h->server_public);
 }
 
+/* Datagrams from a port. */
+static void
+packets_in(struct worker *w, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct rte_rib6 *banned = bans_tree(w->bans);
+
+	if (unlikely(banned != NULL))
+		n = bans_drop(banned, pkts, n, w->counters);
+	receive_burst(w, pkts, n);
+}
+
 /* Full bursts, one after the other: more is waiting. To look at a LOGIN costs as much as several other packets, so sessions go first,
  * and a flood is looked at in the time that they leave. While it is shed, bursts are put together, so that a packet of a session does not
  * wait (or get lost) behind LOGINs for which nothing is done. */
@@ -178,8 +190,7 @@ port_poll(struct worker *w, unsigned i)
 	struct port_queue *q = &w->queues[i];
 	struct rte_mbuf *pkts[PORT_BURST];
 	unsigned bursts = 0;
-	struct rte_rib6 *tree;
-	uint16_t n = 0, kept, got;
+	uint16_t n = 0, got;
 
 	guard_set_behind(&w->guard, w->guard_shared, behind, w->now_us);
 	q->shedding = behind ? &w->guard : NULL;
@@ -193,12 +204,11 @@ port_poll(struct worker *w, unsigned i)
 		n += got;
 		bursts++;
 	} while (behind && q->full && n <= PORT_BURST / 2 && bursts < SHED_BURSTS);
-	kept = n;
-	tree = bans_tree(w->bans);
-	if (unlikely(tree != NULL))
-		kept = bans_drop(tree, pkts, n, w->counters);
 	w->full_bursts[i] = q->full ? w->full_bursts[i] + 1 : 0;
-	receive_burst(w, pkts, kept);
+	if (unlikely(w->trace.count != 0))
+		trace_receive(w, pkts, n, packets_in);
+	else
+		packets_in(w, pkts, n);
 	return n + (behind ? bursts : 0);
 }
 

@@ -21,6 +21,7 @@
 #include "keycache.h"
 #include "message.h"
 #include "session.h"
+#include "trace.h"
 #include "shared/counters.h"
 #include "worker.h"
 
@@ -103,6 +104,7 @@ struct worker {
 	bool provisioned;  /* every session of control is here: an unknown one is gone */
 
 	int numa_node;
+	struct trace trace;
 };
 
 static inline void

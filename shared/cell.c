@@ -52,6 +52,26 @@ bans_valid(const struct cell *c)
 	return true;
 }
 
+static bool
+trace_valid(const struct cell *c)
+{
+	return c->trace.kind >= TRACE_IN && c->trace.kind <= TRACE_EVENT && c->trace.to_count <= TRACE_TO_MAX &&
+	       c->trace.counter_count <= TRACE_COUNTERS_MAX && c->length <= WIRE_DATAGRAM_MAX;
+}
+
+static bool
+filters_valid(const struct cell *c)
+{
+	const struct trace_filter *f = (const struct trace_filter *)c->data;
+
+	if (c->length != TRACE_FILTERS_MAX * sizeof(*f))
+		return false;
+	for (unsigned i = 0; i < TRACE_FILTERS_MAX; i++)
+		if (f[i].kind > TRACE_ALL || f[i].prefix.bits > 128)
+			return false;
+	return true;
+}
+
 bool
 cell_valid(const struct cell *c)
 {
@@ -79,6 +99,10 @@ cell_valid(const struct cell *c)
 		return datagram_valid(c);
 	case INJECT_FRAME:
 		return frame_valid(c);
+	case PUNT_TRACE:
+		return trace_valid(c);
+	case INJECT_TRACE:
+		return filters_valid(c);
 	case TABLE_BANS:
 		return bans_valid(c);
 	case TABLE_USER_SET:

@@ -39,6 +39,8 @@ enum cell_type {
 	PUNT_STALE = 18,       /* DATA of an earlier epoch: control checks its tag, then INJECT_PROBE */
 	/* worker -> control, LOGIN ring (lossy) */
 	PUNT_LOGIN = 24,       /* a LOGIN datagram with a good mac1 */
+	/* worker -> control, TRACE ring (lossy) */
+	PUNT_TRACE = 28,       /* where a packet went, for an operator who asked */
 	/* control -> worker, INJECT ring */
 	INJECT_SESSION_ADD = 32,
 	INJECT_SESSION_UPDATE = 33, /* a restricted session becomes a user's */
@@ -50,6 +52,7 @@ enum cell_type {
 	INJECT_RECEIPT = 39,        /* best-effort receipt: a stored message was delivered */
 	INJECT_PROBE = 40,          /* send a PING to this address: tells the client the new epoch */
 	INJECT_FENCE = 41,          /* what follows waits until the tables show all before the TABLE_BARRIER of this value */
+	INJECT_TRACE = 42,          /* what to trace from now on, instead of what was traced before */
 	/* control -> housekeeping, TABLE ring */
 	TABLE_USER_SET = 48,
 	TABLE_USER_DEL = 49,
@@ -148,6 +151,57 @@ struct cell_stale {
 	uint8_t port;
 	struct endpoint peer;
 	/* data: the datagram */
+};
+
+enum trace_filter_kind { TRACE_NONE, TRACE_SESSION, TRACE_USER, TRACE_ADDRESS, TRACE_ALL };
+
+#define TRACE_FILTERS_MAX 8
+struct trace_filter {
+	uint64_t id;          /* of the session or user */
+	struct prefix prefix; /* TRACE_ADDRESS */
+	uint8_t kind;         /* enum trace_filter_kind */
+	uint8_t bytes;        /* 1: with the datagram as it is on the wire */
+};
+
+_Static_assert(sizeof(struct trace_filter) == 32, "both processes agree");
+
+/* INJECT_TRACE has no fields. data: TRACE_FILTERS_MAX filters. */
+
+enum trace_kind {
+	TRACE_IN = 1,    /* a packet from a client, or from another worker */
+	TRACE_OUT = 2,   /* a packet to a client */
+	TRACE_EVENT = 3, /* something about a session, without a packet */
+};
+
+#define TRACE_FRAMES_MAX 3
+#define TRACE_TO_MAX 3
+#define TRACE_COUNTERS_MAX 10
+
+struct trace_frame {
+	uint64_t id;    /* of the message or request; ACK: first delivery number */
+	uint8_t type;   /* enum frame_type */
+	uint8_t detail; /* RECEIPT: level; CLOSE: reason */
+	uint8_t more;   /* RECEIPT, ACK: so many ids behind the first, 255: or more */
+};
+
+struct cell_trace {
+	uint64_t time_us; /* since 1970 */
+	session_id_t sid; /* as the packet says; SESSION_ID_NONE: of none */
+	user_id_t user;   /* 0: not known to this worker */
+	session_id_t to[TRACE_TO_MAX]; /* where its messages are under way to */
+	struct trace_frame frames[TRACE_FRAMES_MAX];
+	struct endpoint peer;
+	uint16_t size;        /* of the datagram */
+	uint16_t lost;        /* records before this one, 65535: or more */
+	uint8_t port, local;
+	uint8_t mask;         /* bit per filter that it matches */
+	uint8_t kind;         /* enum trace_kind */
+	uint8_t type;         /* first byte of the datagram */
+	uint8_t to_count;
+	uint8_t frame_count;  /* there may be more than are in frames */
+	uint8_t counter_count;
+	uint8_t counters[TRACE_COUNTERS_MAX]; /* enum counter: those that it moved; of a received packet the first is its end */
+	/* data: the datagram, if a filter wants it */
 };
 
 struct cell_datagram {
@@ -258,6 +312,7 @@ struct cell {
 		struct cell_receipt receipt;
 		struct cell_probe probe;
 		struct cell_user user;
+		struct cell_trace trace;
 		struct cell_bans bans;
 		struct cell_barrier barrier;
 	};

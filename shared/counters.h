@@ -19,6 +19,7 @@
 	COUNTER(tx_packets, "packets handed to ports for sending")                                 \
 	COUNTER(tx_bytes, "UDP payload bytes sent")                                                \
 	COUNTER(tx_failed, "packets that the port did not take")                                   \
+	COUNTER(tx_no_neighbor, "of tx_failed: the link address of the next hop was not known, or there is none") \
 	COUNTER(consumed, "received packets parsed and acted on")                                  \
 	COUNTER(handoff_out, "packets handed to the worker that owns their session")               \
 	COUNTER(handoff_in, "packets taken over from other workers")                               \

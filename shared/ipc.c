@@ -64,6 +64,8 @@ ring_cells(const struct ipc_options *o, enum ipc_ring kind)
 		return o->login_cells;
 	case IPC_INJECT:
 		return o->inject_cells;
+	case IPC_TRACE:
+		return IPC_TRACE_CELLS;
 	default:
 		return o->table_cells;
 	}
@@ -75,7 +77,7 @@ ring_count(uint32_t workers)
 	return workers * IPC_WORKER_RINGS + 1;
 }
 
-/* Rings lie in the order of ring_offset: the four of worker 0, of worker 1, ..., then TABLE. */
+/* Rings lie in the order of ring_offset: those of worker 0, of worker 1, ..., then TABLE. */
 static enum ipc_ring
 ring_kind(uint32_t index, uint32_t workers)
 {

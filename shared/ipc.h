@@ -12,6 +12,7 @@
  *   REQUEST[w]       worker w            control        lossy: counted; the client asks again
  *   LOGIN[w]         worker w            control        lossy: counted; the client asks again
  *   INJECT[w]        control             worker w       control keeps the cell, tries again
+ *   TRACE[w]         worker w            control        lossy: counted in the next record
  *   TABLE            control             housekeeping   control keeps the cell, tries again
  *
  * A consumer reads a cell in place (ring_front), acts, and only then releases it (ring_release): a
@@ -31,16 +32,19 @@
 #include <stddef.h>
 
 #define IPC_MAGIC UINT64_C(0x524f4f4b45525931) /* "ROOKERY1" */
-#define IPC_VERSION 3
+#define IPC_VERSION 4
 
 enum ipc_ring {
 	IPC_EVENT,
 	IPC_REQUEST,
 	IPC_LOGIN,
 	IPC_INJECT,
-	IPC_WORKER_RINGS, /* the four above exist per worker */
+	IPC_TRACE,
+	IPC_WORKER_RINGS, /* those above exist per worker */
 	IPC_TABLE = IPC_WORKER_RINGS,
 };
+
+#define IPC_TRACE_CELLS 512
 
 struct ipc_options {
 	uint32_t workers;

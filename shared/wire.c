@@ -631,6 +631,30 @@ name_of(const char *const *names, size_t count, uint8_t value)
 }
 
 const char *
+frame_type_name(uint8_t type)
+{
+	static const char *const names[] = {
+		[FRAME_PAD] = "PAD",
+		[FRAME_PING] = "PING",
+		[FRAME_PONG] = "PONG",
+		[FRAME_PATH_CHALLENGE] = "PATH_CHALLENGE",
+		[FRAME_PATH_RESPONSE] = "PATH_RESPONSE",
+		[FRAME_CLOSE] = "CLOSE",
+		[FRAME_MESSAGE] = "MESSAGE",
+		[FRAME_RECEIPT] = "RECEIPT",
+		[FRAME_CONFIRM] = "CONFIRM",
+		[FRAME_DELIVER] = "DELIVER",
+		[FRAME_NOTIFY] = "NOTIFY",
+		[FRAME_ACK] = "ACK",
+		[FRAME_REQUEST] = "REQUEST",
+		[FRAME_RESPONSE] = "RESPONSE",
+		[FRAME_SLOW_DOWN] = "SLOW_DOWN",
+	};
+
+	return name_of(names, sizeof(names) / sizeof(names[0]), type);
+}
+
+const char *
 receipt_level_name(uint8_t level)
 {
 	static const char *const names[] = {

@@ -263,6 +263,7 @@ void wire_ack_put(uint8_t *ranges, unsigned i, uint32_t first, uint16_t length);
 void wire_set_delivery(uint8_t *frame, uint32_t delivery);
 
 /* Names for logs, JSON and tests: "accepted", "not_buddies", "kicked", ...; never NULL. */
+const char *frame_type_name(uint8_t type);
 const char *receipt_level_name(uint8_t level);
 const char *refuse_reason_name(uint8_t reason);
 const char *close_reason_name(uint8_t reason);

@@ -53,6 +53,27 @@ static const struct cli_param ban_options[] = {
 	{0},
 };
 
+static const struct cli_param trace_options[] = {
+	OPTION("packets", CLI_NUMBER, "N", "end after N lines", .min = 1, .max = NUMBER_MAX),
+	OPTION("for", CLI_DURATION, "DURATION", "end after 90s, 10m, 2h"),
+	FLAG("bytes", "also the datagrams as they are on the wire, encrypted, in hexadecimal"),
+	{0},
+};
+
+static const struct cli_param capture_options[] = {
+	OPTION("session", CLI_SESSION, "SID", "only of this session"),
+	OPTION("user", CLI_USER, "NAME", "only of this user's sessions"),
+	OPTION("address", CLI_TEXT, "PREFIX", "only from and to this address or prefix, as 192.0.2.0/24"),
+	OPTION("packets", CLI_NUMBER, "N", "end after N packets; default 100000", .min = 1, .max = NUMBER_MAX),
+	OPTION("bytes", CLI_NUMBER, "N", "end when the file has N bytes; default 64 MiB", .min = 1, .max = INT64_MAX / 10),
+	OPTION("for", CLI_DURATION, "DURATION", "end after 90s, 10m, 2h"),
+	{0},
+};
+
+#define TRACE_DETAILS                                                                                                  \
+	"Each line: time, worker, direction, what it is, peer, session, frames, and behind the arrow what became of it:\n" \
+	"the counters that it moved, the end of its way first. Never keys or texts. Ctrl-C ends it."
+
 static const struct cli_param password_options[] = {
 	OPTION("password-file", CLI_FILE, "FILE", "first line of FILE instead of asking; - is standard input"),
 	{0},
@@ -138,6 +159,18 @@ const struct command cli_commands[] = {
 	 CLI_READ | CLI_WATCH, .options = page_options, .details = "A user who is invisible is shown as offline."),
 	COMMAND("buddies show", "a user's buddies, requests and blocks", run_buddies_show, "buddies.show", CLI_READ,
 	 .args = {NAME("the account")}),
+	COMMAND("trace session", "where the packets of a session go, live", run_trace_session, "trace.start", CLI_READ, .options = trace_options,
+	 .args = {ARG("SID", CLI_SESSION, "a session as `sessions list` shows it")}, .details = TRACE_DETAILS),
+	COMMAND("trace user", "the same of all sessions of a user", run_trace_user, "trace.start", CLI_READ, .options = trace_options,
+	 .args = {NAME("the account")}, .details = TRACE_DETAILS),
+	COMMAND("trace address", "the same of an address or prefix, also of what is no session's", run_trace_address, "trace.start", CLI_READ,
+	 .options = trace_options, .args = {ARG("ADDRESS", CLI_TEXT, "IPv4 or IPv6, as 192.0.2.7, 192.0.2.0/24, 2001:db8::/32")},
+	 .details = TRACE_DETAILS "\nA login has no session yet: this shows it.", .example = "trace address 192.0.2.7\ntrace address 192.0.2.0/24 --for 1m"),
+	COMMAND("capture", "packets into a file for Wireshark (pcapng)", run_capture, "trace.start", 0, .options = capture_options,
+	 .args = {ARG("FILE", CLI_FILE, "it must not be there yet; - for standard output")},
+	 .details = "Datagrams as they are on the wire, encrypted, of all clients or of those that are named. IP and UDP headers\n"
+		    "are made anew; what became of a packet is its comment. Written by rookctl itself.",
+	 .example = "capture alice.pcapng --user alice --for 1m\ncapture - --address 192.0.2.7 | tshark -r -"),
 	COMMAND("bans list", "addresses that are kept out", run_bans_list, "bans.list", CLI_READ | CLI_WATCH, .options = page_options,
 	 .details = "ENFORCED BY says whether the list is in force. What it keeps out is counted as drop_banned."),
 	COMMAND("bans add", "keep an address or a prefix out", run_bans_add, "bans.add", 0, .options = ban_options,

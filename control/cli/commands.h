@@ -69,6 +69,10 @@ int run_sessions_kick(struct cli *cli);
 int run_bans_add(struct cli *cli);
 int run_bans_del(struct cli *cli);
 int run_bans_list(struct cli *cli);
+int run_trace_session(struct cli *cli);
+int run_trace_user(struct cli *cli);
+int run_trace_address(struct cli *cli);
+int run_capture(struct cli *cli);
 int run_restart(struct cli *cli);
 
 #endif

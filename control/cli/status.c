@@ -101,6 +101,8 @@ run_status(struct cli *cli)
 		number_of(s, "users_online"), number_of(s, "devices"));
 	fprintf(out, "  %-12s %lld of %lld; not logged in yet %lld\n", "sessions", number_of(s, "sessions"),
 		number_of(dataplane, "sessions_max"), number_of(s, "sessions_restricted"));
+	if (number_of(s, "traces"))
+		fprintf(out, "  %-12s %lld on: `rookctl trace` or `capture` watch packets\n", "traces", number_of(s, "traces"));
 	if (number_of(s, "bans"))
 		fprintf(out, "  %-12s %lld: clients from there get no answer, see `rookctl bans list`\n", "banned", number_of(s, "bans"));
 	if (json_is_true(json_object_get(store, "ok")))

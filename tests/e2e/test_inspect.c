@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The operator looks into the packet path: who is kept out, where a packet went, what was on the wire. */
 #include "client.h"
+#include "raw.h"
 #include "scenario.h"
 #include "server.h"
 
@@ -121,11 +122,256 @@ bans(void **state)
 	server_finish(w);
 }
 
+/* ---- trace ---------------------------------------------------------------------------- */
+
+/* rookctl, which goes on until it is ended. */
+static struct process *
+rookctl_stream(struct world *w, const char *const *args)
+{
+	const char *argv[24] = {"rookctl", "--json", "--state", w->server->state_dir, "--config", w->server->config_path};
+
+	for (size_t i = 0; args[i]; i++)
+		argv[6 + i] = args[i];
+	return process_start(w, &(struct process_options){.name = "rookctl-stream", .argv = argv});
+}
+
+/* Waits until so many traces are on. */
+static void
+traces_wait(struct world *w, json_int_t count)
+{
+	uint64_t deadline = deadline_in(WAIT_EVENT);
+
+	for (;;) {
+		json_t *status = rookctl(w, "status");
+		bool done = json_integer_value(json_object_get(status, "traces")) == count;
+
+		json_decref(status);
+		if (done)
+			return;
+		world_check(w, world_poll(w, deadline));
+	}
+}
+
+/* What a record is to have; NULL: anything. */
+struct wanted {
+	const char *direction, *type, *verdict, *frame, *user;
+	bool relayed;
+};
+
+static bool
+fits(const json_t *object, const char *key, const char *value)
+{
+	const char *have = json_string_value(json_object_get(object, key));
+
+	return !value || (have && strcmp(have, value) == 0);
+}
+
+static bool
+record_fits(const json_t *r, const struct wanted *want)
+{
+	const json_t *f;
+	bool frame = !want->frame;
+	size_t i;
+
+	json_array_foreach(json_object_get(r, "frames"), i, f)
+		frame |= fits(f, "type", want->frame);
+	return frame && fits(r, "direction", want->direction) && fits(r, "type", want->type) && fits(r, "verdict", want->verdict) &&
+	       fits(r, "user", want->user) && (!want->relayed || json_array_size(json_object_get(r, "relayed_to")) > 0);
+}
+
+static bool
+has_record(struct process *p, const struct wanted *want)
+{
+	const char *at = p->output ? p->output : "", *end;
+	bool found = false;
+
+	for (; !found && (end = strchr(at, '\n')); at = end + 1) {
+		json_t *r = json_loadb(at, (size_t)(end - at), 0, NULL);
+
+		found = r && record_fits(r, want);
+		json_decref(r);
+	}
+	return found;
+}
+
+static const char *
+or_any(const char *text)
+{
+	return text ? text : "any";
+}
+
+static void
+expect_record(struct world *w, struct process *p, struct wanted want)
+{
+	uint64_t deadline = deadline_in(WAIT_EVENT);
+
+	while (!has_record(p, &want))
+		if (!world_pump(w, deadline))
+			world_fail(w, "no trace of a packet %s, %s, %s, with %s", or_any(want.direction), or_any(want.type),
+				   or_any(want.verdict), or_any(want.frame));
+}
+
+/* Each step of a login, a message and what must not pass is seen, with its verdict; the trace ends with its operator. */
+static void
+trace(void **state)
+{
+	struct world *w = *state;
+	struct client *alice, *bob;
+	struct process *p;
+	uint8_t packet[RAW_CAP];
+	struct raw *r;
+	size_t n;
+
+	server_start(w);
+	bob = register_at(w, "bob", w->server6);
+	alice = register_at(w, "alice", w->server4);
+	clients_befriend(alice, bob);
+	client_quit(alice);
+	/* By address: a login has no session yet. */
+	p = rookctl_stream(w, (const char *const[]){"trace", "address", "127.0.0.1", NULL});
+	traces_wait(w, 1);
+	alice = client_start(w, &(struct client_options){.user = "alice", .server = w->server4});
+	client_expect(alice, "login", NULL);
+	one_message(alice, bob, "hello");
+	one_message(bob, alice, "hello yourself");
+	expect_record(w, p, (struct wanted){.direction = "in", .type = "LOGIN", .verdict = "punted"});
+	expect_record(w, p, (struct wanted){.direction = "out", .type = "LOGIN_REPLY", .verdict = "sent"});
+	expect_record(w, p, (struct wanted){.direction = "event", .verdict = "sessions_added", .user = "alice"});
+	expect_record(w, p, (struct wanted){.direction = "in", .type = "DATA", .verdict = "consumed", .frame = "MESSAGE", .relayed = true});
+	expect_record(w, p, (struct wanted){.direction = "out", .verdict = "sent", .frame = "RECEIPT", .user = "alice"});
+	expect_record(w, p, (struct wanted){.direction = "out", .verdict = "sent", .frame = "DELIVER"});
+	expect_record(w, p, (struct wanted){.direction = "in", .verdict = "consumed", .frame = "ACK"});
+	/* What must not pass. */
+	r = raw_new(w);
+	raw_fetch_key(r);
+	raw_login(r);
+	n = raw_ping_datagram(r, 1, packet);
+	raw_send(r, packet, n);
+	raw_send(r, packet, n);
+	expect_record(w, p, (struct wanted){.direction = "in", .verdict = "consumed", .frame = "PING"});
+	expect_record(w, p, (struct wanted){.direction = "in", .verdict = "drop_replay"});
+	n = raw_ping_datagram(r, 2, packet);
+	packet[n - 1] ^= 1;
+	raw_send(r, packet, n);
+	expect_record(w, p, (struct wanted){.direction = "in", .verdict = "drop_tag"});
+	packet[1] = 0x7e;
+	raw_send(r, packet, n);
+	expect_record(w, p, (struct wanted){.direction = "in", .verdict = "answered"});
+	/* Nothing of what was said is in it. */
+	world_check(w, strstr(p->output, "hello") == NULL);
+	world_check(w, kill(p->pid, SIGKILL) == 0);
+	process_wait(p, WAIT_EVENT);
+	traces_wait(w, 0);
+
+	/* By user, on whichever worker the session is, also in a new dataplane. */
+	p = rookctl_stream(w, (const char *const[]){"trace", "user", "bob", NULL});
+	traces_wait(w, 1);
+	json_decref(rookctl(w, "restart", "dataplane"));
+	one_message(alice, bob, "once more");
+	expect_record(w, p, (struct wanted){.direction = "out", .verdict = "sent", .frame = "DELIVER", .user = "bob"});
+	expect_record(w, p, (struct wanted){.direction = "in", .verdict = "consumed", .frame = "ACK", .user = "bob"});
+	world_check(w, !has_record(p, &(struct wanted){.user = "alice"}));
+	world_check(w, kill(p->pid, SIGTERM) == 0);
+	world_check(w, process_wait(p, WAIT_EVENT) == 0);
+	traces_wait(w, 0);
+	raw_free(r);
+	server_finish(w);
+}
+
+/* ---- capture -------------------------------------------------------------------------- */
+
+#define PCAPNG_SECTION 0x0a0d0d0au
+#define PCAPNG_INTERFACE 1u
+#define PCAPNG_PACKET 6u
+#define LINKTYPE_RAW 101
+#define IP_UDP 28 /* bytes of header */
+
+static uint32_t
+word(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+/* Walks the blocks. Returns the packets; *found: one of them has this datagram, and is from or to the server's port. */
+static unsigned
+read_capture(struct world *w, const char *path, const uint8_t *datagram, size_t n, bool *found)
+{
+	uint8_t file[65536];
+	FILE *in = fopen(path, "r");
+	size_t size = in ? fread(file, 1, sizeof(file), in) : 0, at = 0;
+	unsigned packets = 0;
+
+	world_check(w, size > 28 && size < sizeof(file));
+	fclose(in);
+	*found = false;
+	for (uint32_t block = 0; at + 12 <= size; block++) {
+		uint32_t type = word(file + at), length = word(file + at + 4);
+
+		world_check(w, length % 4 == 0 && length >= 12 && at + length <= size && word(file + at + length - 4) == length);
+		world_check(w, type == (block == 0 ? PCAPNG_SECTION : block == 1 ? PCAPNG_INTERFACE : PCAPNG_PACKET));
+		if (type == PCAPNG_INTERFACE)
+			world_check(w, (word(file + at + 8) & 0xffff) == LINKTYPE_RAW);
+		if (type == PCAPNG_PACKET) {
+			const uint8_t *ip = file + at + 28;
+			uint32_t captured = word(file + at + 20);
+			unsigned from = ip[20] << 8 | ip[21], to = ip[22] << 8 | ip[23];
+
+			packets++;
+			world_check(w, captured == word(file + at + 24) && 28 + captured <= length);
+			world_check(w, ip[0] == 0x45 && (ip[2] << 8 | ip[3]) == (int)captured);
+			world_check(w, from == w->port || to == w->port);
+			*found |= captured == IP_UDP + n && memcmp(ip + IP_UDP, datagram, n) == 0;
+		}
+		at += length;
+	}
+	world_check(w, at == size);
+	return packets;
+}
+
+static void
+capture(void **state)
+{
+	struct world *w = *state;
+	char path[160], session[32];
+	uint8_t packet[RAW_CAP];
+	struct process *p;
+	struct raw *r;
+	bool found;
+	size_t n;
+	char *err;
+
+	server_start(w);
+	r = raw_new(w);
+	raw_fetch_key(r);
+	raw_login(r);
+	snprintf(session, sizeof(session), "%016llx", (unsigned long long)r->sid);
+	snprintf(path, sizeof(path), "%s/clients/test.pcapng", w->dir);
+	p = rookctl_stream(w, (const char *const[]){"capture", path, "--session", session, "--packets", "4", NULL});
+	traces_wait(w, 1);
+	n = raw_ping_datagram(r, 1, packet);
+	raw_send(r, packet, n);
+	raw_ping(r);
+	world_check(w, process_wait(p, WAIT_EVENT) == 0);
+	traces_wait(w, 0);
+	world_check(w, read_capture(w, path, packet, n, &found) == 4 && found);
+	/* An existing file is not written over. */
+	world_check(w, rookctl_status(w, (const char *const[]){"capture", path, NULL}, NULL, &err) == 1);
+	world_check(w, strstr(err, "File exists") != NULL);
+	free(err);
+	raw_free(r);
+	server_finish(w);
+}
+
 int
 main(void)
 {
 	static const struct scenario scenarios[] = {
 		{"bans", bans},
+		{"trace", trace},
+		{"capture", capture},
 	};
 	static const struct scenario_list list = {scenarios, sizeof(scenarios) / sizeof(scenarios[0])};
 	static const struct scenario_set sets[] = {{{.kind = KIND_SOCKET, .family = AF_INET, .workers = 2}, &list}};

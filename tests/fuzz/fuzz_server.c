@@ -31,7 +31,7 @@ enum step {
 	STEP_CONTROL_DIES,
 	STEP_DATAPLANE_DIES,
 	STEP_ADMIN,     /* length and bytes: a line */
-	STEP_CELL,      /* ring, worker, peer, length and bytes: the head of a cell */
+	STEP_CELL,      /* ring (200: TRACE), worker, peer, length and bytes: the head of a cell */
 	STEP_POKE,      /* where (u8), offset (u16), value (u32): into the region */
 	STEP_SCRIBBLE,  /* ring, worker, published (u32): an index of the dataplane's */
 	STEPS
@@ -394,7 +394,7 @@ admin_done(void *arg, int result, const char *text)
 static void
 step_admin(struct world *w, const uint8_t *line, size_t len)
 {
-	struct admin_call call = {.server = w->server, .config = world_config, .done = admin_done};
+	struct admin_call call = {.server = w->server, .config = world_config, .client = w, .done = admin_done};
 	struct admin_request request;
 	char *reply = NULL;
 	const char *error;
@@ -425,7 +425,7 @@ static void
 step_cell(struct world *w, struct input *in)
 {
 	uint8_t ring = byte(in), worker = byte(in), peer = byte(in);
-	const struct cell_ring *r = ipc_ring(&w->region, ring % IPC_INJECT, worker % WORKERS);
+	const struct cell_ring *r = ipc_ring(&w->region, ring == 200 ? IPC_TRACE : ring % IPC_INJECT, worker % WORKERS);
 	struct cell *slot = ring_reserve(r);
 	const uint8_t *given;
 	size_t len = bytes(in, &given);

@@ -302,11 +302,13 @@ static void
 take(struct game *g)
 {
 	for (uint32_t i = 0; i < g->w->count; i++) {
-		for (enum ipc_ring kind = IPC_EVENT; kind <= IPC_LOGIN; kind++) {
+		for (enum ipc_ring kind = IPC_EVENT; kind <= IPC_TRACE; kind++) {
 			const struct cell_ring *r = ipc_ring(&g->w->ipc, kind, i);
 			struct cell copy;
 			const struct cell *c;
 
+			if (kind == IPC_INJECT)
+				continue;
 			for (; (c = ring_front(r)) != NULL; ring_release(r)) {
 				if (!cell_copy(&copy, c))
 					continue;
@@ -585,6 +587,9 @@ game_end(struct game *g)
 			t->sessions[k].ended = 0; /* the next input's sessions have the same ids */
 		}
 	}
+	for (uint32_t i = 0; i < w->count; i++)
+		trace_set(w->workers[i], &(struct cell){.type = INJECT_TRACE});
+	tables_apply(w->tables, &(struct cell){.type = TABLE_BANS, .bans = {.first = 1, .last = 1}});
 	memcpy(w->ipc.header, &header, sizeof(header));
 	for (uint32_t i = 0; i <= w->count * IPC_WORKER_RINGS; i++) {
 		atomic_store(&w->ipc.rings[i].shared->published, 0);

@@ -117,7 +117,7 @@ void plan_outage(struct sim *s, uint64_t us);
 
 /* ---- trace.c ------------------------------------------------------------------------- */
 
-struct trace {
+struct sim_trace {
 	uint64_t hash;
 	uint64_t lines;
 	bool print, packets;
@@ -363,7 +363,7 @@ struct sim {
 	bool failed;
 	char reason[512];
 	bool chatting; /* applications write texts */
-	struct trace trace;
+	struct sim_trace trace;
 	struct plan plan;
 	struct network network;
 	struct dataplane *dataplane;

@@ -231,6 +231,7 @@ test_unknown_neighbour_is_asked_for(void **state)
 	assert_null(w.up);
 	assert_null(w.reply);
 	assert_int_equal(w.counters[COUNTER_tx_failed], 2);
+	assert_int_equal(w.counters[COUNTER_tx_no_neighbor], 2);
 	/* the answer opens the way */
 	frame_arp(&f, our_mac, 2, peer_mac, peer_ip4, our_mac, our_ip4);
 	world_feed(&w, &f);

@@ -13,7 +13,7 @@ static const uint16_t all_types[] = {
 	PUNT_STORE, PUNT_DELIVERED, PUNT_SESSION, PUNT_EXPIRED, PUNT_REQUEST, PUNT_VERDICT, PUNT_STALE, PUNT_LOGIN,
 	INJECT_SESSION_ADD, INJECT_SESSION_UPDATE, INJECT_SESSION_DEL, INJECT_DATAGRAM, INJECT_FRAME, INJECT_VERDICT,
 	INJECT_STORED, INJECT_RECEIPT, INJECT_PROBE, INJECT_FENCE, TABLE_USER_SET, TABLE_USER_DEL, TABLE_VERDICT_SET,
-	TABLE_VERDICT_DEL, TABLE_BARRIER, TABLE_BANS,
+	TABLE_VERDICT_DEL, TABLE_BARRIER, TABLE_BANS, PUNT_TRACE, INJECT_TRACE,
 };
 
 #define TYPES (sizeof(all_types) / sizeof(all_types[0]))
@@ -47,6 +47,12 @@ valid_cell(uint16_t type)
 	case INJECT_FRAME:
 		c.frame.session_count = 1;
 		c.length = RELIABLE_HEADER;
+		break;
+	case PUNT_TRACE:
+		c.trace.kind = TRACE_IN;
+		break;
+	case INJECT_TRACE:
+		c.length = TRACE_FILTERS_MAX * sizeof(struct trace_filter);
 		break;
 	default:
 		break;
@@ -175,6 +181,37 @@ test_choices(void **state)
 }
 
 static void
+test_traces(void **state)
+{
+	struct cell c = valid_cell(INJECT_TRACE);
+	struct trace_filter *f = (struct trace_filter *)c.data;
+
+	(void)state;
+	f[TRACE_FILTERS_MAX - 1] = (struct trace_filter){.kind = TRACE_ALL, .prefix.bits = 128};
+	assert_true(cell_valid(&c));
+	f[TRACE_FILTERS_MAX - 1].prefix.bits = 129;
+	assert_false(cell_valid(&c));
+	f[TRACE_FILTERS_MAX - 1] = (struct trace_filter){.kind = TRACE_ALL + 1};
+	assert_false(cell_valid(&c));
+	c = valid_cell(PUNT_TRACE);
+	c.length = WIRE_DATAGRAM_MAX;
+	c.trace.to_count = TRACE_TO_MAX;
+	c.trace.counter_count = TRACE_COUNTERS_MAX;
+	assert_true(cell_valid(&c));
+	c.length++;
+	assert_false(cell_valid(&c));
+	c.length = 0;
+	c.trace.counter_count++;
+	assert_false(cell_valid(&c));
+	c.trace.counter_count = 0;
+	c.trace.to_count++;
+	assert_false(cell_valid(&c));
+	c.trace.to_count = 0;
+	c.trace.kind = TRACE_EVENT + 1;
+	assert_false(cell_valid(&c));
+}
+
+static void
 test_bans(void **state)
 {
 	struct cell c;
@@ -205,6 +242,7 @@ main(void)
 		cmocka_unit_test(test_counts),
 		cmocka_unit_test(test_choices),
 		cmocka_unit_test(test_bans),
+		cmocka_unit_test(test_traces),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
