@@ -51,13 +51,13 @@ bool row_wanted(const char *name);
 /* A row of the goals table. goal in the unit of value; below: the goal is an upper bound. The ratio is value / reference. */
 void row_add(const char *name, struct summary value, const char *unit, double reference, double goal, bool below,
 	     const char *note);
-/* A row that this build cannot measure. */
-void row_absent(const char *name, const char *note);
+/* A row that is not measured here, for the reason in note: a goal that is not met. */
+void row_absent(const char *name, const char *unit, double goal, const char *note);
 /* A figure without a goal: prints it and keeps it in the JSON. */
 void figure_add(const char *name, struct summary value, const char *unit, double reference, const char *note);
 /* One point of a curve: appends a line to <dir>/<curve>.dat: x, median, minimum, maximum, reference. */
 void plot_point(const char *curve, double x, struct summary y, double reference);
-/* Prints the table and writes latest.json. Returns 0 or -errno. */
+/* Prints how many goals were met and which were not, and writes latest.json. Returns 0 or -errno. */
 int report_write(void);
 
 /* ---- load.c: random numbers ---- */

@@ -4,6 +4,7 @@
 #include "rows.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -46,7 +47,7 @@ login_row(const char *programs)
 	if (f != NULL)
 		pclose(f);
 	if (!ok) {
-		row_absent("login_full", "bench/bench-login did not run; is it built?");
+		row_absent("login_full", "logins/s", NAN, "bench/bench-login did not run; is it built?");
 		return;
 	}
 	row_add("login_full", s, "logins/s", alone, 0.9 * alone, false,
@@ -65,7 +66,7 @@ veth_row(const char *programs)
 	if (!row_wanted("veth_vs_kernel"))
 		return;
 	if (geteuid() != 0) {
-		row_absent("veth_vs_kernel", "needs root, for network namespaces");
+		row_absent("veth_vs_kernel", "x", 2.0, "needs root, for network namespaces");
 		return;
 	}
 	snprintf(command, sizeof(command), "'%s/bench/bench-veth' '%s' %u %u 2>'%s/veth.log'", programs, programs, VETH_ROUNDS,
@@ -77,7 +78,7 @@ veth_row(const char *programs)
 	if (f != NULL)
 		pclose(f);
 	if (n < 3) {
-		row_absent("veth_vs_kernel", "bench/bench-veth did not run: see veth.log beside the figures");
+		row_absent("veth_vs_kernel", "x", 2.0, "bench/bench-veth did not run: see veth.log beside the figures");
 		return;
 	}
 	kernel = port[0].median;

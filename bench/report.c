@@ -89,12 +89,12 @@ row_print(const struct row *r)
 {
 	char goal[24] = "-", ratio[24] = "-";
 
+	if (r->has_goal && isfinite(r->goal))
+		snprintf(goal, sizeof(goal), "%.6g", r->goal);
 	if (r->absent) {
-		printf("%-22s %10s %10s %10s  %-14s %8s %8s %-5s %s\n", r->name, "-", "-", "-", r->unit, goal, ratio, "-", r->note);
+		printf("%-22s %10s %10s %10s  %-14s %8s %8s %-5s %s\n", r->name, "-", "-", "-", r->unit, goal, ratio, "NOT", r->note);
 		return;
 	}
-	if (r->has_goal)
-		snprintf(goal, sizeof(goal), "%.6g", r->goal);
 	if (r->reference > 0)
 		snprintf(ratio, sizeof(ratio), "%.2f", r->value.median / r->reference);
 	printf("%-22s %10.6g %10.6g %10.6g  %-14s %8s %8s %-5s %s\n", r->name, r->value.median, r->value.min, r->value.max, r->unit,
@@ -128,13 +128,15 @@ row_add(const char *name, struct summary value, const char *unit, double referen
 }
 
 void
-row_absent(const char *name, const char *note)
+row_absent(const char *name, const char *unit, double goal, const char *note)
 {
 	struct row *r;
 
 	if (!row_wanted(name))
 		return;
-	r = row_new(name, "", note);
+	r = row_new(name, unit, note);
+	r->goal = goal;
+	r->has_goal = true;
 	r->absent = true;
 	heading();
 	row_print(r);
@@ -192,11 +194,28 @@ json_number(FILE *f, const char *key, double value, bool present)
 		fprintf(f, ", \"%s\": null", key);
 }
 
+static void
+summary_print(void)
+{
+	unsigned goals = 0, met = 0;
+
+	for (unsigned i = 0; i < row_count; i++) {
+		goals += rows[i].has_goal;
+		met += rows[i].met;
+	}
+	printf("%u of %u goals met", met, goals);
+	for (unsigned i = 0, n = 0; i < row_count; i++)
+		if (rows[i].has_goal && !rows[i].met)
+			printf("%s%s%s", n++ == 0 ? "; not: " : ", ", rows[i].name, rows[i].absent ? " (not measured)" : "");
+	putchar('\n');
+}
+
 int
 report_write(void)
 {
 	FILE *f = file_open("latest.json", "w");
 
+	summary_print();
 	fprintf(f, "[\n");
 	for (unsigned i = 0; i < row_count; i++) {
 		const struct row *r = &rows[i];

@@ -103,7 +103,7 @@ memory_wanted(void)
 static void
 rows_absent(void)
 {
-	row_absent("login_resume", "not built yet: tickets");
+	row_absent("login_resume", "cycles/login", 1500, "not built yet: tickets");
 }
 
 struct command {

@@ -209,14 +209,20 @@ memory(struct world *w, double before)
 	}
 }
 
+static const struct {
+	const char *name, *unit;
+	double goal;
+} scale_rows[] = {
+	{"scale_sessions", "x", 2.0},           {"session_lookup_10m", "cycles/lookup", 50}, {"user_lookup_10m", "cycles/lookup", 120},
+	{"heartbeat_10m_core", "% of a core", 8}, {"expiry_storm_10m", "s of a core", 0.4},    {"live_sessions", "sessions", 10e6},
+	{"idle_session_bytes", "bytes", 160},
+};
+
 bool
 scale_wanted(void)
 {
-	static const char *const names[] = {"scale_sessions",     "session_lookup_10m", "user_lookup_10m",  "heartbeat_10m_core",
-					    "expiry_storm_10m", "live_sessions",      "idle_session_bytes"};
-
-	for (unsigned i = 0; i < RTE_DIM(names); i++)
-		if (row_wanted(names[i]))
+	for (unsigned i = 0; i < RTE_DIM(scale_rows); i++)
+		if (row_wanted(scale_rows[i].name))
 			return true;
 	return false;
 }
@@ -230,8 +236,9 @@ rows_scale(void)
 	if (!scale_wanted())
 		return;
 	if (options.sessions_max < SCALE_SESSIONS) {
-		row_absent("scale_sessions", "10 M sessions do not fit (--sessions, or the machine's memory)");
-		row_absent("live_sessions", "as above");
+		for (unsigned i = 0; i < RTE_DIM(scale_rows); i++)
+			row_absent(scale_rows[i].name, scale_rows[i].unit, scale_rows[i].goal,
+				   "10 M sessions do not fit (--sessions, or the machine's memory)");
 		return;
 	}
 	world_open(&w, &(struct world_shape){.sessions = SCALE_SESSIONS});

@@ -211,7 +211,7 @@ report(struct pair turns[], struct pair cores[])
 		row_add("workers_2", series_summary(&cores[CROSSING_DRAWN].ratio), "x", 0, 1.7, false,
 			"two cores, half of the messages cross; whole lives of 256-byte messages, against one worker on one core");
 	else
-		row_absent("workers_2", "there is no second CPU");
+		row_absent("workers_2", "x", 1.7, "there is no second CPU");
 	figure_add("workers_2_turns", series_summary(&turns[CROSSING_DRAWN].ratio), "x", 0,
 		   "the same, both workers in turns on one core: the cycles of the slower one");
 	report_handoff("handoff_turns", turns, "what crossing adds to a message's life, in turns; reference: the life with one worker");
