@@ -85,9 +85,8 @@ verdict_table(struct server *s, user_id_t from, user_id_t to, enum verdict verdi
 	emit(s, SERVER_RING_TABLE, &c);
 }
 
-/* Whoever is told of the change after this must find it in force: the notification and the tables take different rings. */
-static void
-verdicts_fence(struct server *s)
+void
+tables_fence(struct server *s)
 {
 	struct cell c;
 
@@ -112,7 +111,7 @@ verdicts_changed(struct server *s, user_id_t a, user_id_t b)
 		return rc;
 	verdict_table(s, a, b, verdict);
 	verdict_table(s, b, a, verdict);
-	verdicts_fence(s);
+	tables_fence(s);
 	return 0;
 }
 

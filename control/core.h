@@ -432,6 +432,8 @@ int buddy_list(struct server *s, const struct request *r, const Rookery__ListBud
 int buddy_set(struct server *s, const struct request *r, const Rookery__SetBuddy *b);
 /* The user goes for good: who was a buddy is told. Handler. */
 int buddies_user_removed(struct server *s, const struct store_user *u);
+/* What is sent to workers after this finds in force what was said to the tables before: they take different rings. */
+void tables_fence(struct server *s);
 /* Verdict of a pair as the store has it now. */
 int verdict_of(struct server *s, user_id_t from, user_id_t to, enum verdict *out);
 int verdict_handle(struct server *s, const struct cell *c);

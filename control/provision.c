@@ -217,6 +217,8 @@ server_attach(struct server *s, uint64_t boot, uint32_t workers, uint32_t sessio
 	/* A dataplane that goes on knows what the control before this one said. */
 	if (!again || s->ban_count != 0)
 		bans_emit(s);
+	if (s->ban_count != 0)
+		tables_fence(s); /* before the first session */
 	if (!again || s->traces != NULL)
 		traces_emit(s);
 	if (!again) {
