@@ -131,19 +131,6 @@ struct promote_effect {
 };
 
 static void
-session_update_emit(struct server *s, const struct session *n)
-{
-	struct cell c;
-
-	cell_init(&c, INJECT_SESSION_UPDATE);
-	c.session_update.sid = n->sid;
-	c.session_update.user = n->user->id;
-	c.session_update.device = n->device;
-	c.session_update.timeout_ms = s->config->session.timeout_ms;
-	emit(s, session_id_worker(n->sid), &c);
-}
-
-static void
 promote_run(struct server *s, void *data)
 {
 	struct promote_effect *e = data;
@@ -161,7 +148,7 @@ promote_run(struct server *s, void *data)
 	memcpy(n->device_name, e->device_name, sizeof(n->device_name));
 	if (e->text[0] != '\0')
 		memcpy(n->user->text, e->text, sizeof(n->user->text));
-	session_update_emit(s, n);
+	session_update(s, n);
 	user_publish(s, n->user->id);
 	presence_changed(s, n->user);
 }
@@ -251,7 +238,7 @@ enrolled_already(struct server *s, const struct request *r, const char *name)
 		(void)store_device_by_id(s->store, r->session->device, &d);
 		d.id = r->session->device;
 		d.user = r->user->id;
-		session_update_emit(s, r->session);
+		session_update(s, r->session);
 		respond_logged_in(s, r->sid, r->number, r->user->name, &d);
 	} else {
 		refuse(s, r, ROOKERY__CODE__CODE_MALFORMED, "this device is enrolled for another account");

@@ -51,6 +51,9 @@
 	C(logins_replayed, "logins refused: timestamp not new")                            \
 	C(logins_refused, "logins refused: wrong user or no room")                         \
 	C(logins_drained, "logins refused because the server is being drained")            \
+	C(resumed, "sessions resumed by ticket")                                            \
+	C(resumed_refused, "sessions resumed by a ticket that is void, ended: their devices log in") \
+	C(tickets, "tickets given out")                                                     \
 	C(logins_slowed, "logins refused: too many with one device key")                    \
 	C(restricted_replaced, "sessions that never spoke nor enrolled, ended for newer ones") \
 	C(logins_bad, "logins that were not for this key, forged or malformed")            \
@@ -89,6 +92,7 @@ enum control_counter {
 struct user;
 struct pump;
 struct requests;
+struct request;
 
 struct session {
 	session_id_t sid;
@@ -131,10 +135,14 @@ struct user {
 };
 
 /* Slots of one worker: generation of the last session in each, and which are free, first freed first used. */
+#define SLOT_NONE UINT32_MAX
+#define SLOT_USED (UINT32_MAX - 1) /* as next: not in the list */
 struct slots {
 	uint32_t *generation;
-	uint32_t *free;     /* ring of sessions_per_worker entries */
-	uint32_t free_head;
+	struct slot_link {
+		uint32_t next, prev; /* SLOT_NONE: none */
+	} *link; /* of free ones: a worker that resumes a session takes any of them */
+	uint32_t free_head, free_tail;
 	uint32_t free_count;
 };
 
@@ -153,7 +161,9 @@ struct backlog {
 
 /* A change that must reach the store but that nobody waits for: written with the next transaction that
  * succeeds. */
-enum lazy_kind { LAZY_MESSAGE_DEL, LAZY_EVENT_DEL, LAZY_SESSION_DEL, LAZY_DEVICE_SEEN, LAZY_PEER, LAZY_BANS_EXPIRE };
+enum lazy_kind {
+	LAZY_MESSAGE_DEL, LAZY_EVENT_DEL, LAZY_SESSION_DEL, LAZY_DEVICE_SEEN, LAZY_DEVICE_VOID, LAZY_PEER, LAZY_BANS_EXPIRE,
+};
 struct lazy {
 	enum lazy_kind kind;
 	uint64_t a, b;
@@ -173,6 +183,12 @@ struct effects {
 	size_t used;
 	size_t capacity;
 	bool failed; /* out of memory: the batch must fail */
+};
+
+/* What seals tickets, as in the store. */
+struct tickets {
+	struct ticket_key key, before; /* id 0: none */
+	uint64_t made_ms;              /* the key, ms since 1970 */
 };
 
 struct server {
@@ -211,6 +227,7 @@ struct server {
 	struct operation *operations, **operations_tail;
 
 	struct limits *limits;
+	struct tickets tickets;
 
 	struct traces *traces; /* NULL: none yet */
 	struct store_ban *bans; /* [BANS_MAX], in the order of prefixes */
@@ -266,12 +283,25 @@ int provision_load(struct server *s);
 int login_handle(struct server *s, const struct cell *c);
 void login_fail(struct server *s, const struct cell *c);
 
+/* ---- resume.c --------------------------------------------------------------------------- */
+
+int tickets_load(struct server *s);
+/* A new key when there is none or its time is over. Outside of a transaction. */
+void tickets_rotate(struct server *s);
+/* Tells the workers the keys. */
+void tickets_publish(struct server *s);
+int ticket_request(struct server *s, const struct request *r);
+int resumed_handle(struct server *s, const struct cell *c);
+void resumed_fail(struct server *s, const struct cell *c);
+
 /* ---- sessions.c ----------------------------------------------------------------------- */
 
 struct session *session_get(const struct server *s, session_id_t sid);
 struct user *user_get(const struct server *s, user_id_t id);
 /* A free slot of the worker, or SESSION_ID_NONE. slot_release gives one back that was never used. */
 session_id_t slot_take(struct server *s, uint32_t worker);
+/* The worker has taken it. False: it is not free, or none of that worker's. */
+bool slot_claim(struct server *s, session_id_t sid);
 void slot_release(struct server *s, session_id_t sid);
 int slots_new(struct server *s, uint32_t workers, uint32_t sessions_per_worker);
 void slots_free(struct server *s);
@@ -289,6 +319,8 @@ void session_tell_end(struct server *s, session_id_t sid, uint8_t reason);
 uint32_t sessions_end_user(struct server *s, user_id_t user, session_id_t except, uint8_t reason);
 uint16_t session_epoch(const struct server *s, const struct session *n);
 void session_provision(struct server *s, const struct session *n, bool probe);
+/* INJECT_SESSION_UPDATE: the worker's session is the user's. */
+void session_update(struct server *s, const struct session *n);
 /* TABLE_USER_SET or _DEL for what is true now. */
 void user_publish(struct server *s, user_id_t id);
 /* Fills live, live_count, away. */

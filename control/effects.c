@@ -148,6 +148,8 @@ lazy_one(struct server *s, const struct lazy *l)
 		return store_session_del(s->store, l->a);
 	case LAZY_DEVICE_SEEN:
 		return store_device_seen(s->store, l->a, l->b);
+	case LAZY_DEVICE_VOID:
+		return store_device_void(s->store, l->a);
 	case LAZY_PEER:
 		n = session_get(s, l->a);
 		return n == NULL ? 0 : store_session_peer(s->store, n->sid, &n->peer, n->port);

@@ -147,7 +147,7 @@ rings_drain(struct rings *r)
 	struct take takes[3][SESSION_WORKERS_MAX];
 	uint32_t workers, have = 0;
 	uint64_t start_us;
-	bool events, requests;
+	bool events, requests, resumed = false;
 
 	if (!r->joined || !r->attached)
 		return 0;
@@ -169,11 +169,14 @@ rings_drain(struct rings *r)
 	server_batch(r->server, r->cells, have);
 	logins_measure(r, takes[2], workers, histogram_clock_us() - start_us);
 	/* There may be passwords in them. */
-	for (uint32_t i = 0; i < have; i++)
+	for (uint32_t i = 0; i < have; i++) {
+		resumed |= r->copies[i].type == PUNT_RESUMED;
 		explicit_bzero(&r->copies[i], cell_used(&r->copies[i]));
+	}
 	for (unsigned k = 0; k < 3; k++) {
 		for (uint32_t w = 0; w < workers; w++) {
-			if (k == 1)
+			/* Passwords are in requests, and secrets in events of resumed sessions. */
+			if (k == 1 || (k == 0 && resumed))
 				ring_wipe_n(takes[k][w].ring, takes[k][w].count);
 			if (takes[k][w].count != 0)
 				ring_release_n(takes[k][w].ring, takes[k][w].count);

@@ -89,6 +89,8 @@ provision_load(struct server *s)
 	if (rc == 0)
 		rc = store_meta_get(s->store, "boot", &s->boot);
 	if (rc == 0)
+		rc = tickets_load(s);
+	if (rc == 0)
 		rc = store_sessions(s->store, load_one, &l);
 	while (rc == 0 && taken < l.count) {
 		rc = load_insert(s, l.items[taken].session, l.items[taken].user);
@@ -226,6 +228,8 @@ server_attach(struct server *s, uint64_t boot, uint32_t workers, uint32_t sessio
 		cell_init(&c, TABLE_VERDICT_DEL);
 		emit(s, SERVER_RING_TABLE, &c);
 	}
+	tickets_rotate(s);
+	tickets_publish(s);
 	sessions_provision(s, again || s->unfinished);
 	sessions_revoke(s);
 	while ((u = map_next(&s->users, &position)) != NULL)

@@ -44,7 +44,7 @@ static const char *const live_keys[] = {
 /* Which workers use them; all of control's limits that are no live key need its restart. */
 static const char *const dataplane_keys[] = {
 	"dataplane.", "control.logins_per_second", "limits.messages_", "limits.conversations_", "limits.requests_",
-	"limits.host_logins_", "limits.net_logins_", "session.retransmit_limit",
+	"limits.host_logins_", "limits.net_logins_", "limits.resumes_", "limits.host_resumes_", "session.retransmit_limit",
 };
 
 static bool

@@ -298,6 +298,8 @@ dispatch_user(struct server *s, const struct request *r, const Rookery__Request 
 		return buddy_set(s, r, q->set_buddy);
 	case ROOKERY__REQUEST__BODY_SET_PRESENCE:
 		return presence_set(s, r, q->set_presence);
+	case ROOKERY__REQUEST__BODY_GET_TICKET:
+		return ticket_request(s, r);
 	case ROOKERY__REQUEST__BODY_FETCH_STORED:
 		return fetch_stored(s, r, q->fetch_stored);
 	default:

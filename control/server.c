@@ -100,6 +100,7 @@ server_free(struct server *s)
 	bans_free(s);
 	traces_free(s);
 	free(s->lazy);
+	explicit_bzero(&s->tickets, sizeof(s->tickets));
 	sodium_munlock(&s->key, sizeof(s->key)); /* wipes it */
 	free(s);
 }
@@ -125,6 +126,8 @@ cell_handle(struct server *s, const struct cell *c)
 		return session_event_handle(s, c);
 	case PUNT_EXPIRED:
 		return session_expired_handle(s, c);
+	case PUNT_RESUMED:
+		return resumed_handle(s, c);
 	case PUNT_REQUEST:
 		return request_handle(s, c);
 	case PUNT_VERDICT:
@@ -155,6 +158,9 @@ cell_fail(struct server *s, const struct cell *c)
 		break;
 	case PUNT_EXPIRED:
 		session_expired_fail(s, c);
+		break;
+	case PUNT_RESUMED:
+		resumed_fail(s, c);
 		break;
 	case PUNT_REQUEST:
 		request_fail(s, c);
@@ -376,6 +382,7 @@ server_timers(struct server *s)
 		session_end(s, s->restricted, CLOSE_EXPIRED, true);
 	if (s->restricted != NULL)
 		next = earlier(next, s->restricted->deadline_ms);
+	tickets_rotate(s);
 	pump_timers(s);
 	next = earlier(next, s->pump_ms);
 	if (s->now_ms >= s->expire_ms) {

@@ -16,10 +16,39 @@ slots_free(struct server *s)
 {
 	for (uint32_t w = 0; s->slots != NULL && w < s->workers; w++) {
 		free(s->slots[w].generation);
-		free(s->slots[w].free);
+		free(s->slots[w].link);
 	}
 	free(s->slots);
 	s->slots = NULL;
+}
+
+static void
+slot_link(struct slots *k, uint32_t index)
+{
+	k->link[index] = (struct slot_link){.next = SLOT_NONE, .prev = k->free_tail};
+	if (k->free_tail == SLOT_NONE)
+		k->free_head = index;
+	else
+		k->link[k->free_tail].next = index;
+	k->free_tail = index;
+	k->free_count++;
+}
+
+static void
+slot_unlink(struct slots *k, uint32_t index)
+{
+	struct slot_link *l = &k->link[index];
+
+	if (l->next == SLOT_NONE)
+		k->free_tail = l->prev;
+	else
+		k->link[l->next].prev = l->prev;
+	if (l->prev == SLOT_NONE)
+		k->free_head = l->next;
+	else
+		k->link[l->prev].next = l->next;
+	l->next = SLOT_USED;
+	k->free_count--;
 }
 
 /* Marks what the present sessions use; the rest is free. Sessions outside of the new size must be gone
@@ -38,8 +67,9 @@ slots_new(struct server *s, uint32_t workers, uint32_t sessions_per_worker)
 		return -ENOMEM;
 	for (uint32_t w = 0; w < workers; w++) {
 		s->slots[w].generation = calloc(sessions_per_worker, sizeof(uint32_t));
-		s->slots[w].free = calloc(sessions_per_worker, sizeof(uint32_t));
-		if (s->slots[w].generation == NULL || s->slots[w].free == NULL) {
+		s->slots[w].link = calloc(sessions_per_worker, sizeof(*s->slots[w].link));
+		s->slots[w].free_head = s->slots[w].free_tail = SLOT_NONE;
+		if (s->slots[w].generation == NULL || s->slots[w].link == NULL) {
 			slots_free(s);
 			return -ENOMEM;
 		}
@@ -49,8 +79,9 @@ slots_new(struct server *s, uint32_t workers, uint32_t sessions_per_worker)
 			session_id_generation(n->sid);
 	for (uint32_t w = 0; w < workers; w++) {
 		for (uint32_t i = 0; i < sessions_per_worker; i++) {
+			s->slots[w].link[i].next = SLOT_USED;
 			if (s->slots[w].generation[i] == 0)
-				s->slots[w].free[s->slots[w].free_count++] = i;
+				slot_link(&s->slots[w], i);
 		}
 	}
 	return 0;
@@ -69,7 +100,8 @@ generation_next(struct server *s, uint32_t last)
 		else
 			randombytes_buf(&g, sizeof(g));
 	}
-	g = (g + 1) & SESSION_GENERATION_MAX;
+	/* The upper half are the workers'. */
+	g = (g + 1) & (SESSION_GENERATION_RESUMED - 1);
 	return g == 0 ? 1 : g;
 }
 
@@ -81,11 +113,26 @@ slot_take(struct server *s, uint32_t worker)
 
 	if (k->free_count == 0)
 		return SESSION_ID_NONE;
-	index = k->free[k->free_head];
-	k->free_head = (k->free_head + 1) % s->sessions_per_worker;
-	k->free_count--;
+	index = k->free_head;
+	slot_unlink(k, index);
 	k->generation[index] = generation_next(s, k->generation[index]);
 	return session_id_make(worker, k->generation[index], index);
+}
+
+bool
+slot_claim(struct server *s, session_id_t sid)
+{
+	uint32_t index = session_id_index(sid);
+	struct slots *k;
+
+	if (s->slots == NULL || session_id_worker(sid) >= s->workers || index >= s->sessions_per_worker)
+		return false;
+	k = &s->slots[session_id_worker(sid)];
+	if (k->link[index].next == SLOT_USED)
+		return false;
+	slot_unlink(k, index);
+	k->generation[index] = session_id_generation(sid);
+	return true;
 }
 
 void
@@ -98,7 +145,7 @@ slot_release(struct server *s, session_id_t sid)
 	    session_id_index(sid) >= s->sessions_per_worker)
 		return;
 	k = &s->slots[session_id_worker(sid)];
-	k->free[(k->free_head + k->free_count++) % s->sessions_per_worker] = session_id_index(sid);
+	slot_link(k, session_id_index(sid));
 }
 
 /* ---- users -------------------------------------------------------------------------- */
@@ -257,6 +304,19 @@ session_provision(struct server *s, const struct session *n, bool probe)
 	explicit_bzero(&c.session_add.keys, sizeof(c.session_add.keys));
 }
 
+void
+session_update(struct server *s, const struct session *n)
+{
+	struct cell c;
+
+	cell_init(&c, INJECT_SESSION_UPDATE);
+	c.session_update.sid = n->sid;
+	c.session_update.user = n->user->id;
+	c.session_update.device = n->device;
+	c.session_update.timeout_ms = s->config->session.timeout_ms;
+	emit(s, session_id_worker(n->sid), &c);
+}
+
 int
 session_insert(struct server *s, struct session *n, const struct store_user *user)
 {
@@ -343,6 +403,9 @@ session_end(struct server *s, struct session *n, uint8_t close_reason, bool tell
 		restricted_remove(s, n);
 	} else {
 		lazy_add(s, LAZY_DEVICE_SEEN, n->device, s->wall_ms);
+		/* Who was thrown out comes back with a login or not at all. */
+		if (close_reason == CLOSE_KICKED)
+			lazy_add(s, LAZY_DEVICE_VOID, n->device, 0);
 		user_detach(s, n);
 		if (u->sessions == NULL) {
 			map_del(&s->users, id);
@@ -438,6 +501,11 @@ session_event_handle(struct server *s, const struct cell *c)
 	const struct session *n = session_get(s, c->session.sid);
 	int rc = 0;
 
+	/* It may have been resumed in this very batch. */
+	if (n == NULL && session_id_generation(c->session.sid) & SESSION_GENERATION_RESUMED) {
+		effect_add(s, session_event_effect(c), NULL, &c->session, sizeof(c->session));
+		return 0;
+	}
 	if (n == NULL) {
 		COUNT(s, cells_orphaned);
 		return 0;
@@ -480,7 +548,8 @@ session_expired_handle(struct server *s, const struct cell *c)
 	for (uint32_t i = 0; i < c->expired.count && rc == 0; i++) {
 		struct cell_session e = expired(c, i);
 
-		if (session_get(s, e.sid) == NULL) {
+		/* A resumed one may be of this very batch. */
+		if (session_get(s, e.sid) == NULL && !(session_id_generation(e.sid) & SESSION_GENERATION_RESUMED)) {
 			COUNT(s, cells_orphaned);
 			continue;
 		}

@@ -25,8 +25,14 @@ session_add(struct worker *w, const struct cell_session_add *c)
 	 * captured accepted again. Control has the word of its end. */
 	if (s->generation == 0 && s->ended == session_id_generation(c->sid) && !PLANTED(session_again))
 		return;
+	/* Control gave the slot away before it knew that somebody came back into it. */
+	if (s->generation & SESSION_GENERATION_RESUMED && !(s->flags & SESSION_FLAG_EMBRYO) && !(c->sid & (uint64_t)SESSION_GENERATION_RESUMED << 32)) {
+		punt_session_refused(w, c->sid);
+		return;
+	}
 	if (s->generation != 0)
 		session_remove(w, s);
+	session_slot_take(t, i);
 	*s = (struct session){
 		.generation = session_id_generation(c->sid),
 		.flags = c->flags & SESSION_RESTRICTED ? SESSION_FLAG_RESTRICTED : 0,
@@ -45,7 +51,7 @@ session_add(struct worker *w, const struct cell_session_add *c)
 	count(w, COUNTER_sessions_added);
 	if (unlikely(w->trace.count != 0))
 		trace_session(w, s, COUNTER_sessions_added);
-	timer_wheel_add(&t->wheel, i, w->now_us + (s->flags & SESSION_FLAG_RESTRICTED ? w->restricted_us : w->timeout_us));
+	timer_wheel_add(&t->wheel, i, w->now_us + session_life_us(w, s));
 }
 
 static void
@@ -75,7 +81,7 @@ session_update(struct worker *w, const struct cell_session_update *c)
 	s->heard_ms = (uint32_t)(w->now_us / 1000);
 	/* It is filed under the time-out that it had so far, which may be the longer one. */
 	timer_wheel_add(&w->sessions.wheel, session_index(&w->sessions, s),
-			w->now_us + (s->flags & SESSION_FLAG_RESTRICTED ? w->restricted_us : w->timeout_us));
+			w->now_us + session_life_us(w, s));
 }
 
 static void
@@ -164,6 +170,9 @@ cell_act(struct worker *w, const struct cell *c)
 	case INJECT_SESSION_DEL:
 		session_del(w, &c->session_del);
 		break;
+	case INJECT_TICKET_KEYS:
+		resume_keys_set(w, &c->ticket_keys);
+		break;
 	case INJECT_DATAGRAM:
 		datagram(w, c);
 		break;
@@ -202,7 +211,7 @@ inject_poll(struct worker *w)
 	while (n < INJECT_BURST && (c = ring_front(w->inject_ring)) != NULL) {
 		if (cell_copy(&copy, c) && !cell_act(w, &copy))
 			break;
-		if (copy.type == INJECT_SESSION_ADD) {
+		if (copy.type == INJECT_SESSION_ADD || copy.type == INJECT_TICKET_KEYS) {
 			ring_wipe_n(w->inject_ring, 1);
 			explicit_bzero(&copy, cell_used(&copy));
 		}

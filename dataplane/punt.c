@@ -166,6 +166,30 @@ punt_expired(struct worker *w, const session_id_t *sids, uint32_t n)
 }
 
 bool
+punt_resumed(struct worker *w, const struct session *s, const struct embryo *e)
+{
+	struct cell *c = cell_open(w, w->event_ring, PUNT_RESUMED, NULL, 0);
+
+	if (c == NULL) {
+		count(w, COUNTER_ring_event_full);
+		return false;
+	}
+	c->resumed = (struct cell_resumed){
+		.sid = session_id_of(w, s),
+		.user = e->user,
+		.device = e->device,
+		.login_timestamp = e->login_timestamp,
+		.issued_ms = e->issued_ms,
+		.status = e->status,
+		.port = s->port,
+		.peer = s->peer,
+		.secret = e->secret,
+	};
+	ring_publish(w->event_ring);
+	return true;
+}
+
+bool
 punt_session_refused(struct worker *w, session_id_t sid)
 {
 	struct cell *c = cell_open(w, w->event_ring, PUNT_SESSION, NULL, 0);

@@ -410,6 +410,14 @@ data_act(struct worker *w, struct arrival *a)
 		session_unknown(w, a->m, a->d.sid);
 		return;
 	}
+	if (s->flags & SESSION_FLAG_EMBRYO) {
+		enum counter how = resume_heard(w, s, from);
+
+		if (how != COUNTER_consumed) {
+			drop(w, a->m, how);
+			return;
+		}
+	}
 	s->heard_ms = (uint32_t)(w->now_us / 1000);
 	if (!(s->flags & SESSION_FLAG_HEARD) && punt_session(w, s, SESSION_HEARD))
 		s->flags |= SESSION_FLAG_HEARD;
@@ -470,6 +478,8 @@ sort(struct worker *w, struct rte_mbuf *m, struct wire_data *d)
 		login(w, m);
 	else if (data[0] == WIRE_KEY)
 		key_reply(w, m);
+	else if (data[0] == WIRE_RESUME)
+		resume_datagram(w, m);
 	else if (data[0] != WIRE_DATA)
 		drop(w, m, COUNTER_drop_type);
 	else if (wire_data_read(d, data, length) != 0)

@@ -17,9 +17,11 @@ session_table_init(struct session_table *t, uint32_t capacity, uint32_t activiti
 	}
 	t->capacity = capacity;
 	t->activity_capacity = activities;
+	t->free_head = t->free_tail = NONE;
 	for (uint32_t i = 0; i < capacity; i++) {
 		timer_node_init(&t->sessions[i].timer);
 		t->sessions[i].activity = NONE;
+		session_slot_free(t, i);
 	}
 	t->activity_free = NONE;
 	for (uint32_t i = activities; i-- > 0;) {
@@ -39,6 +41,33 @@ session_table_fini(struct session_table *t)
 	rte_free(t->sessions);
 	rte_free(t->activities);
 	memset(t, 0, sizeof(*t));
+}
+
+void
+session_slot_take(struct session_table *t, uint32_t i)
+{
+	uint32_t next = t->sessions[i].free.next, prev = t->sessions[i].free.prev;
+
+	if (next == NONE)
+		t->free_tail = prev;
+	else
+		t->sessions[next].free.prev = prev;
+	if (prev == NONE)
+		t->free_head = next;
+	else
+		t->sessions[prev].free.next = next;
+}
+
+void
+session_slot_free(struct session_table *t, uint32_t i)
+{
+	t->sessions[i].free.next = NONE;
+	t->sessions[i].free.prev = t->free_tail;
+	if (t->free_tail == NONE)
+		t->free_head = i;
+	else
+		t->sessions[t->free_tail].free.next = i;
+	t->free_tail = i;
 }
 
 /* Clock search: a block whose session has nothing under way for a minute. Bounded, so that a full pool costs a
@@ -106,7 +135,7 @@ activity_release(struct session_table *t, struct session *s)
 bool
 session_table_check(const struct session_table *t)
 {
-	uint32_t live = 0, used = 0, free_count = 0;
+	uint32_t live = 0, used = 0, free_count = 0, slots = 0;
 
 	for (uint32_t i = 0; i < t->capacity; i++) {
 		const struct session *s = &t->sessions[i];
@@ -131,6 +160,12 @@ session_table_check(const struct session_table *t)
 		    (a->pending_count == 0) != (a->pending_head == NONE) || (a->record_count == 0) != (a->records == NONE))
 			return false;
 	}
+	for (uint32_t i = t->free_head, prev = NONE; i != NONE; prev = i, i = t->sessions[i].free.next) {
+		if (t->sessions[i].generation != 0 || t->sessions[i].free.prev != prev || slots++ == t->capacity)
+			return false;
+	}
+	if (slots + live != t->capacity)
+		return false;
 	for (uint32_t i = t->activity_free; i != NONE && free_count <= t->activity_capacity; i = t->activities[i].next_free)
 		free_count++;
 	return live == t->live && used + free_count == t->activity_capacity && timer_wheel_check(&t->wheel);

@@ -24,6 +24,7 @@ enum session_flag {
 	SESSION_FLAG_HEARD = 0x02,      /* control knows that the client is there */
 	SESSION_FLAG_DYING = 0x04,      /* ended; control does not know yet because the event ring is full */
 	SESSION_FLAG_CLOSED = 0x08,     /* with DYING: by the client */
+	SESSION_FLAG_EMBRYO = 0x10,     /* resumed, and not heard since: control does not know it (resume.c) */
 };
 
 struct session {
@@ -41,7 +42,13 @@ struct session {
 	/* second line */
 	struct session_keys keys;
 	uint64_t tx_sequence; /* last one used */
-	user_id_t user;
+	union {
+		user_id_t user;
+		struct {
+			uint32_t next, prev; /* of a free slot: list of free slots, or NONE */
+		} free;
+		uint32_t embryo;             /* of an embryo: its place in struct resume */
+	};
 	device_id_t device;
 	uint32_t activity; /* index, or NONE */
 	uint32_t key_place; /* of the expanded key, if it is still there: keycache.h */
@@ -87,6 +94,8 @@ struct session_table {
 	struct session *sessions;
 	uint32_t capacity;
 	uint32_t live;
+	uint32_t free_head;      /* free slots in the order in which they became so; control names any of them, a resumed session */
+	uint32_t free_tail;      /* takes the last, because control takes the first that it knows of */
 	struct activity *activities;
 	uint32_t activity_capacity;
 	uint32_t activity_free;  /* list through next_free */
@@ -100,6 +109,10 @@ struct session_table {
 /* Returns 0 or -ENOMEM. */
 int session_table_init(struct session_table *t, uint32_t capacity, uint32_t activities, int numa_node, uint64_t now_us);
 void session_table_fini(struct session_table *t); /* wipes keys */
+
+/* A slot is used, or free again. */
+void session_slot_take(struct session_table *t, uint32_t i);
+void session_slot_free(struct session_table *t, uint32_t i);
 
 /* The live session with this id, or NULL. */
 static inline struct session *

@@ -15,6 +15,8 @@ session_remove(struct worker *w, struct session *s)
 	session_id_t sid = session_id_of(w, s);
 
 	output_flush(w); /* seals what is written for it: its keys go now */
+	if (s->flags & SESSION_FLAG_EMBRYO)
+		resume_forget(w, s);
 	relay_orphan(w, s);
 	/* From here on nobody finds it: results of what fails now must not be sent to it. */
 	s->generation = 0;
@@ -25,6 +27,7 @@ session_remove(struct worker *w, struct session *s)
 	s->ended = session_id_generation(sid);
 	explicit_bzero(&s->keys, sizeof(s->keys));
 	t->live--;
+	session_slot_free(t, session_index(t, s));
 }
 
 static void
@@ -65,7 +68,7 @@ session_deadline(void *ctx, uint32_t i)
 	const struct expiry *e = ctx;
 	const struct worker *w = e->worker;
 	const struct session *s = &w->sessions.sessions[i];
-	uint64_t timeout_us = s->flags & SESSION_FLAG_RESTRICTED ? w->restricted_us : w->timeout_us;
+	uint64_t timeout_us = session_life_us(w, s);
 	uint64_t age_us = (uint64_t)((uint32_t)(w->now_us / 1000) - s->heard_ms) * 1000;
 
 	if (s->flags & SESSION_FLAG_DYING || age_us >= timeout_us)
@@ -81,6 +84,11 @@ session_fire(void *ctx, uint32_t i, uint64_t now_us)
 	struct session *s = &w->sessions.sessions[i];
 
 	(void)now_us;
+	if (s->flags & SESSION_FLAG_EMBRYO) {
+		count(w, COUNTER_resumes_unused);
+		session_remove(w, s);
+		return;
+	}
 	if (s->flags & SESSION_FLAG_CLOSED) {
 		session_close(w, s);
 		return;

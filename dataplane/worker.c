@@ -49,6 +49,8 @@ worker_tables(struct worker *w, const struct worker_options *o)
 		rc = delivery_table_init(&w->deliveries, messages * DELIVERIES_PER_MESSAGE, (o->workers - 1) * HANDOFF_CREDIT,
 					 o->numa_node, w->now_us);
 	if (rc == 0)
+		rc = resume_init(&w->resume, o->config, sessions, o->numa_node);
+	if (rc == 0)
 		rc = handoff_init(w, o->numa_node);
 	if (rc != 0)
 		return rc;
@@ -144,6 +146,7 @@ worker_free(struct worker *w)
 	delivery_table_fini(&w->deliveries);
 	message_table_fini(&w->messages);
 	session_table_fini(&w->sessions);
+	resume_fini(&w->resume);
 	rte_free(w->guard_sets);
 	rte_free(w);
 }

@@ -7,6 +7,7 @@
  *   inflight.c  deliveries to this worker's sessions: send, retransmit, ACK
  *   handoff.c   packets, deliveries and results between workers
  *   punt.c      cells to control          inject.c  cells from control
+ *   resume.c    RESUME: sessions by ticket
  *   output.c    frames into packets: coalesce, seal, transmit
  *
  * Thread-safety: one worker's lcore, except struct handoff_ring's ring (many producers) and the counters, which
@@ -20,6 +21,7 @@
 #include "inflight.h"
 #include "keycache.h"
 #include "message.h"
+#include "resume.h"
 #include "session.h"
 #include "trace.h"
 #include "shared/counters.h"
@@ -73,6 +75,7 @@ struct worker {
 	struct keycache *keycache;
 	struct guard guard;
 	struct rate_set *guard_sets;
+	struct resume resume;
 	const struct guard_shared *guard_shared; /* set by housekeeping_new before the workers run */
 	uint64_t timeout_us;
 	struct rate message_rate;      /* of one session, and the next two */
@@ -132,6 +135,26 @@ worker_random(struct worker *w)
 /* receive.c */
 void receive_burst(struct worker *w, struct rte_mbuf **pkts, uint16_t n);
 
+/* How long a session lives without a sign of life. */
+static inline uint64_t
+session_life_us(const struct worker *w, const struct session *s)
+{
+	if (s->flags & SESSION_FLAG_EMBRYO)
+		return RESUME_EMBRYO_US;
+	return s->flags & SESSION_FLAG_RESTRICTED ? w->restricted_us : w->timeout_us;
+}
+
+/* resume.c */
+int resume_init(struct resume *r, const struct config *config, uint32_t sessions, int numa_node);
+void resume_fini(struct resume *r);
+void resume_datagram(struct worker *w, struct rte_mbuf *m);
+/* A valid packet of an embryo came. Returns COUNTER_consumed if it is a session now, otherwise the counter of the packet; the
+ * session may be gone then. */
+enum counter resume_heard(struct worker *w, struct session *s, const struct packet_info *from);
+/* The embryo ends. */
+void resume_forget(struct worker *w, struct session *s);
+void resume_keys_set(struct worker *w, const struct cell_ticket_keys *keys);
+
 /* session_end.c: ends the session: fails its deliveries, orphans its records, wipes keys, frees the slot. */
 void session_remove(struct worker *w, struct session *s);
 /* The client said CLOSE: ends it and tells control; again later if the event ring is full. */
@@ -170,6 +193,7 @@ bool punt_store(struct worker *w, const struct message *m, unsigned part);
 bool punt_delivered(struct worker *w, session_id_t sid, uint64_t token, enum delivery_outcome outcome);
 bool punt_session(struct worker *w, const struct session *s, enum session_event event);
 bool punt_expired(struct worker *w, const session_id_t *sids, uint32_t n); /* n up to CELL_EXPIRED_MAX */
+bool punt_resumed(struct worker *w, const struct session *s, const struct embryo *e);
 bool punt_session_refused(struct worker *w, session_id_t sid);
 
 /* inject.c */

@@ -107,6 +107,10 @@ cell_valid(const struct cell *c)
 		return bans_valid(c);
 	case TABLE_USER_SET:
 		return c->user.live_count <= USER_SESSIONS_MAX && c->length == 0;
+	case PUNT_RESUMED:
+		return (session_id_generation(c->resumed.sid) & SESSION_GENERATION_RESUMED) != 0 && c->resumed.secret.resumed == 1 &&
+		       c->length == 0;
+	case INJECT_TICKET_KEYS:
 	case INJECT_SESSION_ADD:
 	case INJECT_SESSION_UPDATE:
 	case INJECT_SESSION_DEL:

@@ -11,6 +11,7 @@
 #include "address.h"
 #include "ids.h"
 #include "session_keys.h"
+#include "ticket.h"
 #include "wire.h"
 
 #include <stdbool.h>
@@ -33,6 +34,7 @@ enum cell_type {
 	PUNT_DELIVERED = 2,    /* outcome of an INJECT_FRAME with a token */
 	PUNT_SESSION = 3,      /* a session closed, moved, or was first heard */
 	PUNT_EXPIRED = 4,      /* nothing heard of these sessions for the time-out; the worker has freed the slots */
+	PUNT_RESUMED = 5,      /* a client came back with a ticket, and was heard under the new keys */
 	/* worker -> control, REQUEST ring (lossy) */
 	PUNT_REQUEST = 16,     /* a REQUEST frame */
 	PUNT_VERDICT = 17,     /* first message of a pair: may it pass? */
@@ -53,6 +55,7 @@ enum cell_type {
 	INJECT_PROBE = 40,          /* send a PING to this address: tells the client the new epoch */
 	INJECT_FENCE = 41,          /* what follows waits until the tables show all before the TABLE_BARRIER of this value */
 	INJECT_TRACE = 42,          /* what to trace from now on, instead of what was traced before */
+	INJECT_TICKET_KEYS = 43,    /* what opens tickets from now on */
 	/* control -> housekeeping, TABLE ring */
 	TABLE_USER_SET = 48,
 	TABLE_USER_DEL = 49,
@@ -124,6 +127,24 @@ struct cell_session {
 struct cell_expired {
 	uint32_t count; /* 1 to CELL_EXPIRED_MAX */
 	/* data: so many session ids, in the order of this machine */
+};
+
+/* PUNT_RESUMED: the session is restricted until INJECT_SESSION_UPDATE; control ends it if the ticket is void. */
+struct cell_resumed {
+	session_id_t sid;
+	user_id_t user; /* this and the next four: as the ticket has them */
+	device_id_t device;
+	uint64_t login_timestamp;
+	uint64_t issued_ms;
+	uint8_t status;
+	uint8_t port;
+	struct endpoint peer;
+	struct session_secret secret;
+};
+
+/* INJECT_TICKET_KEYS: that of new tickets and the one before it; id 0: none. Others no longer open anything. */
+struct cell_ticket_keys {
+	struct ticket_key key[2];
 };
 
 struct cell_request {
@@ -300,6 +321,8 @@ struct cell {
 		struct cell_delivered delivered;
 		struct cell_session session;
 		struct cell_expired expired;
+		struct cell_resumed resumed;
+		struct cell_ticket_keys ticket_keys;
 		struct cell_request request;
 		struct cell_verdict verdict;
 		struct cell_stale stale;

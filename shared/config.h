@@ -64,6 +64,7 @@ struct config {
 		unsigned timeout_ms;   /* nothing heard for so long: offline */
 		unsigned restricted_ms; /* life of a session that never enrols */
 		unsigned retransmit_limit; /* sends of one delivery before it goes to the store */
+		unsigned ticket_ms;        /* life of a ticket; 0: none */
 	} session;
 
 	struct {
@@ -88,6 +89,8 @@ struct config {
 		unsigned requests_burst;
 		unsigned host_logins_per_minute;   /* under load: per IPv4 address or IPv6 /64, per worker */
 		unsigned net_logins_per_minute;    /* under load: per IPv4 /24 or IPv6 /48, per worker */
+		unsigned resumes_per_second;       /* per worker: pace of those that were told to come later */
+		unsigned host_resumes_per_minute;  /* per IPv4 address or IPv6 /64, per worker */
 		unsigned device_logins_per_minute; /* of one device key */
 		unsigned restricted_sessions;      /* sessions that are not enrolled yet */
 		unsigned account_guesses;          /* wrong passwords of an account before delays begin */

@@ -76,7 +76,9 @@
 	       "nothing heard for this long: the device is offline. Must be larger than `heartbeat_ms`; about three times as"     \
 	       " large survives lost heartbeats.")                                                                                \
 	NUMBER(S, restricted_ms, 100, 3600000, "ms", "time to register or to enter the password after connecting")                \
-	NUMBER(S, retransmit_limit, 1, 64, "", "sends of one delivery before its message goes to the store")
+	NUMBER(S, retransmit_limit, 1, 64, "", "sends of one delivery before its message goes to the store")                      \
+	NUMBER(S, ticket_ms, 0, 604800000, "ms",                                                                                  \
+	       "life of a ticket, with which a device comes back without a login, and of the key that seals it; 0: no tickets")
 
 /* Password memory and passes: libsodium's limits. */
 #define CONFIG_CONTROL_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                               \
@@ -111,7 +113,11 @@
 	       " a quarter of them at once; 0: no limit")                                                                        \
 	NUMBER(S, net_logins_per_minute, 0, 10000000, "1/min",                                                                   \
 	       "the same for an IPv4 /24 or IPv6 /48")                                                                           \
-	NUMBER(S, device_logins_per_minute, 0, 10000000, "1/min", "logins with one device key, all of them at once if it likes; 0: no limit")\
+	NUMBER(S, resumes_per_second, 0, 10000000, "1/s",                                                                        \
+	       "per worker: pace at which clients that return by ticket are told to come while there are too many; 0: after 100 ms")\
+	NUMBER(S, host_resumes_per_minute, 0, 10000000, "1/min",                                                                 \
+	       "sessions by ticket from one IPv4 address or IPv6 /64, per worker; a quarter of them at once; 0: no limit")       \
+	NUMBER(S, device_logins_per_minute, 0, 10000000, "1/min", "logins and returns by ticket with one device key, all of them at once if it likes; 0: no limit")\
 	NUMBER(S, restricted_sessions, 1, 1000000, "",                                                                           \
 	       "sessions that are not enrolled yet (and at most an eighth of `dataplane.sessions`); one IPv4"                    \
 	       " address or IPv6 /64 gets at most half of what is left")                                                         \

@@ -50,6 +50,9 @@
 	COUNTER(path_challenges, "path challenges sent to new addresses")                          \
 	COUNTER(path_changes, "sessions moved to a validated new address")                         \
 	COUNTER(sessions_added, "sessions provisioned")                                            \
+	COUNTER(resumes, "RESUMEs answered with a session")                                        \
+	COUNTER(sessions_resumed, "sessions begun by ticket and heard since")                      \
+	COUNTER(resumes_unused, "sessions begun by ticket and never heard: the answer was lost or the RESUME a copy") \
 	COUNTER(sessions_closed, "sessions closed by the client")                                  \
 	COUNTER(sessions_expired, "sessions without a heartbeat in time")                          \
 	COUNTER(sessions_removed, "sessions removed by control")                                   \
@@ -92,10 +95,16 @@
 	DROP(drop_login_limit, "LOGIN over the limit of all logins (sender told when to come again)") \
 	DROP(drop_login_prefix, "LOGIN over its host's or network's limit (sender told when to come again)") \
 	DROP(drop_login_not_ready, "LOGIN before control gave the server key")                     \
+	DROP(drop_resume_not_ready, "RESUME before control gave sessions and keys of tickets")     \
+	DROP(drop_resume_ticket, "RESUME with a ticket that no key opens or that has expired (sender told to log in)") \
+	DROP(drop_resume_busy, "RESUME while too many are under way or control is behind (sender told when to come again)") \
+	DROP(drop_resume_full, "RESUME without a free session (sender told to log in)")            \
+	DROP(drop_resume_event, "first packet of a resumed session while the event ring was full") \
+	DROP(drop_resume_prefix, "first packet of a resumed session over its host's limit")        \
 	DROP(drop_ring_login, "login ring full")                                                   \
 	DROP(drop_ring_request, "request ring full")                                               \
 	DROP(drop_ring_handoff, "hand-off ring full")                                              \
-	COUNTER(answered, "version and key queries answered without a session")                    \
+	COUNTER(answered, "version and key queries and RESUMEs answered without a session")                    \
 	GAUGE(sessions_live, "sessions now")                                                       \
 	GAUGE(messages_live, "message records in use, of dataplane.messages")                      \
 	GAUGE(deliveries_live, "deliveries to devices that are not acknowledged yet")              \

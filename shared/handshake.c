@@ -266,8 +266,10 @@ handshake_client_finish(struct handshake_client *h, const uint8_t *in, size_t le
 	/* On a copy: anybody can send a forged reply, and the true one may come after it. */
 	noise = *client_noise(h);
 	rc = noise_read_second(&noise, in + WIRE_PREFIX, len - WIRE_PREFIX, payload);
-	if (rc == 0)
+	if (rc == 0) {
 		noise_split(&noise, secret->client_to_server, secret->server_to_client);
+		secret->resumed = 0;
+	}
 	sodium_memzero(&noise, sizeof(noise));
 	return rc < 0 ? rc : (int)payload_len;
 }
@@ -347,8 +349,10 @@ handshake_server_reply_fixed(struct handshake_server *h, const uint8_t ephemeral
 		return -EMSGSIZE;
 	prefix_write(out, WIRE_LOGIN_REPLY, h->id);
 	rc = noise_write_second(noise, ephemeral_secret, payload, payload_len, out + WIRE_PREFIX);
-	if (rc == 0)
+	if (rc == 0) {
 		noise_split(noise, secret->client_to_server, secret->server_to_client);
+		secret->resumed = 0;
+	}
 	sodium_memzero(h, sizeof(*h));
 	return rc < 0 ? rc : (int)(HANDSHAKE_REPLY_OVERHEAD + payload_len);
 }

@@ -14,13 +14,16 @@
  *   |  worker  |   generation   |      index      |
  *   +----------+----------------+-----------------+
  *
- * The generation is never 0, so a session id is never 0. Control is the only allocator.
+ * The generation is never 0, so a session id is never 0. Control gives out ids at LOGIN, a worker for its own slots when a
+ * session is resumed; a bit of the generation says which, so that the two never make the same id.
  */
 typedef uint64_t session_id_t;
 
 #define SESSION_ID_NONE ((session_id_t)0)
 #define SESSION_WORKERS_MAX 128
 #define SESSION_GENERATION_MAX 0xffffffu
+/* Set in the generations of sessions that the dataplane began itself, by ticket. */
+#define SESSION_GENERATION_RESUMED 0x800000u
 
 static inline session_id_t
 session_id_make(uint32_t worker, uint32_t generation, uint32_t index)

@@ -19,6 +19,7 @@
 	X(replay_window, "the replay window lets the newest packet pass again") \
 	X(nonce_reuse, "a provisioned session keeps its epoch after a restart") \
 	X(session_again, "a session that has ended begins again when control repeats itself") \
+	X(resume_nonce, "the server's nonce and the session id are not in the keys of a resumed session") \
 	X(no_challenge, "a session moves to a new address without a challenge") \
 	X(no_expiry, "a session that expires is not reported") \
 	X(presence_lost, "a presence notification is lost when the ring is full") \

@@ -2,6 +2,7 @@
 /* Users, devices, sessions, and the server's own numbers. */
 #include "sqlite.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -295,6 +296,16 @@ store_device_login(struct store *st, device_id_t id, uint64_t timestamp, uint64_
 }
 
 int
+store_device_void(struct store *st, device_id_t id)
+{
+	sqlite3_stmt *q = statement(st, STATEMENT_DEVICE_VOID,
+				    "UPDATE devices SET login_timestamp = login_timestamp + 1 WHERE id = ?");
+
+	bind_u64(q, 1, id);
+	return statement_run(st, q);
+}
+
+int
 store_device_seen(struct store *st, device_id_t id, uint64_t now_ms)
 {
 	sqlite3_stmt *q =
@@ -355,6 +366,11 @@ store_devices(struct store *st, user_id_t user, struct store_device **out)
 
 /* ---- sessions ----------------------------------------------------------------------- */
 
+/* What follows is not stored: a resumed session had no LOGIN, so it has no ephemeral key. */
+#define SECRET_SIZE offsetof(struct session_secret, resumed)
+
+_Static_assert(SECRET_SIZE == 64, "as it is in the database");
+
 int
 store_session_put(struct store *st, const struct store_session *s)
 {
@@ -370,7 +386,7 @@ store_session_put(struct store *st, const struct store_session *s)
 	bind_u64(q, 3, s->device);
 	bind_blob(q, 4, s->key, sizeof(s->key));
 	bind_blob(q, 5, s->ephemeral, sizeof(s->ephemeral));
-	bind_blob(q, 6, &s->secret, sizeof(s->secret));
+	bind_blob(q, 6, &s->secret, SECRET_SIZE);
 	bind_u64(q, 7, s->instance);
 	bind_u64(q, 8, s->login_ms);
 	bind_u64(q, 9, s->login_timestamp);
@@ -442,7 +458,8 @@ session_read(sqlite3_stmt *q, struct store_session *s)
 	s->device = column_u64(q, 2);
 	column_blob(q, 3, s->key, sizeof(s->key));
 	column_blob(q, 4, s->ephemeral, sizeof(s->ephemeral));
-	column_blob(q, 5, &s->secret, sizeof(s->secret));
+	column_blob(q, 5, &s->secret, SECRET_SIZE);
+	s->secret.resumed = sodium_is_zero(s->ephemeral, sizeof(s->ephemeral));
 	s->instance = column_u64(q, 6);
 	s->login_ms = column_u64(q, 7);
 	s->login_timestamp = column_u64(q, 8);

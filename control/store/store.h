@@ -129,6 +129,8 @@ int store_device_by_key(struct store *st, const uint8_t key[32], struct store_de
 int store_device_by_id(struct store *st, device_id_t id, struct store_device *d);         /* or -ENOENT */
 int store_device_login(struct store *st, device_id_t id, uint64_t timestamp, uint64_t now_ms,
 		       const char *name);
+/* Tickets of the device are void: its last LOGIN is one that nobody has a ticket from. */
+int store_device_void(struct store *st, device_id_t id);
 int store_device_seen(struct store *st, device_id_t id, uint64_t now_ms);
 /* All devices of the user but one (0: all): what waits for them stays. */
 int store_devices_lock(struct store *st, user_id_t user, device_id_t except);

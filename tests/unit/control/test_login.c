@@ -710,6 +710,7 @@ test_operators(void **state)
 	assert_int_equal(server_session_kick(h->server, alice.sid, NULL), -ENOENT);
 	harness_settle(h);
 
+	alice.timestamp++; /* a kick takes one */
 	assert_true(client_login(h, &alice, "alice"));
 	harness_sent_clear(h);
 	assert_int_equal(server_user_passwd(h->server, "alice", "secret2", on_done, &news, error,

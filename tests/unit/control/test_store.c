@@ -230,6 +230,7 @@ test_sessions(void **state)
 	memset(s.key, 7, sizeof(s.key));
 	memset(s.ephemeral, 8, sizeof(s.ephemeral));
 	memset(&s.secret, 9, sizeof(s.secret));
+	s.secret.resumed = 0;
 	s.reply_length = 3;
 	memcpy(s.reply, "abc", 3);
 	endpoint_set_ipv4(&s.peer, "\x0a\0\0\1", 1234);

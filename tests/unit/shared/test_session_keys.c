@@ -8,6 +8,7 @@
 
 #include "hex.h"
 #include "shared/session_keys.h"
+#include "shared/ticket.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -17,7 +18,7 @@
 static struct session_secret
 secret_make(void)
 {
-	struct session_secret s;
+	struct session_secret s = {.resumed = 0};
 
 	for (unsigned i = 0; i < 32; i++) {
 		s.client_to_server[i] = (uint8_t)i;
@@ -66,12 +67,59 @@ epochs_and_both_secrets_count(void **state)
 	assert_memory_not_equal(zero.key, one.key, AEAD_KEY);
 }
 
+/* The definition of a resumed session's keys, put together by hand. */
+static void
+resumed_keys(void **state)
+{
+	uint8_t ticket[RESUME_SECRET], client[RESUME_NONCE], server[RESUME_NONCE];
+	uint8_t input[17 + RESUME_SECRET + RESUME_SALT + 2] = "rookery resume v1", out[32], proof[RESUME_PROOF];
+	struct session_secret secret, other;
+	struct session_keys keys, next;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(ticket); i++)
+		ticket[i] = (uint8_t)(i + 1);
+	for (unsigned i = 0; i < RESUME_NONCE; i++) {
+		client[i] = (uint8_t)(i + 40);
+		server[i] = (uint8_t)(i + 60);
+	}
+	resume_secret(&secret, ticket, client, server, UINT64_C(0x0180000200000003));
+	memcpy(input + 17, ticket, 32);
+	memcpy(input + 49, client, 12);
+	memcpy(input + 61, server, 12);
+	memcpy(input + 73, "\x01\x80\x00\x02\x00\x00\x00\x03", 8);
+	input[82] = 5;
+	crypto_generichash(out, sizeof(out), input, sizeof(input), NULL, 0);
+	resume_derive(&keys, proof, &secret, 5);
+	assert_memory_equal(keys.key, out, 16);
+	assert_memory_equal(proof, out + 16, 16);
+	session_keys_derive(&next, &secret, 5);
+	assert_memory_equal(&next, &keys, sizeof(keys));
+	session_keys_derive(&next, &secret, 6);
+	assert_memory_not_equal(&next, &keys, sizeof(keys));
+	/* Each nonce and the session id count. */
+	client[11] ^= 1;
+	resume_secret(&other, ticket, client, server, UINT64_C(0x0180000200000003));
+	session_keys_derive(&next, &other, 5);
+	assert_memory_not_equal(next.key, keys.key, 16);
+	client[11] ^= 1;
+	server[11] ^= 1;
+	resume_secret(&other, ticket, client, server, UINT64_C(0x0180000200000003));
+	session_keys_derive(&next, &other, 5);
+	assert_memory_not_equal(next.key, keys.key, 16);
+	server[11] ^= 1;
+	resume_secret(&other, ticket, client, server, UINT64_C(0x0180000200000004));
+	session_keys_derive(&next, &other, 5);
+	assert_memory_not_equal(next.key, keys.key, 16);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(equal_to_the_definition),
 		cmocka_unit_test(epochs_and_both_secrets_count),
+		cmocka_unit_test(resumed_keys),
 	};
 
 	if (sodium_init() < 0)
