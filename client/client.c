@@ -126,6 +126,8 @@ load(struct rk_client *c, const struct rk_config *cfg)
 	if (r == 0 || r == -ENOENT)
 		r = login_init(c, cfg);
 	if (r == 0)
+		r = resume_init(c);
+	if (r == 0)
 		r = outbox_init(c);
 	return r;
 }
@@ -163,6 +165,7 @@ rk_client_free(struct rk_client *c)
 		return;
 	session_end(c);
 	login_free(c);
+	resume_free(c);
 	outbox_free(c);
 	events_free(c);
 	inbox_free(c);
@@ -184,6 +187,7 @@ client_identified(struct rk_client *c, user_id_t user, device_id_t device, messa
 	if (fresh) {
 		r = s->forget(s->state);
 		inbox_forget(c);
+		resume_forget(c);
 		c->roster.n = 0;
 	}
 	c->user_id = user;
@@ -237,6 +241,7 @@ rk_client_output(struct rk_client *c, uint64_t now_us, uint64_t wall_ms, uint8_t
 	set_time(c, now_us, wall_ms);
 	login_tick(c);
 	session_tick(c);
+	resume_tick(c);
 	events_tick(c);
 	inbox_tick(c);
 	outbox_tick(c);
@@ -252,6 +257,7 @@ rk_client_deadline(const struct rk_client *c)
 {
 	uint64_t t = earlier(login_deadline(c), session_deadline(c));
 
+	t = earlier(t, resume_deadline(c));
 	t = earlier(t, events_deadline(c));
 	return earlier(t, inbox_deadline(c));
 }
@@ -428,6 +434,7 @@ rk_client_set_presence(struct rk_client *c, enum rk_status status, const char *t
 	body.text = c->status_text;
 	q.body_case = ROOKERY__REQUEST__BODY_SET_PRESENCE;
 	q.set_presence = &body;
+	resume_presence(c);
 	return request_apply(c, REQUEST_APPLICATION, &q);
 }
 

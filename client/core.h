@@ -3,6 +3,7 @@
  * Inside librookery's core. One struct rk_client, divided into rooms that each own their part of it:
  *
  *   login.c    the server's key, LOGIN and its answers    session.c  packets, keys, heartbeat, ACKs
+ *   resume.c   tickets, RESUME and its answers
  *   outbox.c   texts on their way out                     inbox.c    messages of others: order, once
  *   request.c  requests and their responses               roster.c   names, buddies, presence
  *   event.c    what the application is told               client.c   the public functions
@@ -17,6 +18,7 @@
 #include "rookery/client.h"
 #include "shared/handshake.h"
 #include "shared/rookery.pb-c.h"
+#include "shared/ticket.h"
 #include "shared/wire.h"
 
 #define MS UINT64_C(1000)
@@ -95,6 +97,7 @@ struct login {
 	uint8_t datagram[WIRE_DATAGRAM_MAX];
 	size_t len;
 	bool queued;        /* datagram is to be sent */
+	bool resuming;      /* the datagram is a RESUME */
 	bool paused;        /* the session answered meanwhile: not sent again, a late answer still counts */
 	uint64_t began_us, due_us, interval_us;
 	unsigned sends;
@@ -130,6 +133,48 @@ void login_announce(struct rk_client *c, bool enrolled);
 void login_observed(struct rk_client *c);
 const char *login_check(const struct rk_client *c);
 
+/* ---- resume: coming back by ticket --------------------------------------------------------- */
+
+#define RESUME_PRESENCE 16
+
+struct resume {
+	bool have;
+	bool skip;           /* the last attempt came to nothing: the next one is a LOGIN */
+	uint32_t heartbeat_ms, timeout_ms;
+	uint64_t expires_ms; /* this device's wall clock */
+	uint8_t server[HANDSHAKE_KEY];
+	uint8_t presence[RESUME_PRESENCE];
+	uint8_t ticket[TICKET_SIZE];
+	uint8_t secret[RESUME_SECRET];
+	uint64_t ask_us;     /* when to ask for the next ticket */
+	/* RESUME under way */
+	uint64_t id;
+	uint8_t nonce[RESUME_NONCE];
+};
+
+enum resume_answer {
+	RESUME_IS_IGNORED,
+	RESUME_IS_ACCEPTED, /* session up, not full yet */
+	RESUME_IS_VOID,     /* log in */
+	RESUME_IS_LATER,    /* after *wait_us */
+};
+
+int resume_init(struct rk_client *c);
+void resume_free(struct rk_client *c);
+void resume_forget(struct rk_client *c);
+bool resume_possible(const struct rk_client *c);
+/* A RESUME with a new nonce. */
+size_t resume_datagram(struct rk_client *c, uint8_t *buf);
+enum resume_answer resume_input(struct rk_client *c, const struct wire_prefix *p, const uint8_t *in, size_t len, uint64_t *wait_us);
+void resume_response(struct rk_client *c, const Rookery__Response *r);
+/* NOTIFY with a ticket: the session that was resumed is a full one. */
+void resume_welcome(struct rk_client *c, const Rookery__Ticket *t);
+/* A session began; the presence changed. */
+void resume_session(struct rk_client *c);
+void resume_presence(struct rk_client *c);
+void resume_tick(struct rk_client *c);
+uint64_t resume_deadline(const struct rk_client *c);
+
 /* ---- session: packets -------------------------------------------------------------------- */
 
 #define REPLAY_BITS 1024
@@ -150,6 +195,8 @@ void window_record(struct window *w, uint64_t n);
 struct session {
 	bool up;
 	bool full;               /* not restricted to enrolling */
+	bool resuming;           /* by ticket, and the server has not said yet that it is a full one */
+	uint64_t resume_us;      /* since when */
 	session_id_t id;
 	struct session_secret secret;
 	uint16_t epoch;
@@ -369,6 +416,7 @@ enum request_kind {
 	REQUEST_NAME,       /* whose id is wanted for the outbox */
 	REQUEST_USER,       /* whose name is wanted for the inbox */
 	REQUEST_FETCH,
+	REQUEST_TICKET,
 };
 
 struct request {
@@ -456,6 +504,7 @@ struct rk_client {
 	struct events events;
 	struct login login;
 	struct session session;
+	struct resume resume;
 	struct outbox outbox;
 	struct inbox inbox;
 	struct requests requests;

@@ -16,6 +16,7 @@
 #define HINT_INTERVAL SECOND
 #define COOKIE_WAIT_MAX (60 * SECOND)
 #define REPLAYED_RETRIES 3
+#define RESUME_RETRIES 4 /* a RESUME that is not answered costs a login no more than four seconds */
 /* How long RK_EVENT_LOGIN waits for the PONG that tells our address. */
 #define ANNOUNCE_WAIT (3 * SECOND)
 
@@ -206,7 +207,23 @@ write_login(struct rk_client *c)
 	return 0;
 }
 
-/* Makes a new LOGIN, with a timestamp that this device never used, and has it sent. */
+/* l->datagram is to be sent, until an answer comes. */
+static void
+send_login(struct rk_client *c, bool resuming)
+{
+	struct login *l = &c->login;
+
+	l->state = LOGIN_SEND;
+	l->resuming = resuming;
+	l->paused = false;
+	l->queued = true;
+	l->sends = 1;
+	l->began_us = c->now_us;
+	l->interval_us = FIRST_INTERVAL;
+	l->due_us = c->now_us + l->interval_us;
+}
+
+/* Makes a new LOGIN, with a timestamp that this device never used, and has it sent; or a RESUME, if there is a ticket for it. */
 static void
 attempt(struct rk_client *c)
 {
@@ -215,6 +232,11 @@ attempt(struct rk_client *c)
 	uint64_t timestamp = 0;
 	int r = s->counter_get(s->state, RK_COUNTER_LOGIN, &timestamp);
 
+	if (resume_possible(c)) {
+		l->len = resume_datagram(c, l->datagram);
+		send_login(c, true);
+		return;
+	}
 	if (r == -ENOENT)
 		r = 0;
 	timestamp = timestamp >= c->wall_ms ? timestamp + 1 : c->wall_ms;
@@ -232,13 +254,7 @@ attempt(struct rk_client *c)
 		l->state = LOGIN_OFF;
 		return;
 	}
-	l->state = LOGIN_SEND;
-	l->paused = false;
-	l->queued = true;
-	l->sends = 1;
-	l->began_us = c->now_us;
-	l->interval_us = FIRST_INTERVAL;
-	l->due_us = c->now_us + l->interval_us;
+	send_login(c, false);
 }
 
 void
@@ -494,10 +510,33 @@ handle_cookie(struct rk_client *c, const uint8_t *in, size_t len)
 }
 
 static void
+handle_resume(struct rk_client *c, const struct wire_prefix *p, const uint8_t *in, size_t len)
+{
+	struct login *l = &c->login;
+	uint64_t wait_us;
+
+	switch (resume_input(c, p, in, len, &wait_us)) {
+	case RESUME_IS_ACCEPTED:
+		l->state = LOGIN_SETTLED;
+		l->queued = false;
+		l->unanswered = l->replayed = 0;
+		break;
+	case RESUME_IS_VOID:
+		attempt(c);
+		break;
+	case RESUME_IS_LATER:
+		wait_for(c, wait_us);
+		break;
+	default:
+		c->stats.ignored++;
+	}
+}
+
+static void
 handle_version(struct rk_client *c, const struct wire_prefix *p)
 {
 	struct login *l = &c->login;
-	bool ours = (l->state == LOGIN_SEND && p->id == l->handshake.id) ||
+	bool ours = (l->state == LOGIN_SEND && p->id == (l->resuming ? c->resume.id : l->handshake.id)) ||
 		    (l->state == LOGIN_KEY && p->id == l->key_id);
 
 	if (!ours || l->version_told || p->version == WIRE_VERSION) {
@@ -540,6 +579,10 @@ login_input(struct rk_client *c, const struct wire_prefix *p, const uint8_t *in,
 	else if (p->type == WIRE_KEY && len == WIRE_KEY_REPLY_SIZE && p->flags == 1 && p->id == l->key_id &&
 		 l->state != LOGIN_OFF && l->state != LOGIN_SETTLED)
 		handle_key(c, in + WIRE_PREFIX);
+	else if (l->state == LOGIN_SEND && l->resuming && p->type == WIRE_RESUME)
+		handle_resume(c, p, in, len);
+	else if (l->state == LOGIN_SEND && l->resuming)
+		c->stats.ignored++;
 	else if (l->state == LOGIN_SEND && p->type == WIRE_LOGIN_REPLY && p->id == l->handshake.id)
 		handle_reply(c, in, len);
 	else if (l->state == LOGIN_SEND && p->type == WIRE_COOKIE && p->id == l->handshake.id)
@@ -578,6 +621,11 @@ login_tick(struct rk_client *c)
 	case LOGIN_SEND:
 		if (l->paused)
 			break;
+		if (l->resuming && l->sends >= RESUME_RETRIES && c->now_us >= l->due_us) {
+			c->resume.skip = true;
+			attempt(c);
+			break;
+		}
 		if (c->now_us - l->began_us >= (c->session.up ? ATTEMPT_BESIDE_SESSION : ATTEMPT)) {
 			attempt(c);
 			/* Perhaps the server has another key by now. */

@@ -196,6 +196,7 @@ complete(struct rk_client *c, struct request *q)
 	}
 	forget_response(q);
 	r = rookery__response__unpack(NULL, len, whole);
+	sodium_memzero(whole, len); /* it may be a ticket */
 	free(whole);
 	bad.code = ROOKERY__CODE__CODE_INTERNAL;
 	if (asked_again(c, q, r != NULL ? r : &bad)) {

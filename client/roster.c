@@ -203,6 +203,9 @@ roster_notify(struct rk_client *c, const uint8_t *body, size_t len)
 			e->e.synced = n->synced->delivered;
 		event_push(c, e);
 		break;
+	case ROOKERY__NOTIFICATION__BODY_TICKET:
+		resume_welcome(c, n->ticket);
+		break;
 	default:
 		break; /* of a later version */
 	}
@@ -398,6 +401,9 @@ roster_response(struct rk_client *c, struct request *q, const Rookery__Response 
 		return true;
 	case REQUEST_USER:
 		user_response(c, q, r);
+		return true;
+	case REQUEST_TICKET:
+		resume_response(c, r);
 		return true;
 	case REQUEST_FETCH: /* complete() of request.c sees to it */
 		return true;

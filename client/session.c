@@ -15,6 +15,7 @@
 #define PING_TRIES 4 /* a PING and 3 retries */
 #define PING_DISCONNECTED (2 * SECOND)
 #define REBIND_INTERVAL (6 * SECOND)
+#define RESUMING_MAX (10 * SECOND)
 #define CLOSE_COPIES 2 /* nothing acknowledges a CLOSE */
 
 /* ---- windows of numbers ------------------------------------------------------------------ */
@@ -109,6 +110,7 @@ session_begin(struct rk_client *c, const Rookery__LoginReply *r, const struct se
 	requests_session(c);
 	inbox_session(c);
 	roster_session(c);
+	resume_session(c);
 	if (full)
 		outbox_resend(c);
 	session_ping(c);
@@ -121,7 +123,7 @@ session_end(struct rk_client *c)
 
 	aead_key_clear(&s->key);
 	sodium_memzero(&s->secret, sizeof(s->secret));
-	s->up = s->full = false;
+	s->up = s->full = s->resuming = false;
 	s->ping_open = false;
 	s->closing = 0;
 	s->n_acks = 0;
@@ -185,6 +187,12 @@ session_tick(struct rk_client *c)
 		session_ping(c);
 	if (s->ping_open && s->ping_tries >= PING_TRIES && c->now_us >= s->ping_due_us)
 		session_disconnected(c, "the server does not answer");
+	/* Control has not said a word about it: perhaps it never heard of it. */
+	if (s->resuming && c->now_us - s->resume_us > RESUMING_MAX) {
+		s->resume_us = c->now_us;
+		c->resume.skip = true;
+		login_again(c);
+	}
 	/* A server that does not answer may come back with the session (it restarts, or the way to it does), and RESET
 	 * tells if without. Only after this time it has certainly given it up. */
 	if (c->now_us - s->heard_us > s->timeout_ms * MS)
@@ -330,6 +338,9 @@ handle_close(struct rk_client *c, uint8_t reason)
 {
 	struct event *e;
 
+	/* The ticket was void, or is from now on. */
+	if (c->session.resuming || reason == CLOSE_KICKED || reason == CLOSE_REVOKED)
+		resume_forget(c);
 	session_end(c);
 	/* REPLACED while a LOGIN of ours is under way: by that one, and its answer is lost. */
 	if (reason == CLOSE_EXPIRED || (reason == CLOSE_REPLACED && c->login.state == LOGIN_SEND)) {
@@ -560,7 +571,9 @@ session_output(struct rk_client *c, uint8_t *buf)
 	len = token_frames(c, out, cap);
 	len += ack_frame(c, out + len, cap - len);
 	len += ping_frame(c, out + len, cap - len);
-	len += requests_frames(c, out + len, cap - len);
+	/* Control does not know a session that was resumed at once, and ends what it does not know. */
+	if (!c->session.resuming)
+		len += requests_frames(c, out + len, cap - len);
 	if (c->session.full) {
 		len += outbox_frames(c, out + len, cap - len);
 		len += outbox_confirm(c, out + len, cap - len, len > 0);
@@ -583,7 +596,8 @@ session_deadline(const struct rk_client *c)
 	else
 		t = earlier(t, earlier(s->sent_us + s->heartbeat_ms * MS,
 				       s->heard_us + s->heartbeat_ms * MS + SECOND));
-	t = earlier(t, requests_deadline(c));
+	if (!s->resuming)
+		t = earlier(t, requests_deadline(c));
 	return s->full ? earlier(t, outbox_deadline(c)) : t;
 }
 

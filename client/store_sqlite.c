@@ -24,7 +24,8 @@ static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS handed(device INTEGER PRIMARY KEY, id INTEGER NOT NULL) STRICT;"
 	"CREATE TABLE IF NOT EXISTS name(user INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;"
 	"CREATE TABLE IF NOT EXISTS server_key(one INTEGER PRIMARY KEY CHECK(one = 1), key BLOB NOT NULL)"
-	" STRICT;";
+	" STRICT;"
+	"CREATE TABLE IF NOT EXISTS ticket(one INTEGER PRIMARY KEY CHECK(one = 1), data BLOB NOT NULL) STRICT;";
 
 enum statement {
 	BEGIN, COMMIT, ROLLBACK,
@@ -35,6 +36,7 @@ enum statement {
 	SHOWING_GET, SHOWING_PUT,
 	NAME_PUT, NAME_DELETE, NAME_GET, NAME_FIND,
 	KEY_GET, KEY_PUT,
+	TICKET_GET, TICKET_PUT, TICKET_DELETE,
 	STATEMENTS
 };
 
@@ -59,6 +61,9 @@ static const char *const sql[STATEMENTS] = {
 	[NAME_GET] = "SELECT name FROM name WHERE user=?1",
 	[NAME_FIND] = "SELECT user FROM name WHERE name=?1",
 	[KEY_GET] = "SELECT key FROM server_key",
+	[TICKET_GET] = "SELECT data FROM ticket",
+	[TICKET_PUT] = "INSERT OR REPLACE INTO ticket VALUES(1,?1)",
+	[TICKET_DELETE] = "DELETE FROM ticket",
 	[KEY_PUT] = "INSERT OR REPLACE INTO server_key VALUES(1,?1)",
 };
 
@@ -404,6 +409,36 @@ server_key_put(void *state, const uint8_t key[RK_KEY_SIZE])
 }
 
 static int
+ticket_get(void *state, void *data, size_t *len)
+{
+	sqlite3_stmt *s = ((struct store *)state)->statements[TICKET_GET];
+	int r = row(s);
+
+	if (r == 0) {
+		const void *blob = sqlite3_column_blob(s, 0);
+		size_t size = (size_t)sqlite3_column_bytes(s, 0);
+
+		if (blob == NULL || size > *len)
+			r = -ENOENT;
+		else
+			memcpy(data, blob, *len = size);
+	}
+	done(s);
+	return r;
+}
+
+static int
+ticket_put(void *state, const void *data, size_t len)
+{
+	struct store *st = state;
+	sqlite3_stmt *s = st->statements[len == 0 ? TICKET_DELETE : TICKET_PUT];
+
+	if (len != 0)
+		sqlite3_bind_blob64(s, 1, data, len, SQLITE_STATIC);
+	return run(s);
+}
+
+static int
 forget(void *state)
 {
 	struct store *st = state;
@@ -436,6 +471,7 @@ static const struct rk_store functions = {
 	.name_put = name_put, .name_get = name_get, .name_find = name_find,
 	.server_key_get = server_key_get, .server_key_put = server_key_put,
 	.forget = forget, .close = store_close,
+	.ticket_get = ticket_get, .ticket_put = ticket_put,
 };
 
 /* ---- open -------------------------------------------------------------------------------- */
@@ -488,6 +524,9 @@ prepare(struct store *st)
 		r = pragma(st->db, "PRAGMA journal_mode=WAL", NULL);
 	if (r == 0)
 		r = pragma(st->db, "PRAGMA synchronous=NORMAL", NULL);
+	/* Secrets of old tickets are overwritten. */
+	if (r == 0)
+		r = pragma(st->db, "PRAGMA secure_delete=ON", NULL);
 	if (r == 0)
 		r = error_of(sqlite3_exec(st->db, "BEGIN EXCLUSIVE", NULL, NULL, NULL));
 	if (r == 0)

@@ -231,6 +231,7 @@ struct rk_stats {
 	uint64_t duplicates;    /* messages received again and dropped */
 	uint64_t held;          /* messages waiting for an earlier one right now */
 	uint64_t rtt_us;        /* smoothed round-trip time; 0: not measured */
+	uint64_t resumes;       /* of the sessions begun, those without a login */
 };
 void rk_client_stats(const struct rk_client *c, struct rk_stats *stats);
 

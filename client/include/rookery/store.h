@@ -19,6 +19,8 @@ extern "C" {
 #define RK_KEY_SIZE 32 /* bytes of a public or secret key */
 #define RK_NAME_MAX 32 /* bytes of a user name, without its NUL */
 
+#define RK_TICKET_MAX 512
+
 /* Counters that only grow. */
 enum rk_counter {
 	RK_COUNTER_LOCAL = 0,     /* local message id last given out */
@@ -106,6 +108,12 @@ struct rk_store {
 
 	/* Frees everything, the struct rk_store itself included. */
 	void (*close)(void *state);
+
+	/* What lets this device come back without a login, with secrets in it: at most RK_TICKET_MAX bytes. put with len 0 forgets
+	 * it; what was there before must not stay readable. get: *len is the room, then the length. Both may be NULL: then it
+	 * lives as long as the client. */
+	int (*ticket_get)(void *state, void *data, size_t *len);
+	int (*ticket_put)(void *state, const void *data, size_t len);
 };
 
 /* A store that lives as long as the process. Returns NULL without memory. */
