@@ -23,6 +23,13 @@ struct received {
 	uint8_t data[RK_DATAGRAM_MAX + 8];
 };
 
+#define KEYS_SEEN 16384
+
+struct key_seen {
+	uint64_t key;
+	uint64_t owner; /* session and epoch; 0: none */
+};
+
 struct dataplane {
 	struct sim *sim;
 	struct random random;
@@ -43,6 +50,7 @@ struct dataplane {
 	struct sealed *sealed; /* what came in since the start */
 	uint64_t distinct;
 	bool crowded;          /* too much to remember */
+	struct key_seen *keys; /* of all sessions that ever were */
 };
 
 static struct rte_mempool *pool;
@@ -183,7 +191,10 @@ dataplane_new(struct sim *s)
 		if (d->queue[i] == NULL)
 			return -1;
 	}
+	d->keys = calloc(KEYS_SEEN, sizeof(*d->keys));
 	d->sealed = calloc(SEALED, sizeof(struct sealed));
+	if (d->keys == NULL)
+		return -1;
 	if (d->sealed == NULL)
 		return -1;
 	d->ipc.fd = -1;
@@ -309,6 +320,7 @@ dataplane_free(struct sim *s)
 	for (unsigned i = 0; i < WORKERS_MAX; i++)
 		free(d->queue[i]);
 	free(d->sealed);
+	free(d->keys);
 	free(d);
 	s->dataplane = NULL;
 	the = NULL;
@@ -508,12 +520,44 @@ dataplane_sums(const struct sim *s)
 	return in > out ? "G7: more packets were taken over than handed over" : NULL;
 }
 
+/* No key comes twice, whatever was sent again and whoever was killed: nonces begin anew with each. A session and epoch keeps its own. */
+static bool
+key_is_own(struct dataplane *d, const struct session *s, uint64_t sid)
+{
+	uint64_t key, owner = sid * UINT64_C(0x9e3779b97f4a7c15) + s->epoch;
+
+	memcpy(&key, s->keys.key, sizeof(key));
+	for (unsigned i = 0; i < 64; i++) {
+		struct key_seen *k = &d->keys[(key + i) % KEYS_SEEN];
+
+		if (k->owner == 0)
+			*k = (struct key_seen){.key = key, .owner = owner};
+		if (k->key == key)
+			return k->owner == owner;
+	}
+	return true; /* no room */
+}
+
+static bool
+keys_check(struct dataplane *d, const struct worker *w)
+{
+	for (uint32_t i = 0; i < w->sessions.capacity; i++) {
+		const struct session *s = &w->sessions.sessions[i];
+
+		if (s->generation != 0 && !key_is_own(d, s, session_id_make(w->index, s->generation, i)))
+			return false;
+	}
+	return true;
+}
+
 const char *
 dataplane_check(const struct sim *s)
 {
-	const struct dataplane *d = s->dataplane;
+	struct dataplane *d = s->dataplane;
 
 	for (uint32_t i = 0; d->up && i < d->workers; i++) {
+		if (!keys_check(d, d->worker[i]))
+			return "two sessions have the same key";
 		if (!session_table_check(&d->worker[i]->sessions))
 			return "session_table_check";
 		if (!message_table_check(&d->worker[i]->messages))

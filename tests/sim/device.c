@@ -111,6 +111,8 @@ static int disk_name_get(void *state, uint64_t user, char *name) { DISK(name_get
 static int disk_name_find(void *state, const char *name, uint64_t *user) { DISK(name_find, name, user); }
 static int disk_key_get(void *state, uint8_t *key) { DISK(server_key_get, key); }
 static int disk_key_put(void *state, const uint8_t *key) { DISK(server_key_put, key); }
+static int disk_ticket_get(void *state, void *data, size_t *len) { DISK(ticket_get, data, len); }
+static int disk_ticket_put(void *state, const void *data, size_t len) { DISK(ticket_put, data, len); }
 static int disk_forget(void *state) { DISK(forget); }
 
 static const struct rk_store disk = {
@@ -120,7 +122,7 @@ static const struct rk_store disk = {
 	.conversation_put = disk_conversation_put, .conversation_list = disk_conversation_list, .high_get = disk_high_get, .high_put = disk_high_put,
 	.showing_get = disk_showing_get, .showing_put = disk_showing_put, .name_put = disk_name_put,
 	.name_get = disk_name_get, .name_find = disk_name_find, .server_key_get = disk_key_get,
-	.server_key_put = disk_key_put, .forget = disk_forget,
+	.server_key_put = disk_key_put, .forget = disk_forget, .ticket_get = disk_ticket_get, .ticket_put = disk_ticket_put,
 };
 
 /* ---- life -------------------------------------------------------------------------------- */
@@ -227,6 +229,7 @@ static void
 stopped(struct device *d, const char *how)
 {
 	trace(d->sim, d->name, "%s", how);
+	d->sim->resumes += device_resumes(d);
 	discard(d);
 	d->start_us = d->sim->now_us + d->down_us;
 }
@@ -283,6 +286,17 @@ device_logins(const struct device *d)
 		return 0;
 	rk_client_stats(d->client, &stats);
 	return stats.logins;
+}
+
+uint64_t
+device_resumes(const struct device *d)
+{
+	struct rk_stats stats;
+
+	if (d->client == NULL)
+		return 0;
+	rk_client_stats(d->client, &stats);
+	return stats.resumes;
 }
 
 /* ---- time ---------------------------------------------------------------------------------- */

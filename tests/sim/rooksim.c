@@ -219,6 +219,7 @@ seed_run(const struct arguments *a, uint64_t seed, struct sim_result *total)
 	total->datagrams += r.datagrams;
 	total->texts += r.texts;
 	total->both += r.both;
+	total->resumes += r.resumes;
 	total->virtual_us += r.virtual_us;
 	if (r.failed || !a->quiet)
 		printf("seed %llu %s: %s%s%s hash %016llx, %llu steps, %llu datagrams, %llu texts, %llu s\n", (unsigned long long)seed,
@@ -282,9 +283,9 @@ main(int argc, char **argv)
 		}
 	}
 	clock_gettime(CLOCK_MONOTONIC, &end);
-	printf("%llu seeds, %llu failed; %llu steps, %llu datagrams, %llu texts, %llu s of virtual time in %.1f s\n",
+	printf("%llu seeds, %llu failed; %llu steps, %llu datagrams, %llu texts, %llu sessions resumed, %llu s of virtual time in %.1f s\n",
 	       (unsigned long long)n, (unsigned long long)failed, (unsigned long long)total.steps, (unsigned long long)total.datagrams,
-	       (unsigned long long)total.texts, (unsigned long long)(total.virtual_us / SECOND_US),
+	       (unsigned long long)total.texts, (unsigned long long)total.resumes, (unsigned long long)(total.virtual_us / SECOND_US),
 	       (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
 	if (total.both != 0)
 		printf("%llu texts were shown and told to have failed, the exception of docs/simulation.md\n", (unsigned long long)total.both);

@@ -130,6 +130,8 @@ config_make(struct sim *s)
 	c->session.heartbeat_ms = p->heartbeat_ms;
 	c->session.timeout_ms = p->timeout_ms;
 	c->session.retransmit_limit = p->retransmit_limit;
+	/* Some minutes of chaos see several keys. */
+	c->session.ticket_ms = 60000;
 	c->control.logins_per_second = p->logins_per_second;
 	c->control.stored_max = p->stored_max;
 	c->control.password_memory_kib = 8;
@@ -368,6 +370,9 @@ sim_run(uint64_t seed, const char *profile, bool print, bool packets, struct sim
 	result->datagrams = s->network.delivered;
 	result->texts = s->text_count;
 	result->both = s->both;
+	result->resumes = s->resumes;
+	for (unsigned i = 0; i < s->device_count; i++)
+		result->resumes += device_resumes(&s->devices[i]);
 	result->virtual_us = s->now_us;
 	result->least = s->profile.least;
 	result->wait_us = s->failed ? 0 : s->wait_us;

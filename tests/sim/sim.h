@@ -290,6 +290,7 @@ void device_input(struct device *d, const uint8_t *data, size_t len);
 bool device_dies(struct device *d);
 void device_step(struct device *d);
 uint64_t device_logins(const struct device *d);
+uint64_t device_resumes(const struct device *d);
 struct device *device_at(struct sim *s, const struct endpoint *address);
 /* Was some device ever there? */
 bool device_was_at(const struct sim *s, const struct endpoint *address);
@@ -352,6 +353,7 @@ void check_calm(struct sim *s);
 
 struct sim {
 	uint64_t seed;
+	uint64_t resumes; /* sessions by ticket of clients that have gone */
 	struct profile profile;
 	struct config *config;
 	char dir[64];
@@ -398,6 +400,7 @@ struct sim_result {
 	bool least; /* tables and rings of the least size */
 	uint64_t wait_us, settle_us; /* longest wait of a text, time until all had settled; 0 in a seed that failed before */
 	uint32_t waits[WAIT_BUCKETS];
+	uint64_t resumes;
 };
 
 void sim_run(uint64_t seed, const char *profile, bool print, bool packets, struct sim_result *result);
