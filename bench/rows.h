@@ -12,6 +12,7 @@ void rows_relay(void);
 void rows_scale(void);
 void rows_timers(void);
 void rows_flood(void);
+void rows_resume(void);
 void rows_workers(void);
 /* Not a row: rookbench live. */
 void live_run(uint32_t sessions, unsigned seconds, unsigned interval_s);
