@@ -96,6 +96,15 @@ put_first(struct world *w, const struct comer *c, const uint8_t *answer)
 	world_put_datagram(w, c->client, out, sizeof(out));
 }
 
+static void
+not_answered(const struct world *w, uint32_t i)
+{
+	for (unsigned c = 0; c < COUNTER_COUNT; c++)
+		if (w->worker->counters[c] != 0)
+			fprintf(stderr, "%s %lu\n", counter_info[c].name, (unsigned long)w->worker->counters[c]);
+	fail("RESUME %u was not answered with a session", i);
+}
+
 /* n clients come back. Cycles of their RESUMEs and of their first packets. */
 static void
 come_back(struct world *w, const uint32_t *clients, uint32_t n, uint64_t *resumes, uint64_t *firsts)
@@ -110,7 +119,7 @@ come_back(struct world *w, const uint32_t *clients, uint32_t n, uint64_t *resume
 	*resumes += w->cycles;
 	for (uint32_t i = 0; i < n; i++) {
 		if (world_take_datagram(w, answers[i], RESUME_ACCEPTED_SIZE) != RESUME_ACCEPTED_SIZE)
-			fail("a RESUME was not answered with a session");
+			not_answered(w, i);
 		wire_prefix_read(&p, answers[i]);
 		if (p.flags != RESUME_ANSWER || p.id != comers[i].client)
 			fail("answer %u is not to the RESUME that came in its place", i);

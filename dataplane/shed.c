@@ -72,7 +72,7 @@ stranger(const struct iface *f, const struct rte_mbuf *m, struct endpoint *peer)
 		return NULL;
 	}
 	udp = (const struct rte_udp_hdr *)payload - 1;
-	if (udp->dst_port != f->udp_port || payload[0] == WIRE_DATA)
+	if (udp->dst_port != f->udp_port || payload[0] == WIRE_DATA || payload[0] == WIRE_RESUME)
 		return NULL;
 	peer->port = rte_be_to_cpu_16(udp->src_port);
 	return payload;
@@ -114,7 +114,7 @@ shed_datagrams(struct port_queue *q, struct rte_mbuf **pkts, uint16_t n)
 	for (i = 0; i < n; i++) {
 		const uint8_t *payload = rte_pktmbuf_mtod(pkts[i], const uint8_t *);
 
-		if (rte_pktmbuf_data_len(pkts[i]) >= WIRE_RUNT && payload[0] != WIRE_DATA &&
+		if (rte_pktmbuf_data_len(pkts[i]) >= WIRE_RUNT && payload[0] != WIRE_DATA && payload[0] != WIRE_RESUME &&
 		    !guard_admit(q->shedding, &packet_info(pkts[i])->peer, payload))
 			waste_put(&w, pkts[i]);
 		else
