@@ -82,8 +82,7 @@ put_first(struct world *w, const struct comer *c, const uint8_t *answer)
 	struct session_keys keys;
 	static struct aead_key key;
 
-	for (unsigned i = 0; i < 8; i++)
-		d.sid = d.sid << 8 | nonce[RESUME_NONCE + i];
+	d.sid = get64(nonce + RESUME_NONCE);
 	resume_secret(&secret, c->secret, c->nonce, nonce, d.sid);
 	resume_derive(&keys, proof, &secret, 0);
 	if (memcmp(proof, nonce + RESUME_NONCE + 8, sizeof(proof)) != 0)

@@ -247,8 +247,7 @@ accepted(struct rk_client *c, const uint8_t *in)
 	uint8_t expected[RESUME_PROOF];
 	bool good;
 
-	for (unsigned i = 0; i < 8; i++)
-		reply.session_id = reply.session_id << 8 | nonce[RESUME_NONCE + i];
+	reply.session_id = get64(nonce + RESUME_NONCE);
 	resume_secret(&secret, r->secret, r->nonce, nonce, reply.session_id);
 	resume_derive(&keys, expected, &secret, 0);
 	sodium_memzero(&keys, sizeof(keys));

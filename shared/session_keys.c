@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "shared/session_keys.h"
 
+#include "bytes.h"
+
 #include <sodium.h>
 #include <string.h>
 
@@ -11,8 +13,7 @@ resume_secret(struct session_secret *secret, const uint8_t ticket_secret[RESUME_
 	memcpy(secret->ticket, ticket_secret, RESUME_SECRET);
 	memcpy(secret->salt, client_nonce, RESUME_NONCE);
 	memcpy(secret->salt + RESUME_NONCE, server_nonce, RESUME_NONCE);
-	for (unsigned i = 0; i < 8; i++)
-		secret->salt[2 * RESUME_NONCE + i] = (uint8_t)(sid >> (56 - 8 * i));
+	put64(secret->salt + 2 * RESUME_NONCE, sid);
 	secret->resumed = 1;
 }
 
@@ -28,8 +29,7 @@ resume_derive(struct session_keys *keys, uint8_t proof[RESUME_PROOF], const stru
 	memcpy(input, label, sizeof(label) - 1);
 	memcpy(at, secret->ticket, RESUME_SECRET);
 	memcpy(at + RESUME_SECRET, secret->salt, RESUME_SALT);
-	at[RESUME_SECRET + RESUME_SALT] = (uint8_t)(epoch >> 8);
-	at[RESUME_SECRET + RESUME_SALT + 1] = (uint8_t)epoch;
+	put16(at + RESUME_SECRET + RESUME_SALT, epoch);
 	crypto_generichash(out, sizeof(out), input, sizeof(input), NULL, 0);
 	memcpy(keys->key, out, AEAD_KEY);
 	if (proof != NULL)
@@ -50,8 +50,7 @@ session_keys_derive(struct session_keys *keys, const struct session_secret *secr
 		return;
 	}
 	memcpy(input, label, sizeof(label));
-	input[sizeof(label)] = (uint8_t)(epoch >> 8);
-	input[sizeof(label) + 1] = (uint8_t)epoch;
+	put16(input + sizeof(label), epoch);
 	memcpy(input + sizeof(label) + 2, secret->server_to_client, sizeof(secret->server_to_client));
 	crypto_auth_hmacsha256(mac, input, sizeof(input), secret->client_to_server);
 	memcpy(keys->key, mac, AEAD_KEY);

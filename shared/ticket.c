@@ -7,30 +7,13 @@
 #define KEY_ID 4
 #define BODY (KEY_ID + TICKET_NONCE)
 
-static void
-put64(uint8_t *out, uint64_t v)
-{
-	for (unsigned i = 0; i < 8; i++)
-		out[i] = (uint8_t)(v >> (56 - 8 * i));
-}
-
-static uint64_t
-get64(const uint8_t *in)
-{
-	uint64_t v;
-
-	memcpy(&v, in, sizeof(v));
-	return __builtin_bswap64(v);
-}
-
 void
 ticket_seal(const struct ticket *t, struct aead_key *key, uint32_t id, const uint8_t nonce[TICKET_NONCE],
 	    uint8_t out[TICKET_SIZE])
 {
 	uint8_t *body = out + BODY;
 
-	for (unsigned i = 0; i < KEY_ID; i++)
-		out[i] = (uint8_t)(id >> (24 - 8 * i));
+	put32(out, id);
 	memcpy(out + KEY_ID, nonce, TICKET_NONCE);
 	put64(body, t->user);
 	put64(body + 8, t->device);

@@ -10,6 +10,7 @@
 #define ROOKERY_SHARED_TICKET_H
 
 #include "aead.h"
+#include "bytes.h"
 #include "ids.h"
 #include "session_keys.h"
 #include "wire.h"
@@ -45,7 +46,7 @@ void ticket_seal(const struct ticket *t, struct aead_key *key, uint32_t id, cons
 static inline uint32_t
 ticket_key_id(const uint8_t in[TICKET_SIZE])
 {
-	return (uint32_t)in[0] << 24 | (uint32_t)in[1] << 16 | (uint32_t)in[2] << 8 | in[3];
+	return get32(in);
 }
 /* Returns 0, or -EBADMSG: not sealed with this key. The times are for the caller to check. */
 int ticket_open(struct ticket *t, struct aead_key *key, const uint8_t in[TICKET_SIZE]);

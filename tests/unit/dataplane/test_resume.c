@@ -92,9 +92,7 @@ comer_resume(struct comer *c, uint32_t at)
 	}
 	assert_int_equal(n, RESUME_ACCEPTED_SIZE);
 	nonce = in + WIRE_PREFIX + RESUME_NONCE;
-	c->peer.sid = 0;
-	for (unsigned i = 0; i < 8; i++)
-		c->peer.sid = c->peer.sid << 8 | nonce[RESUME_NONCE + i];
+	c->peer.sid = get64(nonce + RESUME_NONCE);
 	resume_secret(&c->session, c->secret, c->nonce, nonce, c->peer.sid);
 	resume_derive(&c->peer.keys, proof, &c->session, 0);
 	assert_memory_equal(proof, nonce + RESUME_NONCE + 8, RESUME_PROOF);
