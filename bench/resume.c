@@ -15,7 +15,7 @@ struct comer {
 	uint8_t nonce[RESUME_NONCE];
 };
 
-static struct aead_key ticket_sealing;
+static struct ticket_cipher ticket_sealing;
 static const struct ticket_key ticket_key = {.id = 7, .key = {1, 2, 3}};
 
 static void
@@ -24,7 +24,7 @@ ready(struct world *w)
 	struct ipc_header *h = w->ipc.header;
 	struct cell_ticket_keys keys = {.key = {ticket_key}};
 
-	if (aead_key_set(&ticket_sealing, ticket_key.key) != 0)
+	if (ticket_cipher_set(&ticket_sealing, &ticket_key) != 0)
 		fail("no key for tickets");
 	resume_keys_set(w->worker, &keys);
 	memset(h->server_public, 9, sizeof(h->server_public));
@@ -65,7 +65,7 @@ put_resume(struct world *w, struct comer *c, uint32_t client)
 	memcpy(c->secret, x, sizeof(c->secret));
 	memcpy(c->nonce, &x[4], sizeof(c->nonce));
 	memcpy(t.secret, c->secret, sizeof(t.secret));
-	ticket_seal(&t, &ticket_sealing, ticket_key.id, (uint8_t *)&x[6], ticket);
+	ticket_seal(&t, &ticket_sealing, (uint8_t *)&x[6], ticket);
 	resume_write(out, client, c->nonce, ticket);
 	world_put_datagram(w, client, out, sizeof(out));
 }

@@ -125,19 +125,18 @@ ticket_make(struct server *s, const struct session *n, const struct store_device
 		.user = n->user->id,
 		.device = n->device,
 		.login_timestamp = d->login_timestamp,
-		.issued_ms = s->wall_ms,
 		.expires_ms = s->wall_ms + s->config->session.ticket_ms,
 		.status = n->status,
 	};
-	struct aead_key key = {0};
+	struct ticket_cipher cipher = {0};
 	uint8_t nonce[TICKET_NONCE];
 
-	if (s->config->session.ticket_ms == 0 || s->tickets.key.id == 0 || aead_key_set(&key, s->tickets.key.key) < 0)
+	if (s->config->session.ticket_ms == 0 || s->tickets.key.id == 0 || ticket_cipher_set(&cipher, &s->tickets.key) < 0)
 		return false;
 	random_bytes(s, nonce, sizeof(nonce));
 	random_bytes(s, t.secret, sizeof(t.secret));
-	ticket_seal(&t, &key, s->tickets.key.id, nonce, out->ticket);
-	aead_key_clear(&key);
+	ticket_seal(&t, &cipher, nonce, out->ticket);
+	ticket_cipher_clear(&cipher);
 	memcpy(out->secret, t.secret, sizeof(out->secret));
 	explicit_bzero(&t, sizeof(t));
 	rookery__ticket__init(&out->body);

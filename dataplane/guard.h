@@ -52,6 +52,8 @@ struct guard {
 	uint64_t nonce[2];      /* first 16 bytes of cookie nonces, from the kernel at start */
 	uint64_t cookies;       /* last 8 bytes: cookies made; so no nonce comes twice, in any worker */
 
+	struct resume *resume;  /* of the same worker: judges RESUMEs when it is behind */
+
 	/* While the worker is behind: */
 	bool behind;
 	bool new_left;           /* in this iteration */

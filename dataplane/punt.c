@@ -179,7 +179,6 @@ punt_resumed(struct worker *w, const struct session *s, const struct embryo *e)
 		.user = e->user,
 		.device = e->device,
 		.login_timestamp = e->login_timestamp,
-		.issued_ms = e->issued_ms,
 		.status = e->status,
 		.port = s->port,
 		.peer = s->peer,

@@ -28,9 +28,14 @@
 int
 resume_init(struct resume *r, const struct config *config, uint32_t sessions, int numa_node)
 {
+	struct rate_set *sets;
+
 	r->capacity = rte_align32prevpow2(RTE_MIN(sessions, (uint32_t)RESUME_EMBRYOS));
 	r->embryos = rte_zmalloc_socket("resumes", r->capacity * sizeof(*r->embryos), 64, numa_node);
-	if (r->embryos == NULL)
+	sets = rte_zmalloc_socket("tickets", RESUME_SETS * sizeof(*sets), 64, numa_node);
+	if (sets != NULL)
+		rate_table_init(&r->tickets, sets, RESUME_SETS);
+	if (r->embryos == NULL || sets == NULL)
 		return -ENOMEM;
 	if (getrandom(&r->nonce_high, sizeof(r->nonce_high), 0) != sizeof(r->nonce_high) ||
 	    getrandom(&r->nonce_low, sizeof(r->nonce_low), 0) != sizeof(r->nonce_low) ||
@@ -38,6 +43,7 @@ resume_init(struct resume *r, const struct config *config, uint32_t sessions, in
 		return -EIO;
 	r->spread = rate_make(config->limits.resumes_per_second, 1000, 1);
 	r->host = rate_make(config->limits.host_resumes_per_minute, 60000, config->limits.host_resumes_per_minute / 4 + 1);
+	r->again = rate_make(RESUME_AGAIN, RESUME_AGAIN * 1000, RESUME_AGAIN);
 	r->answers_second = UINT64_MAX;
 	return 0;
 }
@@ -48,22 +54,16 @@ resume_fini(struct resume *r)
 	if (r->embryos != NULL)
 		explicit_bzero(r->embryos, r->capacity * sizeof(*r->embryos));
 	rte_free(r->embryos);
-	aead_key_clear(&r->key[0]);
-	aead_key_clear(&r->key[1]);
+	rte_free(r->tickets.sets);
+	ticket_cipher_clear(&r->cipher[0]);
+	ticket_cipher_clear(&r->cipher[1]);
 }
 
 void
 resume_keys_set(struct worker *w, const struct cell_ticket_keys *keys)
 {
-	struct resume *r = &w->resume;
-
-	for (unsigned i = 0; i < RTE_DIM(r->key); i++) {
-		r->key_id[i] = keys->key[i].id;
-		if (r->key_id[i] == 0 || aead_key_set(&r->key[i], keys->key[i].key) != 0) {
-			aead_key_clear(&r->key[i]);
-			r->key_id[i] = 0;
-		}
-	}
+	for (unsigned i = 0; i < RTE_DIM(w->resume.cipher); i++)
+		(void)ticket_cipher_set(&w->resume.cipher[i], &keys->key[i]);
 }
 
 /* ---- answers ------------------------------------------------------------------------ */
@@ -205,7 +205,6 @@ take_in(struct worker *w, struct rte_mbuf *m, const struct ticket *t, struct emb
 	e->user = t->user;
 	e->device = t->device;
 	e->login_timestamp = t->login_timestamp;
-	e->issued_ms = t->issued_ms;
 	e->status = t->status;
 	server_nonce(&w->resume, nonce);
 	if (PLANTED(resume_nonce))
@@ -220,19 +219,42 @@ take_in(struct worker *w, struct rte_mbuf *m, const struct ticket *t, struct emb
 
 /* ---- RESUME ------------------------------------------------------------------------- */
 
+static struct ticket_cipher *
+cipher_of(struct resume *r, const uint8_t *ticket)
+{
+	uint32_t id = ticket_key_id(ticket);
+
+	for (unsigned i = 0; id != 0 && i < RTE_DIM(r->cipher); i++)
+		if (r->cipher[i].id == id)
+			return &r->cipher[i];
+	return NULL;
+}
+
 static bool
 open_ticket(struct worker *w, struct ticket *t, const uint8_t *in)
 {
-	struct resume *r = &w->resume;
-	uint32_t id = ticket_key_id(in);
+	struct ticket_cipher *c = cipher_of(&w->resume, in);
 
-	if (id == 0)
+	return c != NULL && ticket_open(t, c, in) == 0 && w->wall_ms < t->expires_ms;
+}
+
+/* Copies of one RESUME must not take the places of others, nor their time. */
+static uint64_t *
+ticket_bucket(struct resume *r, const uint8_t *ticket, uint64_t now_us)
+{
+	return rate_table_bucket(&r->tickets, ticket_nonce(ticket), TICKET_NONCE, now_us);
+}
+
+bool
+resume_admit(struct resume *r, const uint8_t *in, size_t length, uint64_t now_us)
+{
+	const uint8_t *ticket = in + WIRE_PREFIX + RESUME_NONCE;
+	const struct ticket_cipher *c;
+
+	if (length < RESUME_SIZE)
 		return false;
-	for (unsigned i = 0; i < RTE_DIM(r->key); i++) {
-		if (r->key_id[i] == id)
-			return ticket_open(t, &r->key[i], in) == 0 && w->wall_ms < t->expires_ms;
-	}
-	return false;
+	c = cipher_of(r, ticket);
+	return c != NULL && ticket_marked(c, ticket) && rate_wait(ticket_bucket(r, ticket, now_us), &r->again, now_us) == 0;
 }
 
 /* Control still has to hear of every session that is resumed. */
@@ -258,7 +280,7 @@ resume_datagram(struct worker *w, struct rte_mbuf *m)
 		return;
 	}
 	/* Which slots are free is known once control has provisioned its sessions. */
-	if (!w->provisioned || (w->resume.key_id[0] | w->resume.key_id[1]) == 0) {
+	if (!w->provisioned || (w->resume.cipher[0].id | w->resume.cipher[1].id) == 0) {
 		finish(w, m, COUNTER_drop_resume_not_ready);
 		return;
 	}
@@ -267,7 +289,9 @@ resume_datagram(struct worker *w, struct rte_mbuf *m)
 		return;
 	}
 	e = events_pressed(w) ? NULL : embryo_place(w);
-	if (e == NULL)
+	if (rate_take(ticket_bucket(&w->resume, in + WIRE_PREFIX + RESUME_NONCE, w->now_us), &w->resume.again, w->now_us) != 0)
+		finish(w, m, COUNTER_drop_resume_again);
+	else if (e == NULL)
 		refuse_busy(w, m);
 	else if (w->sessions.free_tail == NONE)
 		refuse_void(w, m, COUNTER_drop_resume_full);

@@ -10,12 +10,16 @@
 #include "shared/rate.h"
 #include "shared/ticket.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* A session that was answered and not heard yet waits so long; after the first second it gives way to others. */
 #define RESUME_EMBRYO_US UINT64_C(3000000)
 #define RESUME_GIVE_WAY_US UINT64_C(1000000)
 #define RESUME_EMBRYOS 16384 /* at once, at most */
+#define RESUME_AGAIN 6       /* with one ticket in so many seconds, all of them at once if it likes: more are copies */
+#define RESUME_SETS 1024     /* of RATE_WAYS: tickets that are remembered; 64 KiB */
 
 /* What control will want to know of a session once it is heard. */
 struct embryo {
@@ -25,13 +29,13 @@ struct embryo {
 	user_id_t user;
 	device_id_t device;
 	uint64_t login_timestamp;
-	uint64_t issued_ms;
 	struct session_secret secret;
 };
 
 struct resume {
-	uint32_t key_id[2]; /* 0: none */
-	struct aead_key key[2];
+	struct ticket_cipher cipher[2];
+	struct rate again;         /* of one ticket */
+	struct rate_table tickets; /* those that came lately: their nonces */
 	uint64_t nonce_high;
 	uint32_t nonce_low;  /* with the above: 96 bits from the kernel at start, then counting, so none comes twice */
 	uint32_t generation; /* of the session begun last */
@@ -44,5 +48,9 @@ struct resume {
 	uint32_t answers;    /* to tickets that are void, that may still be given in the present second */
 	uint64_t answers_second;
 };
+
+/* The worker is behind. May in[0..length), a RESUME by its first byte, be looked at? Not if its ticket is forged or came too often; for a
+ * fraction of what it costs to open it. */
+bool resume_admit(struct resume *r, const uint8_t *in, size_t length, uint64_t now_us);
 
 #endif

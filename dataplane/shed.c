@@ -2,6 +2,7 @@
 #include "dataplane/shed.h"
 
 #include "dataplane/guard.h"
+#include "dataplane/resume.h"
 #include "shared/counters.h"
 #include "shared/wire.h"
 
@@ -72,10 +73,19 @@ stranger(const struct iface *f, const struct rte_mbuf *m, struct endpoint *peer)
 		return NULL;
 	}
 	udp = (const struct rte_udp_hdr *)payload - 1;
-	if (udp->dst_port != f->udp_port || payload[0] == WIRE_DATA || payload[0] == WIRE_RESUME)
+	if (udp->dst_port != f->udp_port || payload[0] == WIRE_DATA)
 		return NULL;
 	peer->port = rte_be_to_cpu_16(udp->src_port);
 	return payload;
+}
+
+/* A ticket says in itself that it is worth the time, so RESUMEs need no luck. */
+static inline bool
+admitted(struct guard *g, const struct endpoint *peer, const uint8_t *payload, size_t length)
+{
+	if (payload[0] == WIRE_RESUME)
+		return resume_admit(g->resume, payload, length, g->now_us);
+	return guard_admit(g, peer, payload);
 }
 
 uint16_t
@@ -93,7 +103,8 @@ shed_frames(struct port_queue *q, const struct iface *f, struct rte_mbuf **pkts,
 		struct endpoint peer;
 
 		payload = stranger(f, pkts[i], &peer);
-		if (payload != NULL && !guard_admit(q->shedding, &peer, payload))
+		if (payload != NULL && !admitted(q->shedding, &peer, payload,
+						 pkts[i]->data_len - (size_t)(payload - rte_pktmbuf_mtod(pkts[i], const uint8_t *))))
 			waste_put(&w, pkts[i]);
 		else
 			pkts[kept++] = pkts[i];
@@ -114,8 +125,8 @@ shed_datagrams(struct port_queue *q, struct rte_mbuf **pkts, uint16_t n)
 	for (i = 0; i < n; i++) {
 		const uint8_t *payload = rte_pktmbuf_mtod(pkts[i], const uint8_t *);
 
-		if (rte_pktmbuf_data_len(pkts[i]) >= WIRE_RUNT && payload[0] != WIRE_DATA && payload[0] != WIRE_RESUME &&
-		    !guard_admit(q->shedding, &packet_info(pkts[i])->peer, payload))
+		if (rte_pktmbuf_data_len(pkts[i]) >= WIRE_RUNT && payload[0] != WIRE_DATA &&
+		    !admitted(q->shedding, &packet_info(pkts[i])->peer, payload, rte_pktmbuf_data_len(pkts[i])))
 			waste_put(&w, pkts[i]);
 		else
 			pkts[kept++] = pkts[i];

@@ -39,6 +39,7 @@ worker_tables(struct worker *w, const struct worker_options *o)
 			   .net_logins_per_minute = o->config->limits.net_logins_per_minute,
 		   },
 		   w->guard_sets);
+	w->guard.resume = &w->resume;
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed) || getrandom(&w->random, sizeof(w->random), 0) != sizeof(w->random))
 		return -EIO;
 	w->random |= 1;

@@ -132,10 +132,9 @@ struct cell_expired {
 /* PUNT_RESUMED: the session is restricted until INJECT_SESSION_UPDATE; control ends it if the ticket is void. */
 struct cell_resumed {
 	session_id_t sid;
-	user_id_t user; /* this and the next four: as the ticket has them */
+	user_id_t user; /* this and the next three: as the ticket has them */
 	device_id_t device;
 	uint64_t login_timestamp;
-	uint64_t issued_ms;
 	uint8_t status;
 	uint8_t port;
 	struct endpoint peer;

@@ -97,6 +97,7 @@
 	DROP(drop_login_not_ready, "LOGIN before control gave the server key")                     \
 	DROP(drop_resume_not_ready, "RESUME before control gave sessions and keys of tickets")     \
 	DROP(drop_resume_ticket, "RESUME with a ticket that no key opens or that has expired (sender told to log in)") \
+	DROP(drop_resume_again, "RESUME with a ticket that came too often lately: a copy")         \
 	DROP(drop_resume_busy, "RESUME while too many are under way or control is behind (sender told when to come again)") \
 	DROP(drop_resume_full, "RESUME without a free session (sender told to log in)")            \
 	DROP(drop_resume_event, "first packet of a resumed session while the event ring was full") \

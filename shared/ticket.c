@@ -2,44 +2,87 @@
 #include "shared/ticket.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <string.h>
 
-#define KEY_ID 4
-#define BODY (KEY_ID + TICKET_NONCE)
+#define NONCE 4
+#define MARK (NONCE + TICKET_NONCE)
+#define BODY (MARK + TICKET_MARK)
+
+_Static_assert(crypto_shorthash_BYTES == TICKET_MARK, "a mark is a SipHash");
+_Static_assert(crypto_shorthash_KEYBYTES == sizeof(((struct ticket_cipher *)0)->mark), "and this its key");
+
+int
+ticket_cipher_set(struct ticket_cipher *c, const struct ticket_key *key)
+{
+	static const uint8_t label[] = "rookery ticket mark";
+	int rc = 0;
+
+	ticket_cipher_clear(c);
+	if (key->id == 0)
+		return 0;
+	rc = aead_key_set(&c->key, key->key);
+	if (rc < 0)
+		return rc;
+	c->id = key->id;
+	crypto_generichash(c->mark, sizeof(c->mark), label, sizeof(label) - 1, key->key, sizeof(key->key));
+	return 0;
+}
 
 void
-ticket_seal(const struct ticket *t, struct aead_key *key, uint32_t id, const uint8_t nonce[TICKET_NONCE],
-	    uint8_t out[TICKET_SIZE])
+ticket_cipher_clear(struct ticket_cipher *c)
+{
+	aead_key_clear(&c->key);
+	explicit_bzero(c->mark, sizeof(c->mark));
+	c->id = 0;
+}
+
+static void
+mark(const struct ticket_cipher *c, const uint8_t *ticket, uint8_t out[TICKET_MARK])
+{
+	crypto_shorthash(out, ticket + NONCE, TICKET_NONCE, c->mark);
+}
+
+bool
+ticket_marked(const struct ticket_cipher *c, const uint8_t in[TICKET_SIZE])
+{
+	uint8_t expected[TICKET_MARK];
+
+	mark(c, in, expected);
+	return sodium_memcmp(expected, in + MARK, TICKET_MARK) == 0;
+}
+
+void
+ticket_seal(const struct ticket *t, struct ticket_cipher *c, const uint8_t nonce[TICKET_NONCE], uint8_t out[TICKET_SIZE])
 {
 	uint8_t *body = out + BODY;
 
-	put32(out, id);
-	memcpy(out + KEY_ID, nonce, TICKET_NONCE);
+	put32(out, c->id);
+	memcpy(out + NONCE, nonce, TICKET_NONCE);
+	mark(c, out, out + MARK);
 	put64(body, t->user);
 	put64(body + 8, t->device);
 	put64(body + 16, t->login_timestamp);
-	put64(body + 24, t->issued_ms);
-	put64(body + 32, t->expires_ms);
-	memset(body + 40, 0, 8);
-	body[40] = t->status;
-	memcpy(body + 48, t->secret, RESUME_SECRET);
-	aead_seal(key, nonce, out, KEY_ID, body, TICKET_BODY, body, body + TICKET_BODY);
+	put64(body + 24, t->expires_ms);
+	memset(body + 32, 0, 8);
+	body[32] = t->status;
+	memcpy(body + 40, t->secret, RESUME_SECRET);
+	aead_seal(&c->key, nonce, out, BODY, body, TICKET_BODY, body, body + TICKET_BODY);
 }
 
 int
-ticket_open(struct ticket *t, struct aead_key *key, const uint8_t in[TICKET_SIZE])
+ticket_open(struct ticket *t, struct ticket_cipher *c, const uint8_t in[TICKET_SIZE])
 {
 	uint8_t body[TICKET_BODY];
 
-	if (aead_open(key, in + KEY_ID, in, KEY_ID, in + BODY, TICKET_BODY, body, in + BODY + TICKET_BODY) != 0)
+	if (aead_open(&c->key, in + NONCE, in, BODY, in + BODY, TICKET_BODY, body, in + BODY + TICKET_BODY) != 0)
 		return -EBADMSG;
 	t->user = get64(body);
 	t->device = get64(body + 8);
 	t->login_timestamp = get64(body + 16);
-	t->issued_ms = get64(body + 24);
-	t->expires_ms = get64(body + 32);
-	t->status = body[40];
-	memcpy(t->secret, body + 48, RESUME_SECRET);
+	t->expires_ms = get64(body + 24);
+	t->status = body[32];
+	memcpy(t->secret, body + 40, RESUME_SECRET);
 	explicit_bzero(body, sizeof(body));
 	return 0;
 }

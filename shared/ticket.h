@@ -20,16 +20,16 @@
 #include <stdint.h>
 
 #define TICKET_NONCE 12
-#define TICKET_BODY 80
-#define TICKET_SIZE (4 + TICKET_NONCE + TICKET_BODY + AEAD_TAG) /* id of the key, nonce, sealed body, tag */
+#define TICKET_MARK 8
+#define TICKET_BODY 72
+#define TICKET_SIZE (4 + TICKET_NONCE + TICKET_MARK + TICKET_BODY + AEAD_TAG) /* id of the key, nonce, mark, sealed body, tag */
 
 /* What a ticket says. */
 struct ticket {
 	user_id_t user;
 	device_id_t device;
 	uint64_t login_timestamp; /* of the device's last LOGIN: a later one, or what ends it, makes the ticket void */
-	uint64_t issued_ms;       /* ms since 1970 */
-	uint64_t expires_ms;
+	uint64_t expires_ms;      /* ms since 1970 */
 	uint8_t status;           /* presence to begin with, enum Status of rookery.proto */
 	uint8_t secret[RESUME_SECRET];
 };
@@ -40,16 +40,33 @@ struct ticket_key {
 	uint8_t key[AEAD_KEY];
 };
 
+/* What seals and opens with it. */
+struct ticket_cipher {
+	uint32_t id; /* 0: none */
+	uint8_t mark[16];
+	struct aead_key key;
+};
+
+/* Zeroed before its first use. Returns 0, or -ENOMEM; without a key, or if that fails, it is cleared. */
+int ticket_cipher_set(struct ticket_cipher *c, const struct ticket_key *key);
+void ticket_cipher_clear(struct ticket_cipher *c);
+
 /* nonce: random. */
-void ticket_seal(const struct ticket *t, struct aead_key *key, uint32_t id, const uint8_t nonce[TICKET_NONCE],
-		 uint8_t out[TICKET_SIZE]);
+void ticket_seal(const struct ticket *t, struct ticket_cipher *c, const uint8_t nonce[TICKET_NONCE], uint8_t out[TICKET_SIZE]);
 static inline uint32_t
 ticket_key_id(const uint8_t in[TICKET_SIZE])
 {
 	return get32(in);
 }
-/* Returns 0, or -EBADMSG: not sealed with this key. The times are for the caller to check. */
-int ticket_open(struct ticket *t, struct aead_key *key, const uint8_t in[TICKET_SIZE]);
+static inline const uint8_t *
+ticket_nonce(const uint8_t in[TICKET_SIZE])
+{
+	return in + 4;
+}
+/* Is it marked by who has the key? SipHash of the nonce, for those who have not the time to open it: a forged ticket costs them no more. */
+bool ticket_marked(const struct ticket_cipher *c, const uint8_t in[TICKET_SIZE]);
+/* Returns 0, or -EBADMSG: not sealed with this key. The time is for the caller to check. */
+int ticket_open(struct ticket *t, struct ticket_cipher *c, const uint8_t in[TICKET_SIZE]);
 
 /* ---- RESUME: prefix, the client's nonce, ticket ---------------------------------------- */
 

@@ -12,13 +12,13 @@ struct got {
 	struct ticket is;
 };
 
-static struct aead_key *
-key_of(const struct ticket_key *k)
+static struct ticket_cipher *
+cipher_of(const struct ticket_key *k)
 {
-	static struct aead_key key;
+	static struct ticket_cipher cipher;
 
-	assert_int_equal(aead_key_set(&key, k->key), 0);
-	return &key;
+	assert_int_equal(ticket_cipher_set(&cipher, k), 0);
+	return &cipher;
 }
 
 static void
@@ -30,7 +30,7 @@ got_ticket(struct harness *h, const Rookery__Ticket *t, struct got *out)
 	assert_int_equal(t->lifetime_ms, h->config->session.ticket_ms);
 	memcpy(out->ticket, t->ticket.data, TICKET_SIZE);
 	assert_int_equal(ticket_key_id(out->ticket), h->server->tickets.key.id);
-	assert_int_equal(ticket_open(&out->is, key_of(&h->server->tickets.key), out->ticket), 0);
+	assert_int_equal(ticket_open(&out->is, cipher_of(&h->server->tickets.key), out->ticket), 0);
 	assert_memory_equal(out->is.secret, t->secret.data, RESUME_SECRET);
 	assert_int_equal(out->is.expires_ms, h->wall_ms + h->config->session.ticket_ms);
 }
@@ -64,7 +64,7 @@ resumed_cell(struct cell *c, const struct got *g, session_id_t sid)
 	c->type = PUNT_RESUMED;
 	c->worker = session_id_worker(sid);
 	c->resumed = (struct cell_resumed){.sid = sid, .user = g->is.user, .device = g->is.device,
-					   .login_timestamp = g->is.login_timestamp, .issued_ms = g->is.issued_ms, .status = g->is.status};
+					   .login_timestamp = g->is.login_timestamp, .status = g->is.status};
 	nonce[0]++;
 	resume_secret(&c->resumed.secret, g->is.secret, nonce, nonce, sid);
 	endpoint_set_ipv4(&c->resumed.peer, "\x7f\0\0\1", 50001);

@@ -48,10 +48,10 @@ struct comer {
 static void
 comer_init(struct comer *c, struct world *w, const struct ticket_key *key, uint8_t n)
 {
-	struct ticket t = {.user = n, .device = n * 10u, .login_timestamp = 77, .issued_ms = w->wall_ms, .expires_ms = w->wall_ms + 60000,
+	struct ticket t = {.user = n, .device = n * 10u, .login_timestamp = 77, .expires_ms = w->wall_ms + 60000,
 			   .status = 2};
 	uint8_t ticket[TICKET_SIZE], nonce[TICKET_NONCE] = {n};
-	struct aead_key k = {0};
+	struct ticket_cipher k = {0};
 	uint8_t ip[4] = {10, 1, n, 1};
 
 	memset(c, 0, sizeof(*c));
@@ -61,9 +61,9 @@ comer_init(struct comer *c, struct world *w, const struct ticket_key *key, uint8
 	memset(c->secret, n, sizeof(c->secret));
 	memcpy(t.secret, c->secret, sizeof(t.secret));
 	c->nonce[0] = n;
-	aead_key_set(&k, key->key);
-	ticket_seal(&t, &k, key->id, nonce, ticket);
-	aead_key_clear(&k);
+	assert_int_equal(ticket_cipher_set(&k, key), 0);
+	ticket_seal(&t, &k, nonce, ticket);
+	ticket_cipher_clear(&k);
 	resume_write(c->datagram, 1000u + n, c->nonce, ticket);
 }
 
@@ -174,6 +174,14 @@ test_session(void **state)
 	world_free(w);
 }
 
+/* All with one ticket, if they like. */
+static void
+no_limit_of_copies(struct world *w)
+{
+	for (uint32_t i = 0; i < w->count; i++)
+		w->workers[i]->resume.again = (struct rate){0};
+}
+
 /* A copy of a RESUME makes a session with other keys, which nobody can use: it ends unheard, and nobody is told. */
 static void
 test_replayed(void **state)
@@ -184,6 +192,7 @@ test_replayed(void **state)
 	session_id_t sid;
 
 	(void)state;
+	no_limit_of_copies(w);
 	comer_init(&c, w, &keys[0], 5);
 	assert_int_equal(comer_resume(&c, 0), 0);
 	assert_non_null(heard(w, &c, 0));
@@ -203,6 +212,28 @@ test_replayed(void **state)
 	assert_null(control_take(w, IPC_EVENT, 0, PUNT_RESUMED));
 	assert_null(control_take(w, IPC_EVENT, 0, PUNT_SESSION));
 	assert_null(heard(w, &c, 0));
+	world_free(w);
+}
+
+/* Copies by the thousand take neither the places of others nor the way back of their own device for longer than a moment. */
+static void
+test_copies(void **state)
+{
+	struct world *w = ready_world(1);
+	struct comer c, other;
+
+	(void)state;
+	comer_init(&c, w, &keys[0], 5);
+	comer_init(&other, w, &keys[0], 6);
+	for (unsigned i = 0; i < 1000; i++)
+		assert_int_equal(comer_resume(&c, 0), i < RESUME_AGAIN ? 0 : -1);
+	expect_count(w, COUNTER_resumes, RESUME_AGAIN);
+	expect_count(w, COUNTER_drop_resume_again, 1000 - RESUME_AGAIN);
+	assert_int_equal(comer_resume(&other, 0), 0);
+	assert_non_null(heard(w, &c, 0)); /* the last one that was answered */
+	world_pass(w, 1000000);
+	assert_int_equal(comer_resume(&c, 0), 0);
+	assert_int_equal(comer_resume(&c, 0), -1);
 	world_free(w);
 }
 
@@ -311,6 +342,7 @@ test_busy(void **state)
 	struct frame f;
 
 	(void)state;
+	no_limit_of_copies(w);
 	worker->resume.spread = rate_make(5, 1000, 1);
 	comer_init(&c, w, &keys[0], 5);
 	comer_init(&late, w, &keys[0], 6);
@@ -434,6 +466,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_session),
 		cmocka_unit_test(test_replayed),
+		cmocka_unit_test(test_copies),
 		cmocka_unit_test(test_void),
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_not_ready),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a worker that is behind drops unseen, and what it does not. */
 #include "dataplane/guard.h"
+#include "dataplane/resume.h"
 #include "dataplane/shed.h"
 #include "eal_fixture.h"
 #include "frames.h"
@@ -22,7 +23,8 @@ struct fixture {
 	struct port_queue queue;
 	struct guard guard;
 	struct guard_shared shared;
-	struct rate_set sets[GUARD_SETS];
+	struct rate_set sets[GUARD_SETS], tickets[RESUME_SETS];
+	struct resume resume;
 	struct handshake_keypair server;
 	uint64_t now_us, rotated_us;
 };
@@ -49,6 +51,9 @@ fixture_open(struct fixture *f, uint32_t host_per_minute)
 		   f->sets);
 	guard_set_server_key(&f->guard, f->server.public);
 	guard_shared_rotate(&f->shared, f->now_us, &f->rotated_us);
+	f->guard.resume = &f->resume;
+	f->resume.again = rate_make(RESUME_AGAIN, RESUME_AGAIN * 1000, RESUME_AGAIN);
+	rate_table_init(&f->resume.tickets, f->tickets, RESUME_SETS);
 }
 
 /* An iteration; the one LOGIN that it would look at is taken. */
@@ -144,10 +149,68 @@ test_strangers(void **state)
 			data[0] = (uint8_t)type;
 			/* of any version */
 			data[1] = (uint8_t)randombytes_uniform(3);
-			assert_int_equal(admitted(&f, &from, data, HANDSHAKE_LOGIN_MIN, true), type == WIRE_DATA || type == WIRE_RESUME);
-			assert_int_equal(admitted(&f, &from, data, HANDSHAKE_LOGIN_MIN, false), type == WIRE_DATA || type == WIRE_RESUME);
+			assert_int_equal(admitted(&f, &from, data, HANDSHAKE_LOGIN_MIN, true), type == WIRE_DATA);
+			assert_int_equal(admitted(&f, &from, data, HANDSHAKE_LOGIN_MIN, false), type == WIRE_DATA);
 		}
 	}
+	world_close(&f.link);
+}
+
+static void
+resume_make(struct ticket_cipher *cipher, uint8_t out[RESUME_SIZE])
+{
+	const struct ticket t = {.user = 1, .device = 2, .expires_ms = UINT64_MAX};
+	uint8_t nonce[RESUME_NONCE] = {0}, ticket_nonce[TICKET_NONCE], ticket[TICKET_SIZE];
+
+	randombytes_buf(ticket_nonce, sizeof(ticket_nonce));
+	ticket_seal(&t, cipher, ticket_nonce, ticket);
+	resume_write(out, 77, nonce, ticket);
+}
+
+/* Those whose ticket is true need no luck; forged ones, and one ticket again and again, cost nothing more. */
+static void
+test_resumes(void **state)
+{
+	static const struct ticket_key keys[2] = {{1, {1}}, {2, {2}}};
+	static struct ticket_cipher other;
+	static struct fixture f;
+	uint8_t data[RESUME_SIZE];
+	struct endpoint from;
+	bool as_frame;
+
+	(void)state;
+	fixture_open(&f, 60);
+	assert_int_equal(endpoint_parse(&from, "198.51.100.7:4000", 0), 0);
+	for (unsigned i = 0; i < 200; i++) {
+		as_frame = i % 2;
+		iterate(&f, false);
+		assert_int_equal(ticket_cipher_set(&f.resume.cipher[0], &keys[0]), 0);
+		assert_int_equal(ticket_cipher_set(&f.resume.cipher[1], &keys[1]), 0);
+		resume_make(&f.resume.cipher[i / 2 % 2], data);
+		assert_true(admitted(&f, &from, data, RESUME_SIZE, as_frame));
+		assert_false(admitted(&f, &from, data, RESUME_SIZE - 1, as_frame));
+		/* Not of this key, of none, or not of any that is known. */
+		data[WIRE_PREFIX + RESUME_NONCE + 4 + i % (TICKET_NONCE + TICKET_MARK)] ^= 0x10;
+		assert_false(admitted(&f, &from, data, RESUME_SIZE, as_frame));
+		memset(data + WIRE_PREFIX + RESUME_NONCE, 0, 4);
+		assert_false(admitted(&f, &from, data, RESUME_SIZE, as_frame));
+		assert_int_equal(ticket_cipher_set(&other, &(struct ticket_key){3, {1}}), 0);
+		resume_make(&other, data);
+		assert_false(admitted(&f, &from, data, RESUME_SIZE, as_frame));
+	}
+	/* What was looked at pays; when the worker's bucket of the ticket is empty, copies are not looked at. */
+	resume_make(&f.resume.cipher[0], data);
+	for (unsigned i = 0; i < RESUME_AGAIN; i++) {
+		assert_true(admitted(&f, &from, data, RESUME_SIZE, true));
+		rate_table_take(&f.resume.tickets, ticket_nonce(data + WIRE_PREFIX + RESUME_NONCE), TICKET_NONCE, &f.resume.again, f.now_us);
+	}
+	assert_false(admitted(&f, &from, data, RESUME_SIZE, true));
+	f.now_us += SECOND;
+	iterate(&f, false);
+	assert_true(admitted(&f, &from, data, RESUME_SIZE, false));
+	for (unsigned i = 0; i < 2; i++)
+		ticket_cipher_clear(&f.resume.cipher[i]);
+	ticket_cipher_clear(&other);
 	world_close(&f.link);
 }
 
@@ -306,6 +369,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_resumes),
 		cmocka_unit_test(test_other_frames),
 		cmocka_unit_test(test_burst),
 		cmocka_unit_test(test_newcomers),
