@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* LOGINs from forged addresses: what each costs, and what the sessions of the same worker keep. */
+/* LOGINs and RESUMEs from forged addresses: what each costs, and what the sessions of the same worker keep. */
 #include "rows.h"
 
 #include <stdio.h>
@@ -20,7 +20,7 @@ struct login {
 	uint16_t length;
 };
 
-static struct login logins[LOGINS], guest;
+static struct login logins[LOGINS], guest, copied;
 static struct handshake_keypair server;
 
 static void
@@ -37,18 +37,20 @@ login_make(struct handshake_client *h, struct login *out)
 	out->length = (uint16_t)n;
 }
 
-enum kind { BAD_MAC, NO_COOKIE, FORGED_COOKIE, OVER_LIMIT };
+enum kind { BAD_MAC, NO_COOKIE, FORGED_COOKIE, OVER_LIMIT, FORGED_TICKET, COPIED_TICKET, KINDS };
 
 static void
 put_login(struct world *w, enum kind kind)
 {
-	struct login l = kind == OVER_LIMIT ? guest : logins[draw_below(LOGINS)];
+	struct login l = kind >= FORGED_TICKET ? copied : kind == OVER_LIMIT ? guest : logins[draw_below(LOGINS)];
 	uint64_t x[2] = {draw(), draw()};
 
 	if (kind == BAD_MAC)
 		l.bytes[60 + draw_below(200)] ^= 1;
 	if (kind == FORGED_COOKIE)
 		memcpy(l.bytes + l.length - HANDSHAKE_MAC, x, HANDSHAKE_MAC);
+	if (kind == FORGED_TICKET) /* of a key that is known */
+		memcpy(l.bytes + WIRE_PREFIX + RESUME_NONCE + 4, x, sizeof(x));
 	world_put_datagram(w, kind == OVER_LIMIT ? GUEST : draw_below(SOURCES - 1), l.bytes, l.length);
 }
 
@@ -59,7 +61,7 @@ looked_at(const struct world *w)
 
 	/* one a second of the guest passes */
 	return c[COUNTER_drop_login_mac] + c[COUNTER_drop_login_cookie] + c[COUNTER_drop_login_limit] + c[COUNTER_drop_login_prefix] +
-	       c[COUNTER_punted];
+	       c[COUNTER_punted] + c[COUNTER_drop_resume_ticket] + c[COUNTER_drop_resume_again] + c[COUNTER_resumes];
 }
 
 /* So few at a time that each is looked at. */
@@ -136,6 +138,22 @@ mixed(struct world *w, unsigned per_message)
 	return cycles;
 }
 
+/* A ticket, for all who know it. */
+static void
+prepare_ticket(struct world *w)
+{
+	static const struct ticket t = {.user = 1, .device = 1, .expires_ms = UINT64_MAX};
+	const struct cell_ticket_keys keys = {.key = {{.id = 1, .key = {1}}}};
+	static const uint8_t nonce[TICKET_NONCE] = {7};
+	uint8_t ticket[TICKET_SIZE];
+
+	resume_keys_set(w->worker, &keys);
+	w->worker->provisioned = true;
+	ticket_seal(&t, &w->worker->resume.cipher[0], nonce, ticket);
+	resume_write(copied.bytes, 1, nonce, ticket);
+	copied.length = RESUME_SIZE;
+}
+
 /* Under load, with a cookie for GUEST. */
 static void
 prepare(struct world *w)
@@ -183,25 +201,29 @@ rows_flood(void)
 	static const char *const kept_names[] = {"flood_kept_1", "flood_kept_4", "flood_kept_16"};
 	static const char *const kept_notes[] = {"messages/s kept by a saturated worker, 1 LOGIN per message", "the same, 4 LOGINs per message",
 						 "the same, 16 LOGINs per message"};
-	static const char *const names[] = {"flood_bad_mac", "flood_no_cookie", "flood_forged_cookie", "flood_over_limit"};
+	static const char *const names[] = {"flood_bad_mac", "flood_no_cookie", "flood_forged_cookie", "flood_over_limit", "flood_forged_ticket",
+					    "flood_copied_ticket"};
 	static const char *const behind_names[] = {"flood_bad_mac_behind", "flood_no_cookie_behind", "flood_forged_cookie_behind",
-						   "flood_over_limit_behind"};
+						   "flood_over_limit_behind", "flood_forged_ticket_behind",
+						   "flood_copied_ticket_behind"};
 	static const char *const notes[] = {"LOGIN with a wrong mac1, looked at", "good mac1, no cookie: COOKIE sent",
-					    "good mac1, forged mac2: COOKIE sent", "true cookie, host over its limit: COOKIE with a time"};
-	struct series alone[4] = {0}, full[4] = {0}, base = {0}, kept[RTE_DIM(per_message)] = {0};
+					    "good mac1, forged mac2: COOKIE sent", "true cookie, host over its limit: COOKIE with a time",
+					    "RESUME with a forged ticket", "the same RESUME again and again"};
+	struct series alone[KINDS] = {0}, full[KINDS] = {0}, base = {0}, kept[RTE_DIM(per_message)] = {0};
 	static struct world w;
 
 	if (!row_wanted("flood"))
 		return;
 	world_open(&w, &(struct world_shape){.sessions = SESSIONS, .active = HOT});
 	prepare(&w);
+	prepare_ticket(&w);
 	for (unsigned r = 0; r <= options.rounds; r++) {
 		double quiet = mixed(&w, 0), cycles[RTE_DIM(per_message)];
 
 		for (unsigned i = 0; i < RTE_DIM(per_message); i++)
 			cycles[i] = mixed(&w, per_message[i]);
 
-		for (enum kind k = BAD_MAC; k <= OVER_LIMIT; k++) {
+		for (enum kind k = BAD_MAC; k < KINDS; k++) {
 			double a = in_time(&w, k), f = behind(&w, k);
 
 			if (r > 0) {
@@ -216,9 +238,9 @@ rows_flood(void)
 		for (unsigned i = 0; i < RTE_DIM(per_message); i++)
 			series_add(&kept[i], 100 * quiet / cycles[i]);
 	}
-	for (enum kind k = BAD_MAC; k <= OVER_LIMIT; k++) {
-		figure_add(names[k], series_summary(&alone[k]), "cycles/LOGIN", 0, notes[k]);
-		figure_add(behind_names[k], series_summary(&full[k]), "cycles/LOGIN", 0, "the same when the worker is behind");
+	for (enum kind k = BAD_MAC; k < KINDS; k++) {
+		figure_add(names[k], series_summary(&alone[k]), "cycles/packet", 0, notes[k]);
+		figure_add(behind_names[k], series_summary(&full[k]), "cycles/packet", 0, "the same when the worker is behind");
 	}
 	figure_add("flood_message", series_summary(&base), "cycles/message", 0, "relay of 256 bytes, without a flood");
 	for (unsigned i = 0; i < RTE_DIM(per_message); i++)
