@@ -42,6 +42,7 @@ fixture_open(struct fixture *f, uint32_t host_per_minute)
 {
 	memset(f, 0, sizeof(*f));
 	assert_int_equal(handshake_init(), 0);
+	assert_int_equal(aead_init(), 0);
 	world_open(&f->link, false);
 	f->queue = (struct port_queue){.pool = f->link.pool, .counters = f->link.counters, .shedding = &f->guard};
 	f->now_us = 77 * SECOND;
