@@ -147,9 +147,9 @@ prepare_ticket(struct world *w)
 	static const uint8_t nonce[TICKET_NONCE] = {7};
 	uint8_t ticket[TICKET_SIZE];
 
-	resume_keys_set(w->worker, &keys);
-	w->worker->provisioned = true;
-	ticket_seal(&t, &w->worker->resume.cipher[0], nonce, ticket);
+	resume_keys_set(w->workers[0], &keys);
+	w->workers[0]->provisioned = true;
+	ticket_seal(&t, &w->workers[0]->resume.cipher[0], nonce, ticket);
 	resume_write(copied.bytes, 1, nonce, ticket);
 	copied.length = RESUME_SIZE;
 }

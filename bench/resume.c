@@ -26,11 +26,11 @@ ready(struct world *w)
 
 	if (ticket_cipher_set(&ticket_sealing, &ticket_key) != 0)
 		fail("no key for tickets");
-	resume_keys_set(w->worker, &keys);
+	resume_keys_set(w->workers[0], &keys);
 	memset(h->server_public, 9, sizeof(h->server_public));
 	atomic_store(&h->server_key_set, 1);
 	world_poll(w);
-	if (!w->worker->provisioned)
+	if (!w->workers[0]->provisioned)
 		fail("the worker is not ready");
 }
 
@@ -40,9 +40,9 @@ all_gone(struct world *w)
 {
 	uint32_t polls = 0;
 
-	w->now_us += 2 * w->worker->timeout_us;
+	w->now_us += 2 * w->workers[0]->timeout_us;
 	world_router(w);
-	while (w->worker->sessions.live != 0) {
+	while (w->workers[0]->sessions.live != 0) {
 		world_poll(w);
 		world_discard(w);
 		world_control(w);
@@ -99,8 +99,8 @@ static void
 not_answered(const struct world *w, uint32_t i)
 {
 	for (unsigned c = 0; c < COUNTER_COUNT; c++)
-		if (w->worker->counters[c] != 0)
-			fprintf(stderr, "%s %lu\n", counter_info[c].name, (unsigned long)w->worker->counters[c]);
+		if (w->workers[0]->counters[c] != 0)
+			fprintf(stderr, "%s %lu\n", counter_info[c].name, (unsigned long)w->workers[0]->counters[c]);
 	fail("RESUME %u was not answered with a session", i);
 }
 
@@ -144,8 +144,8 @@ rows_resume(void)
 
 	if (!row_wanted("login_resume"))
 		return;
-	world_open(&w, n, 4096, false);
-	c = w.worker->counters;
+	world_open(&w, &(struct world_shape){.sessions = n, .active = 4096});
+	c = w.workers[0]->counters;
 	ready(&w);
 	all_gone(&w);
 	for (unsigned r = 0; done < n; r++) {
@@ -160,7 +160,7 @@ rows_resume(void)
 		series_add(&first, (double)firsts / (done - before));
 		all += resumes + firsts;
 	}
-	if (c[COUNTER_resumes] != n || c[COUNTER_sessions_resumed] != n || w.worker->sessions.live != n || c[COUNTER_pings] < n)
+	if (c[COUNTER_resumes] != n || c[COUNTER_sessions_resumed] != n || w.workers[0]->sessions.live != n || c[COUNTER_pings] < n)
 		fail("of %u clients %lu are back", n, (unsigned long)c[COUNTER_sessions_resumed]);
 	row_add("login_resume", series_summary(&resume), "cycles/RESUME", 0, 1500, true,
 		"ticket to answer; all sessions gone, all return");
