@@ -195,7 +195,7 @@ delivery_write(struct worker *w, struct session *s, const struct delivery *d)
 static void
 delivery_send(struct worker *w, struct session *s, struct activity *a, struct delivery *d)
 {
-	d->sends++;
+	d->sends += d->sends != UINT8_MAX;
 	d->sent_us = w->now_us;
 	delivery_write(w, s, d);
 	delivery_timer(w, d, w->now_us + rto_us(a, d->sends));
@@ -382,6 +382,14 @@ delivery_deadline(void *ctx, uint32_t i)
 	return delivery_at(w, i)->deadline_us;
 }
 
+/* A notification without a token: control does not say it again, so it is sent as long as its session lives. Else who is cut off for the
+ * time of some sends, and comes back in time, never hears who came or went. */
+static bool
+said_once(const struct message *m)
+{
+	return m->state == MESSAGE_CONTROL && m->id == 0 && m->payload[0] == FRAME_NOTIFY;
+}
+
 static void
 delivery_fire(void *ctx, uint32_t i, uint64_t now_us)
 {
@@ -400,7 +408,7 @@ delivery_fire(void *ctx, uint32_t i, uint64_t now_us)
 	}
 	s = &w->sessions.sessions[d->session];
 	a = activity_of(&w->sessions, s);
-	if (d->sends >= w->config->session.retransmit_limit) {
+	if (d->sends >= w->config->session.retransmit_limit && !said_once(d->message)) {
 		list_remove(w, &a->inflight_head, &a->inflight_tail, &a->inflight_count, d);
 		delivery_finish(w, d, DELIVERY_FAILED);
 		window_fill(w, s, a);

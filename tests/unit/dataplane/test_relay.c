@@ -542,6 +542,43 @@ test_control_frames(void **state)
 	world_free(w);
 }
 
+/* Nobody says it again, so a notification without a token is sent as long as its session lives. */
+static void
+test_notification_outlasts_silence(void **state)
+{
+	struct world *w = world_new(1);
+	struct frame f = {.type = FRAME_NOTIFY, .notify = {.length = 3, .body = (const uint8_t *)"abc"}};
+	unsigned sends = 0;
+	struct peer a;
+	struct cell *c;
+
+	(void)state;
+	peer_join(&a, w, 0, 1, 1, 0);
+	c = control_put(w, IPC_INJECT, 0, INJECT_FRAME);
+	c->frame.session_count = 1;
+	c->frame.sids[0] = a.sid;
+	c->length = (uint16_t)frame_write(&f, c->data, sizeof(c->data));
+	control_publish(w, IPC_INJECT, 0);
+	world_pass(w, (uint64_t)w->config->session.timeout_ms * 1000 - 1000000);
+	while (peer_receive(&a, FRAME_NOTIFY, &f))
+		sends++;
+	assert_true(sends > w->config->session.retransmit_limit);
+	assert_int_equal(w->workers[0]->deliveries.used, 1);
+	send_ack(&a, 0, 1, 1);
+	assert_int_equal(w->workers[0]->messages.used, 0);
+	assert_int_equal(w->workers[0]->deliveries.used, 0);
+	/* With the session it ends. */
+	c = control_put(w, IPC_INJECT, 0, INJECT_FRAME);
+	c->frame.session_count = 1;
+	c->frame.sids[0] = a.sid;
+	c->length = (uint16_t)frame_write(&f, c->data, sizeof(c->data));
+	control_publish(w, IPC_INJECT, 0);
+	world_pass(w, (uint64_t)w->config->session.timeout_ms * 1000 + 1000000);
+	assert_int_equal(w->workers[0]->messages.used, 0);
+	assert_int_equal(w->workers[0]->deliveries.used, 0);
+	world_free(w);
+}
+
 /* More messages at once than a session may have in flight: all arrive, in order, as ACKs make room. */
 static void
 test_window(void **state)
@@ -586,6 +623,7 @@ main(void)
 		cmocka_unit_test(test_request_ring_full_says_slow_down),
 		cmocka_unit_test(test_to_oneself),
 		cmocka_unit_test(test_control_frames),
+		cmocka_unit_test(test_notification_outlasts_silence),
 		cmocka_unit_test(test_window),
 	};
 
