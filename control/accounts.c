@@ -150,6 +150,8 @@ promote_run(struct server *s, void *data)
 		memcpy(n->user->text, e->text, sizeof(n->user->text));
 	session_update(s, n);
 	user_publish(s, n->user->id);
+	/* A device that is told that it is the user's gets whatever is sent from then on. */
+	tables_fence(s);
 	presence_changed(s, n->user);
 }
 

@@ -5,7 +5,7 @@
 #include "shared/plant.h"
 
 #define INJECT_BURST 64
-#define FENCE_WAIT_US UINT64_C(100000)
+#define FENCE_WAIT_US UINT64_C(1000000)
 
 static void
 session_add(struct worker *w, const struct cell_session_add *c)

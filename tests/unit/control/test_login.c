@@ -315,6 +315,10 @@ test_enrol(void **state)
 	assert_int_equal(phone.user, alice.user);
 	assert_int_not_equal(phone.device, alice.device);
 	assert_int_equal(harness_find(h, TABLE_USER_SET, 0)->user.live_count, 2);
+	/* Messages sent once the phone knows must be for it, too. */
+	assert_true(harness_find(h, TABLE_USER_SET, 0) < harness_find(h, TABLE_BARRIER, 0));
+	assert_non_null(harness_find(h, INJECT_FENCE, 0));
+	assert_true(harness_find(h, INJECT_FENCE, 0) < harness_find(h, INJECT_FRAME, 0));
 }
 
 static void

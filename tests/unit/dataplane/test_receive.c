@@ -275,9 +275,9 @@ test_fence(void **state)
 	assert_true(peer_receive(&p, FRAME_PING, &f));
 	/* A barrier that never comes holds nothing up for ever. */
 	fenced_probe(w, &p, 6);
-	world_pass(w, 90000);
+	world_pass(w, 900000);
 	assert_false(peer_receive(&p, FRAME_PING, &f));
-	world_pass(w, 20000);
+	world_pass(w, 200000);
 	assert_true(peer_receive(&p, FRAME_PING, &f));
 	world_free(w);
 }
