@@ -214,8 +214,7 @@ run_drain(struct admin_call *call)
 	bool on;
 	if (!only_known(call, (const char *const[]){"on", NULL}) || !get_bool(call, "on", true, &on))
 		return ADMIN_ERROR;
-	server_drain(call->server, on);
-	return answer(call, json_pack("{s:b}", "draining", on));
+	return started(call, "", server_drain(call->server, on, call->done, call->done_arg));
 }
 
 /* ---- the table ---------------------------------------------------------------------- */

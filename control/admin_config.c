@@ -90,6 +90,7 @@ admin_config_reload(struct admin_call *call)
 	config_values_free(&file);
 	if (!dry_run) {
 		reload_apply(call->reload->config, fresh);
+		server_log_levels(call->server);
 		log_info("control", "configuration read again", "differences=%zu", json_array_size(changes));
 	}
 	config_free(fresh);
@@ -112,5 +113,6 @@ admin_log_level(struct admin_call *call)
 	if (log_set_level(area, (enum log_level)i) < 0)
 		return refuse(call, "invalid", "too many areas with levels of their own, or a name too long: %.40s",
 			      area);
+	server_log_levels(call->server);
 	return answer(call, json_pack("{s:s, s:o}", "level", level, "area", area ? text_json(area) : json_null()));
 }

@@ -357,6 +357,7 @@ rings_watch(struct rings *r, uint64_t now_ms)
 				      atomic_load_explicit(&r->ipc.header->server_key_set, memory_order_acquire) == 0);
 		r->attached = server_attach(r->server, r->ipc.boot, r->ipc.workers,
 					    r->ipc.sessions_per_worker) == 0;
+		server_log_levels(r->server);
 	}
 	if (r->attached)
 		rings_ready(r);

@@ -355,13 +355,83 @@ server_session_kick(struct server *s, session_id_t sid, const char *name)
 	return -ENOENT;
 }
 
-/* ---- drain ------------------------------------------------------------------------------- */
+/* ---- log ---------------------------------------------------------------------------------- */
 
 void
-server_drain(struct server *s, bool on)
+server_log_levels(struct server *s)
 {
-	if (s->draining != on)
-		log_info("control", on ? "draining: no new logins" : "taking logins again", "sessions=%u",
-			 s->sessions.count);
-	s->draining = on;
+	enum log_level level;
+	const char *area;
+	struct cell c;
+
+	for (unsigned i = 0; s->attached && log_level_at(i, &area, &level); i++) {
+		cell_init(&c, TABLE_LOG);
+		c.log.level = (uint8_t)level;
+		c.log.format = (uint8_t)log_format_now();
+		snprintf(c.log.area, sizeof(c.log.area), "%s", area);
+		emit(s, SERVER_RING_TABLE, &c);
+	}
+}
+
+/* ---- drain ------------------------------------------------------------------------------- */
+
+struct drain_change {
+	struct operation op;
+	bool on;
+	server_done_fn done;
+	void *arg;
+};
+
+static void
+drain_fail(struct server *s, struct operation *op, int rc)
+{
+	struct drain_change *c = (struct drain_change *)op;
+
+	done_fail(s, c->done, c->arg, rc);
+}
+
+static void
+drain_free(struct operation *op)
+{
+	free(op);
+}
+
+static void
+drain_effect(struct server *s, void *data)
+{
+	const bool *on = data;
+
+	if (s->draining != *on)
+		log_info("control", *on ? "draining: no new logins" : "taking logins again", "sessions=%u", s->sessions.count);
+	s->draining = *on;
+}
+
+static int
+drain_run(struct server *s, struct operation *op)
+{
+	struct drain_change *c = (struct drain_change *)op;
+	int rc = store_meta_set(s->store, "draining", c->on);
+
+	if (rc < 0)
+		return rc;
+	effect_add(s, drain_effect, NULL, &c->on, sizeof(c->on));
+	done_later(s, c->done, c->arg, 0, "");
+	return 0;
+}
+
+int
+server_drain(struct server *s, bool on, server_done_fn done, void *arg)
+{
+	struct drain_change *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return -ENOMEM;
+	c->op.run = drain_run;
+	c->op.fail = drain_fail;
+	c->op.free = drain_free;
+	c->on = on;
+	c->done = done;
+	c->arg = arg;
+	operation_add(s, &c->op);
+	return 0;
 }

@@ -82,6 +82,7 @@ int
 provision_load(struct server *s)
 {
 	struct load l = {0};
+	uint64_t draining = 0;
 	uint32_t taken = 0;
 	int rc;
 
@@ -90,6 +91,11 @@ provision_load(struct server *s)
 		rc = store_meta_get(s->store, "boot", &s->boot);
 	if (rc == 0)
 		rc = tickets_load(s);
+	if (rc == 0)
+		rc = store_meta_get(s->store, "draining", &draining);
+	s->draining = rc == 0 && draining != 0;
+	if (s->draining)
+		log_warning("control", "draining, as before: no new logins", "mend=\"rookctl undrain\"");
 	if (rc == 0)
 		rc = store_sessions(s->store, load_one, &l);
 	while (rc == 0 && taken < l.count) {

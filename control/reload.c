@@ -24,16 +24,8 @@
 	X(limits.buddy_requests_waiting) \
 	X(limits.search_rows)           \
 	X(limits.list_rows)             \
-	X(limits.restricted_sessions) \
-	X(limits.account_guesses) \
-	X(limits.prefix_guesses) \
-	X(limits.guess_delay_ms) \
-	X(limits.guess_delay_max_ms) \
-	X(limits.buddy_requests_open) \
-	X(limits.buddy_requests_waiting) \
-	X(limits.search_rows) \
-	X(limits.list_rows) \
-	X(log.level)
+	X(log.level)                    \
+	X(log.format)
 
 static const char *const live_keys[] = {
 #define NAME(key) #key,
@@ -59,6 +51,8 @@ reload_outcome_of(const char *key)
 	for (size_t i = 0; i < sizeof(live_keys) / sizeof(live_keys[0]); i++)
 		if (strcmp(key, live_keys[i]) == 0)
 			return RELOAD_LIVE;
+	if (begins(key, "log.areas"))
+		return RELOAD_LIVE;
 	for (size_t i = 0; i < sizeof(dataplane_keys) / sizeof(dataplane_keys[0]); i++)
 		if (begins(key, dataplane_keys[i]))
 			return RELOAD_DATAPLANE;
@@ -68,10 +62,18 @@ reload_outcome_of(const char *key)
 }
 
 void
-reload_apply(struct config *to, const struct config *from)
+reload_apply(struct config *to, struct config *from)
 {
+	char **areas = to->log.areas;
+	unsigned areas_count = to->log.areas_count;
+
 #define COPY(key) to->key = from->key;
 	LIVE_KEYS(COPY)
 #undef COPY
+	/* Each is freed with its configuration. */
+	to->log.areas = from->log.areas;
+	to->log.areas_count = from->log.areas_count;
+	from->log.areas = areas;
+	from->log.areas_count = areas_count;
 	config_log_levels(to);
 }

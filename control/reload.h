@@ -17,6 +17,6 @@ enum reload_outcome {
 enum reload_outcome reload_outcome_of(const char *key);
 
 /* Copies all RELOAD_LIVE keys. */
-void reload_apply(struct config *to, const struct config *from);
+void reload_apply(struct config *to, struct config *from);
 
 #endif

@@ -215,9 +215,12 @@ typedef void (*server_trace_fn)(void *arg, const struct server_trace *t);
  * trace, or did not read it for 10 s. */
 int server_trace_read(struct server *s, const void *owner, uint32_t limit, uint64_t *lost, server_trace_fn cb, void *arg);
 
-/* on: whoever has no session is told to come back later; sessions that are there go on. Forgotten when control
- * ends. */
-void server_drain(struct server *s, bool on);
+/* Tells the dataplane how this process logs now (log_set_level, log_set_format), as each dataplane is told when it is attached. */
+void server_log_levels(struct server *s);
+
+/* on: whoever has no session is told to come back later; sessions that are there go on. Kept in the database: only server_drain with
+ * false ends it. Errors through done, or -ENOMEM. */
+int server_drain(struct server *s, bool on, server_done_fn done, void *arg);
 
 /* Counters. scope: "worker", "housekeeping", "control"; worker is its index for scope "worker", otherwise 0.
  * name as in counters.h without "COUNTER_". Returns 0, or -ENOTCONN when only control's own could be had. */

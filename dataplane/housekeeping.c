@@ -84,6 +84,15 @@ table_full(struct housekeeping *h)
 		log_warning("tables", "the user table is full: raise dataplane.users", "users=%u", tables_user_count(h->tables));
 }
 
+static void
+log_apply(const struct cell_log *c)
+{
+	log_set_format((enum log_format)c->format);
+	if (log_set_level(c->area[0] == '\0' ? NULL : c->area, (enum log_level)c->level) < 0)
+		log_warning("log", "too many areas with levels of their own", "not_set=\"%s\"", c->area);
+	log_debug("log", "level set", "for=\"%s\" to=%u", c->area, c->level);
+}
+
 static unsigned
 tables_poll(struct housekeeping *h)
 {
@@ -98,6 +107,8 @@ tables_poll(struct housekeeping *h)
 			if (copy.type == TABLE_BARRIER) {
 				atomic_store_explicit(&h->ipc->header->barrier, copy.barrier.value, memory_order_release);
 				doorbell_ring(h->doorbell, h->doorbell_path, DOORBELL_STATE);
+			} else if (copy.type == TABLE_LOG) {
+				log_apply(&copy.log);
 			} else {
 				rc = tables_apply(h->tables, &copy);
 			}

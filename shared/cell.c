@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "shared/cell.h"
+#include "shared/log.h"
+
+#include <string.h>
 
 #define REQUEST_FRAGMENTS_MAX 8 /* docs/protocol.md, 5 */
 
@@ -72,6 +75,13 @@ filters_valid(const struct cell *c)
 	return true;
 }
 
+static bool
+log_valid(const struct cell *c)
+{
+	return c->length == 0 && c->log.level <= LOG_LEVEL_DEBUG && c->log.format <= LOG_FORMAT_JSON &&
+	       memchr(c->log.area, '\0', sizeof(c->log.area)) != NULL;
+}
+
 bool
 cell_valid(const struct cell *c)
 {
@@ -105,6 +115,8 @@ cell_valid(const struct cell *c)
 		return filters_valid(c);
 	case TABLE_BANS:
 		return bans_valid(c);
+	case TABLE_LOG:
+		return log_valid(c);
 	case TABLE_USER_SET:
 		return c->user.live_count <= USER_SESSIONS_MAX && c->length == 0;
 	case PUNT_RESUMED:

@@ -62,6 +62,7 @@ enum cell_type {
 	TABLE_VERDICT_SET = 50,     /* also overwrites */
 	TABLE_VERDICT_DEL = 51,     /* from and to 0: all of them */
 	TABLE_BANS = 53,            /* a part of the list of bans, which replaces the one before */
+	TABLE_LOG = 54,             /* how much the dataplane logs, as of now */
 	TABLE_BARRIER = 52,         /* housekeeping publishes value in the region once all before it is visible */
 };
 
@@ -307,6 +308,14 @@ struct cell_bans {
 	/* data: so many struct prefix */
 };
 
+/* Of all areas first, which ends what was said of single ones; then one cell for each of those. */
+#define CELL_LOG_AREA_SIZE 24
+struct cell_log {
+	uint8_t level;  /* enum log_level */
+	uint8_t format; /* enum log_format */
+	char area[CELL_LOG_AREA_SIZE]; /* ends with NUL; "": all */
+};
+
 struct cell_barrier {
 	uint64_t value;
 };
@@ -336,6 +345,7 @@ struct cell {
 		struct cell_user user;
 		struct cell_trace trace;
 		struct cell_bans bans;
+		struct cell_log log;
 		struct cell_barrier barrier;
 	};
 	uint8_t data[CELL_DATA_MAX];

@@ -618,6 +618,7 @@ config_load(struct config **out, const char *path, const char *state_dir_overrid
 void
 config_log_levels(const struct config *c)
 {
+	log_set_format(c->log.format == CONFIG_LOG_JSON ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT);
 	log_set_level(NULL, (enum log_level)c->log.level);
 	/* Checked when they were read. */
 	for (unsigned i = 0; i < c->log.areas_count; i++)
@@ -628,7 +629,6 @@ void
 config_log_open(const struct config *c, const char *program)
 {
 	log_open(program, (enum log_level)c->log.level);
-	log_set_format(c->log.format == CONFIG_LOG_JSON ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT);
 	config_log_levels(c);
 }
 

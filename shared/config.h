@@ -148,7 +148,7 @@ unsigned config_memory_worker_mb(const struct config *c);
 unsigned config_memory_common_mb(const struct config *c);
 unsigned config_memory_mb(const struct config *c);
 
-/* log_open as the configuration says. config_log_levels: the levels again, after a change. */
+/* log_open as the configuration says. config_log_levels: levels and format again, after a change. */
 void config_log_open(const struct config *c, const char *program);
 void config_log_levels(const struct config *c);
 

@@ -22,7 +22,7 @@ enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 /* program: static string, becomes program=... ; looks whether stderr is the journal. Not thread-safe, call once. */
 void log_open(const char *program, enum log_level level);
 
-/* Not thread-safe: before the first thread. */
+/* Thread-safe. */
 void log_set_format(enum log_format format);
 
 /* Changes the level while the program runs: of one area, or (area NULL) of all, which ends what was said of single ones.
@@ -32,6 +32,11 @@ int log_set_level(const char *area, enum log_level level);
 
 /* The same as "area=level". Returns 0, -EINVAL, -ENOSPC. set false: only looks whether it could be. */
 int log_set_area(const char *text, bool set);
+
+/* The settings as they are: index 0 is the level of all areas (*area ""), those behind it are single areas with a level of their own.
+ * Returns false behind the last. Not thread-safe towards log_set_level. */
+bool log_level_at(unsigned index, const char **area, enum log_level *level);
+enum log_format log_format_now(void);
 
 #define LOG_SITE_BURST 20     /* lines of one call site at once */
 #define LOG_SITE_GAP_MS 1000  /* and afterwards one in so long */

@@ -98,6 +98,22 @@ log_set_area(const char *text, bool set)
 	return -EINVAL;
 }
 
+bool
+log_level_at(unsigned index, const char **area, enum log_level *level)
+{
+	if (index > area_count)
+		return false;
+	*area = index == 0 ? "" : areas[index - 1].name;
+	*level = index == 0 ? log_threshold : areas[index - 1].level;
+	return true;
+}
+
+enum log_format
+log_format_now(void)
+{
+	return log_settings.format;
+}
+
 enum log_level
 log_threshold_of(const char *area)
 {

@@ -5,10 +5,10 @@
 
 #include "shared/log.h"
 
-/* Set before the first thread, then only read. */
+/* format may change at any time; the others are set before the first thread, then only read. */
 struct log_settings {
 	const char *program;
-	enum log_format format;
+	_Atomic enum log_format format;
 	bool journal;
 };
 

@@ -183,7 +183,7 @@ const struct command cli_commands[] = {
 	 .args = {ARG("ADDRESS", CLI_TEXT, "as `bans list` shows it")}),
 	COMMAND("drain", "no new logins; sessions that are there go on", run_drain, "drain", 0,
 	 .details = "Clients that log in are told to come back later. For moving users to another machine before a\n"
-		    "stop. A restart of control ends it."),
+		    "stop. It lasts until `undrain`, whatever is restarted."),
 	COMMAND("undrain", "take logins again", run_undrain, "drain", 0),
 	COMMAND("config check", "is a configuration file in order?", run_config_check, NULL, CLI_READ | CLI_LOCAL,
 	 .args = {ARG("FILE", CLI_FILE, "default: that of --config", .optional = true)},
@@ -196,7 +196,7 @@ const struct command cli_commands[] = {
 	 .details = "Keys that can change while the server runs are in force at once; for each of the others it is said\n"
 		    "what it takes. A file with a mistake changes nothing."),
 	COMMAND("limits", "limits, and how much of them is used", run_limits, "sample", CLI_READ | CLI_WATCH),
-	COMMAND("log level", "how much control logs, until it ends", run_log_level, "log.level", 0,
+	COMMAND("log level", "how much the server logs, until control ends", run_log_level, "log.level", 0,
 	 .args = {ARG("LEVEL", CLI_WORD, "error, warning, info or debug", .words = "error|warning|info|debug"),
 		  ARG("AREA", CLI_TEXT, "only lines with this area=", .optional = true)},
 	 .details = "Without AREA it is the level of all areas.", .example = "log level debug login\nlog level info"),

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,10 @@ drain(void **state)
 	clients_befriend(alice, bob);
 	client_quit(bob);
 	json_decref(rookctl(w, "drain"));
+	/* Whatever happens to control. */
+	pid_t control = server_child(w, "rookery-control", 0);
+	kill(control, SIGKILL);
+	server_replaced(w, "rookery-control", control);
 	status = rookctl(w, "status");
 	world_check(w, json_is_true(json_object_get(status, "draining")));
 	json_decref(status);
@@ -136,6 +141,41 @@ row_of(const json_t *list, const char *field, const char *key)
 	return NULL;
 }
 
+/* A line of the server's log that holds all of these. */
+static void
+log_wait(struct world *w, const char *a, const char *b)
+{
+	uint64_t deadline = deadline_in(WAIT_EVENT);
+	bool found = false;
+
+	while (!found) {
+		char *text = file_text(w->server->process->stderr_path), *save = NULL;
+
+		for (char *line = text ? strtok_r(text, "\n", &save) : NULL; line && !found; line = strtok_r(NULL, "\n", &save))
+			found = strstr(line, a) && strstr(line, b);
+		free(text);
+		if (!found && !world_poll(w, deadline))
+			world_fail(w, "no line with %s and %s in the log", a, b);
+	}
+}
+
+/* Level and format change in both processes while they run. */
+static void
+log_live(struct world *w)
+{
+	FILE *f;
+
+	json_decref(rookctl(w, "log", "level", "debug", "log"));
+	log_wait(w, "program=rookery-dataplane", "area=log");
+	f = fopen(w->server->config_path, "a");
+	world_check(w, f != NULL);
+	fprintf(f, "log: {format: json, areas: [log=debug]}\n");
+	fclose(f);
+	json_decref(rookctl(w, "config", "reload"));
+	log_wait(w, "{\"ts\":", "\"program\":\"rookery-dataplane\",\"area\":\"log\"");
+	log_wait(w, "\"program\":\"rookery-control\"", "configuration read again");
+}
+
 static void
 reload(void **state)
 {
@@ -172,6 +212,7 @@ reload(void **state)
 	world_check(w, row_of(json_object_get(result, "changes"), "key", "control.registration") == NULL);
 	world_check(w, row_of(json_object_get(result, "changes"), "key", "control.password_threads") != NULL);
 	json_decref(result);
+	log_live(w);
 	server_finish(w);
 }
 

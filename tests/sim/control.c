@@ -176,6 +176,20 @@ log_set_area(const char *text, bool set)
 	return 0;
 }
 
+bool
+log_level_at(unsigned index, const char **area, enum log_level *level)
+{
+	*area = "";
+	*level = LOG_LEVEL_INFO;
+	return index == 0;
+}
+
+enum log_format
+log_format_now(void)
+{
+	return LOG_FORMAT_LOGFMT;
+}
+
 /* Instead of the library's: lines of the log belong to the timeline. */
 void
 log_write(struct log_site *site, enum log_level level, const char *area, const char *message, const char *fields, ...)

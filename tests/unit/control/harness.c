@@ -137,6 +137,26 @@ harness_sent_clear(struct harness *h)
 	h->count = 0;
 }
 
+static void
+drained(void *arg, int result, const char *text)
+{
+	bool *called = arg;
+
+	assert_int_equal(result, 0);
+	assert_string_equal(text, "");
+	*called = true;
+}
+
+void
+harness_drain(struct harness *h, bool on)
+{
+	bool called = false;
+
+	assert_int_equal(server_drain(h->server, on, drained, &called), 0);
+	harness_settle(h);
+	assert_true(called);
+}
+
 const struct cell *
 harness_find(const struct harness *h, uint16_t type, uint32_t i)
 {

@@ -69,6 +69,8 @@ uint32_t harness_sent_count(const struct harness *h, uint16_t type);
 void harness_cell(struct harness *h, const struct cell *c);
 void harness_cells(struct harness *h, const struct cell *const *cells, uint32_t n);
 void harness_settle(struct harness *h);
+/* As the operator does, until it is in the database. */
+void harness_drain(struct harness *h, bool on);
 void harness_advance(struct harness *h, uint64_t ms);
 
 void client_init(struct client *c, uint32_t worker);

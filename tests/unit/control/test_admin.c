@@ -492,6 +492,8 @@ test_what_a_change_takes(void **state)
 		{"control.stored_max", RELOAD_LIVE},
 		{"limits.search_rows", RELOAD_LIVE},
 		{"log.level", RELOAD_LIVE},
+		{"log.format", RELOAD_LIVE},
+		{"log.areas", RELOAD_LIVE},
 		{"limits.searches_per_minute", RELOAD_CONTROL},
 		{"control.password_threads", RELOAD_CONTROL},
 		{"control.logins_per_second", RELOAD_DATAPLANE},

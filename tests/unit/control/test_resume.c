@@ -228,10 +228,10 @@ test_drained(void **state)
 	client_init(&alice, 0);
 	client_register(h, &alice, "alice", "secret1");
 	ask_ticket(h, &alice, &ticket);
-	server_drain(h->server, true);
+	harness_drain(h, true);
 	resume(h, &ticket, sid = resumed_sid(0, 50));
 	assert_true(refused(h, sid));
-	server_drain(h->server, false);
+	harness_drain(h, false);
 	harness_sent_clear(h);
 	resume(h, &ticket, sid = resumed_sid(0, 50));
 	assert_true(welcome(h, &alice, sid, &next));

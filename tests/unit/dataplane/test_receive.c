@@ -3,6 +3,8 @@
 #include "eal_fixture.h"
 #include "relay_world.h"
 
+#include "shared/log_settings.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -273,6 +275,19 @@ test_fence(void **state)
 	control_publish(w, IPC_TABLE, 0);
 	world_settle(w);
 	assert_true(peer_receive(&p, FRAME_PING, &f));
+	/* Levels of the log come the same way. */
+	c = control_put(w, IPC_TABLE, 0, TABLE_LOG);
+	c->log.level = LOG_LEVEL_ERROR;
+	strcpy(c->log.area, "a test");
+	control_publish(w, IPC_TABLE, 0);
+	world_settle(w);
+	assert_int_equal(log_threshold_of("a test"), LOG_LEVEL_ERROR);
+	assert_int_equal(log_threshold_of("another"), LOG_LEVEL_INFO);
+	c = control_put(w, IPC_TABLE, 0, TABLE_LOG);
+	c->log.level = LOG_LEVEL_INFO;
+	control_publish(w, IPC_TABLE, 0);
+	world_settle(w);
+	assert_int_equal(log_threshold_of("a test"), LOG_LEVEL_INFO);
 	/* A barrier that never comes holds nothing up for ever. */
 	fenced_probe(w, &p, 6);
 	world_pass(w, 900000);

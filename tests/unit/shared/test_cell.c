@@ -13,7 +13,7 @@ static const uint16_t all_types[] = {
 	PUNT_STORE, PUNT_DELIVERED, PUNT_SESSION, PUNT_EXPIRED, PUNT_REQUEST, PUNT_VERDICT, PUNT_STALE, PUNT_LOGIN,
 	INJECT_SESSION_ADD, INJECT_SESSION_UPDATE, INJECT_SESSION_DEL, INJECT_DATAGRAM, INJECT_FRAME, INJECT_VERDICT,
 	INJECT_STORED, INJECT_RECEIPT, INJECT_PROBE, INJECT_FENCE, PUNT_RESUMED, INJECT_TICKET_KEYS, TABLE_USER_SET, TABLE_USER_DEL, TABLE_VERDICT_SET,
-	TABLE_VERDICT_DEL, TABLE_BARRIER, TABLE_BANS, PUNT_TRACE, INJECT_TRACE,
+	TABLE_VERDICT_DEL, TABLE_BARRIER, TABLE_BANS, TABLE_LOG, PUNT_TRACE, INJECT_TRACE,
 };
 
 #define TYPES (sizeof(all_types) / sizeof(all_types[0]))
@@ -236,10 +236,31 @@ test_bans(void **state)
 	assert_false(cell_valid(&c));
 }
 
+static void
+test_log_levels(void **state)
+{
+	struct cell c = valid_cell(TABLE_LOG);
+
+	(void)state;
+	c.log.level = 3;
+	c.log.format = 1;
+	strcpy(c.log.area, "login");
+	assert_true(cell_valid(&c));
+	c.log.level = 4;
+	assert_false(cell_valid(&c));
+	c.log.level = 0;
+	c.log.format = 2;
+	assert_false(cell_valid(&c));
+	c.log.format = 0;
+	memset(c.log.area, 'x', sizeof(c.log.area));
+	assert_false(cell_valid(&c));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_log_levels),
 		cmocka_unit_test(test_smallest_of_each_type_is_valid),
 		cmocka_unit_test(test_any_other_type_is_not),
 		cmocka_unit_test(test_length_never_leaves_the_cell),
