@@ -16,6 +16,7 @@
 
 #include "shared/handshake_internal.h"
 #include "shared/log.h"
+#include "shared/ticket.h"
 
 #define PEERS 4
 #define SENT_MAX 8
@@ -41,7 +42,8 @@ enum step {
 
 /* Not among the numbers above, which corpora know. */
 enum {
-	STEP_REQUESTS = 253, /* peer, count: so many in a row */
+	STEP_RESUME = 252,   /* worker, peer, how, count: it comes back with a ticket */
+	STEP_REQUESTS,       /* peer, count: so many in a row */
 	STEP_PATH,           /* peer, address, how: a client moves */
 	STEP_LOGIN,          /* worker, address, how, count: LOGINs with a right mac1 */
 };
@@ -58,10 +60,14 @@ struct game {
 	unsigned sent_count;
 	struct cell store, verdict;
 	struct handshake_client login; /* knows the last cookie that was sent to anybody */
-	bool logins;
+	struct peer *resuming; /* of the last RESUME */
+	uint8_t resume_nonce[RESUME_NONCE];
+	bool logins; /* or RESUMEs */
 };
 
 static struct handshake_keypair server, device;
+static const struct ticket_key ticket_keys[] = {{1, {1}}, {2, {2}}, {3, {3}}}; /* the workers have the first two */
+static const uint8_t ticket_secret[RESUME_SECRET] = {5};
 
 /* The logs of 1,000 inputs a second are of no use. */
 void
@@ -76,6 +82,26 @@ log_write(struct log_site *site, enum log_level level, const char *area, const c
 
 /* ---- packets ------------------------------------------------------------------------------------ */
 
+/* The peer goes on in the session that it was given. */
+static void
+resumed(struct game *g, const uint8_t *in)
+{
+	const uint8_t *nonce = in + WIRE_PREFIX + RESUME_NONCE;
+	uint8_t proof[RESUME_PROOF];
+	struct session_secret session;
+	struct peer *p = g->resuming;
+
+	if (p == NULL || memcmp(in + WIRE_PREFIX, g->resume_nonce, RESUME_NONCE) != 0)
+		return;
+	p->sid = get64(nonce + RESUME_NONCE);
+	resume_secret(&session, ticket_secret, g->resume_nonce, nonce, p->sid);
+	resume_derive(&p->keys, proof, &session, 0);
+	FUZZ_CHECK(memcmp(proof, nonce + RESUME_NONCE + 8, RESUME_PROOF) == 0);
+	FUZZ_CHECK(aead_key_set(&p->key, p->keys.key) == 0);
+	p->epoch = 0;
+	p->sequence = 0;
+}
+
 static void
 transmitted(struct game *g)
 {
@@ -87,6 +113,8 @@ transmitted(struct game *g)
 
 		if (m->pkt_len == m->data_len && g->logins && data[0] == WIRE_COOKIE)
 			handshake_client_cookie(&g->login, data, m->data_len);
+		if (m->pkt_len == RESUME_ACCEPTED_SIZE && data[0] == WIRE_RESUME)
+			resumed(g, data);
 		FUZZ_CHECK(m->pkt_len >= 1 && m->pkt_len <= WIRE_DATAGRAM_MAX && m->pkt_len == m->data_len);
 		rte_pktmbuf_free(m);
 	}
@@ -194,6 +222,30 @@ step_login(struct game *g, struct input *in)
 		out[how % (unsigned)n] ^= 1;
 	for (unsigned i = 0; i <= count; i++)
 		receive(g, at, &from, out, (size_t)n);
+}
+
+/* how: 1 damaged, 2 expired, 4 of the key before, 8 of a key that is no more, 16 no new nonce, 32 too short; at last so many copies */
+static void
+step_resume(struct game *g, struct input *in)
+{
+	uint8_t out[RESUME_SIZE], ticket[TICKET_SIZE], at = byte(in), who = byte(in), how = byte(in), count = byte(in);
+	struct ticket t = {.user = 1 + who % PEERS, .device = 10 * (1 + who % PEERS), .login_timestamp = 1,
+			   .expires_ms = g->w->wall_ms + (how & 2 ? 0 : 60000), .status = how % 4};
+	const uint8_t nonce[TICKET_NONCE] = {who};
+	struct ticket_cipher c = {0};
+
+	g->logins = true;
+	g->resuming = &g->peers[who % PEERS];
+	g->resume_nonce[0] += how & 16 ? 0 : 1;
+	memcpy(t.secret, ticket_secret, sizeof(t.secret));
+	FUZZ_CHECK(ticket_cipher_set(&c, &ticket_keys[how & 8 ? 2 : how & 4 ? 1 : 0]) == 0);
+	ticket_seal(&t, &c, nonce, ticket);
+	ticket_cipher_clear(&c);
+	resume_write(out, 77, g->resume_nonce, ticket);
+	if (how & 1)
+		out[WIRE_PREFIX + RESUME_NONCE + who % TICKET_SIZE] ^= 1;
+	for (unsigned i = 0; i <= count; i++)
+		receive(g, at, &g->resuming->address, out, how & 32 ? RESUME_SIZE - 1 : RESUME_SIZE);
 }
 
 static void
@@ -449,8 +501,8 @@ one_step(struct game *g, struct input *in)
 	uint8_t at, n = byte(in);
 	size_t len;
 
-	if (n >= STEP_REQUESTS) {
-		(n == STEP_LOGIN ? step_login : n == STEP_PATH ? step_path : step_requests)(g, in);
+	if (n >= STEP_RESUME) {
+		(n == STEP_LOGIN ? step_login : n == STEP_PATH ? step_path : n == STEP_REQUESTS ? step_requests : step_resume)(g, in);
 		return;
 	}
 	switch (n % STEPS) {
@@ -533,7 +585,8 @@ static void
 world_make(struct game *g)
 {
 	static const uint8_t server_secret[32] = {8}, device_secret[32] = {7};
-	static const uint8_t heads[] = {0, 0, 0, 192, 8, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 2, 192, 0}; /* DATA, KEY */
+	static const uint8_t heads[] = {0, 0, 0, 192, 8, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 2, 192, 0, /* DATA, KEY */
+					0, 0, 0, 0, 0, 0, 0, 0};
 	struct input early = {heads, heads + sizeof(heads)};
 
 	g->w = world_new(2);
@@ -543,6 +596,7 @@ world_make(struct game *g)
 	step_head(g, &early);
 	step_head(g, &early);
 	step_login(g, &early);
+	step_resume(g, &early);
 	world_settle(g->w);
 	transmitted(g);
 	memcpy(g->w->ipc.header->server_public, server.public, sizeof(server.public));
@@ -560,7 +614,15 @@ game_start(struct game *g)
 	g->sent_count = 0;
 	g->store.type = g->verdict.type = 0;
 	handshake_client_clear(&g->login);
+	memset(g->resume_nonce, 0, sizeof(g->resume_nonce));
+	g->resuming = NULL;
 	g->logins = false;
+	for (uint32_t i = 0; i < g->w->count; i++) {
+		struct cell *c = control_put(g->w, IPC_INJECT, i, INJECT_TICKET_KEYS);
+
+		c->ticket_keys = (struct cell_ticket_keys){.key = {ticket_keys[0], ticket_keys[1]}};
+		control_publish(g->w, IPC_INJECT, i);
+	}
 	for (unsigned i = 0; i < PEERS; i++)
 		peer_join(&g->peers[i], g->w, i % 2, i, i == 3 ? 0 : 1 + i, i == 3 ? SESSION_RESTRICTED : 0);
 	for (unsigned i = 0; i < 2; i++) {
