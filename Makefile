@@ -16,6 +16,8 @@
 #                ROUNDS SEED" for another size); docs/reliability.md has the figures
 #   make bench   the goals table, build/bench/latest.json and plots; under 10 minutes, best as root on a quiet machine
 #                (ARGS="--huge" with reserved hugepages, "--sessions 1000000" with little memory); make plots: those of docs/ from it
+#   make deb     Debian packages into build/deb; make test-deb: installs them on a minimal system with systemd, chats, upgrades, purges
+#                (root; three minutes, and the mirror), after lintian
 #   make clean   removes what the above built
 
 BUILD ?= build
@@ -79,7 +81,16 @@ bench: build
 plots:
 	@gnuplot -e "dir='$(BUILD)/bench'; out='docs/plots'" bench/plots.gp
 
+deb:
+	@config/packages.sh build deb
+	@config/debian/build.sh $(BUILD)/deb
+
+test-deb: deb
+	@config/packages.sh test-deb
+	@lintian --fail-on warning --tag-display-limit 0 $(BUILD)/deb/*.changes
+	@tests/deb/run.sh $(BUILD)/deb
+
 clean:
 	rm -rf $(BUILD) build-sanitize build-fuzz build-coverage build-tsan build-tsan-planted build-planted
 
-.PHONY: build run test test-browser test-host fuzz nightly planted swarm bench plots clean fuzz-coverage model tsan
+.PHONY: build run test test-browser test-host fuzz nightly planted swarm bench plots deb test-deb clean fuzz-coverage model tsan
