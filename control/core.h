@@ -42,7 +42,7 @@
 	C(cells_invalid, "cells that were malformed or named an unknown worker")           \
 	C(cells_orphaned, "cells of sessions that ended meanwhile")                        \
 	C(batches, "batches of cells handled in one transaction")                          \
-	C(commit_us, "microseconds that commits of batches took")                          \
+	C(commit_us, "time that commits of batches took")                                  \
 	C(batches_failed, "batches rolled back because the store was not available")       \
 	C(backlogged, "cells that waited because a ring to the dataplane was full")        \
 	C(logins, "logins with an enrolled device")                                        \

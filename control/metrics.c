@@ -155,6 +155,15 @@ static const struct own own[] = {
 
 /* ---- families ------------------------------------------------------------------------ */
 
+/* Of a counter of microseconds the length of its name without _us, otherwise 0: Prometheus has times in seconds. */
+static int
+microseconds_name(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 3 && strcmp(name + n - 3, "_us") == 0 ? (int)n - 3 : 0;
+}
+
 /* First control's own, then its counters, then the dataplane's. Returns the place in its list. */
 static unsigned
 family_place(unsigned i, const struct own **o, const char **control, const char **text)
@@ -187,7 +196,11 @@ metrics_family(unsigned i, struct metrics_family *out)
 	}
 	if (control != NULL) {
 		*out = (struct metrics_family){.type = METRICS_COUNTER, .text = text, .labels = ""};
-		snprintf(out->name, sizeof(out->name), "rookery_control_%s_total", control);
+		if (microseconds_name(control) != 0)
+			snprintf(out->name, sizeof(out->name), "rookery_control_%.*s_seconds_total",
+				 microseconds_name(control), control);
+		else
+			snprintf(out->name, sizeof(out->name), "rookery_control_%s_total", control);
 		return true;
 	}
 	if (at >= COUNTER_COUNT)
@@ -197,6 +210,15 @@ metrics_family(unsigned i, struct metrics_family *out)
 	snprintf(out->name, sizeof(out->name), "rookery_dataplane_%s%s", counter_info[at].name,
 		 counter_info[at].is_gauge ? "" : "_total");
 	return true;
+}
+
+static void
+write_control(FILE *f, const char *name, const char *control, uint64_t value)
+{
+	if (microseconds_name(control) != 0)
+		fprintf(f, "%s %" PRIu64 ".%06u\n", name, value / 1000000, (unsigned)(value % 1000000));
+	else
+		fprintf(f, "%s %" PRIu64 "\n", name, value);
 }
 
 static void
@@ -228,7 +250,7 @@ metrics_text(const struct metrics_snapshot *s, size_t *length)
 		if (o != NULL)
 			o->write(f, family.name, s);
 		else if (control != NULL)
-			fprintf(f, "%s %" PRIu64 "\n", family.name, s->counters.control[at]);
+			write_control(f, family.name, control, s->counters.control[at]);
 		else
 			write_dataplane(f, family.name, at, &s->counters);
 	}
