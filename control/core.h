@@ -49,6 +49,7 @@
 	C(logins_restricted, "logins with an unknown device")                              \
 	C(logins_repeated, "retransmitted logins answered again")                          \
 	C(logins_replayed, "logins refused: timestamp not new")                            \
+	C(logins_overtaken, "logins dropped: the device has come back by ticket since")    \
 	C(logins_refused, "logins refused: wrong user or no room")                         \
 	C(logins_drained, "logins refused because the server is being drained")            \
 	C(resumed, "sessions resumed by ticket")                                            \
@@ -291,6 +292,9 @@ void tickets_rotate(struct server *s);
 /* Tells the workers the keys. */
 void tickets_publish(struct server *s);
 int ticket_request(struct server *s, const struct request *r);
+/* Was the device, since then, heard in a session that it resumed? What it said before is out of date: rings are read one after the
+ * other, not in the order of time, and after an outage much lies in them. 1, 0, or an error of the store. */
+int resumed_since(struct server *s, const uint8_t key[32], uint64_t ms);
 int resumed_handle(struct server *s, const struct cell *c);
 void resumed_fail(struct server *s, const struct cell *c);
 

@@ -444,6 +444,14 @@ login_known(struct server *s, struct login *l, const struct store_device *d)
 	}
 	if (login_drained(s, l))
 		return 0;
+	/* No answer: a client that means it still sends it again. */
+	rc = resumed_since(s, l->key, l->cell->datagram.came_ms);
+	if (rc < 0)
+		return rc;
+	if (rc != 0) {
+		COUNT(s, logins_overtaken);
+		return 0;
+	}
 	COUNT(s, logins);
 	return login_accept(s, l, &u, d);
 }

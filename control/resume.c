@@ -299,7 +299,7 @@ session_build(const struct server *s, const struct cell_resumed *c, const struct
 	memcpy(n->key, d->key, sizeof(n->key));
 	n->secret = c->secret;
 	n->instance = s->instance;
-	n->login_ms = s->wall_ms;
+	n->login_ms = c->heard_ms < s->wall_ms ? c->heard_ms : s->wall_ms;
 	n->login_timestamp = d->login_timestamp;
 	n->peer = c->peer;
 	n->port = c->port;
@@ -309,6 +309,19 @@ session_build(const struct server *s, const struct cell_resumed *c, const struct
 	n->heard = true;
 	memcpy(n->device_name, d->name, sizeof(n->device_name));
 	return n;
+}
+
+int
+resumed_since(struct server *s, const uint8_t key[32], uint64_t ms)
+{
+	struct store_session row;
+	int rc = store_session_of(s->store, key, &row);
+
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
+	rc = row.secret.resumed && row.login_ms > ms;
+	explicit_bzero(&row, sizeof(row));
+	return rc;
 }
 
 /* Is the ticket good, and may its device have a session now? 1, 0, or an error of the store. */
@@ -325,7 +338,10 @@ resumed_judge(struct server *s, const struct cell_resumed *c, struct store_devic
 		return 0;
 	if (d->locked || d->login_timestamp != c->login_timestamp)
 		return 0;
-	return limit_take(s, LIMIT_DEVICE_LOGINS, d->key, sizeof(d->key)) == 0;
+	rc = resumed_since(s, d->key, c->heard_ms);
+	if (rc < 0)
+		return rc;
+	return rc == 0 && limit_take(s, LIMIT_DEVICE_LOGINS, d->key, sizeof(d->key)) == 0;
 }
 
 /* Control was killed after the commit: the session is here, and perhaps nobody was told. */

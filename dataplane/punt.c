@@ -28,7 +28,8 @@ punt_login(struct worker *w, const struct rte_mbuf *m)
 	c = cell_open(w, w->login_ring, PUNT_LOGIN, rte_pktmbuf_mtod(m, const void *), rte_pktmbuf_data_len(m));
 	if (c == NULL)
 		return false;
-	c->datagram = (struct cell_datagram){.port = info->port, .local = info->local, .peer = info->peer};
+	c->datagram = (struct cell_datagram){
+		.port = info->port, .local = info->local, .peer = info->peer, .came_ms = w->wall_ms};
 	ring_publish(w->login_ring);
 	return true;
 }
@@ -179,6 +180,7 @@ punt_resumed(struct worker *w, const struct session *s, const struct embryo *e)
 		.user = e->user,
 		.device = e->device,
 		.login_timestamp = e->login_timestamp,
+		.heard_ms = w->wall_ms,
 		.status = e->status,
 		.port = s->port,
 		.peer = s->peer,

@@ -136,6 +136,7 @@ struct cell_resumed {
 	user_id_t user; /* this and the next three: as the ticket has them */
 	device_id_t device;
 	uint64_t login_timestamp;
+	uint64_t heard_ms; /* since 1970 */
 	uint8_t status;
 	uint8_t port;
 	struct endpoint peer;
@@ -229,6 +230,7 @@ struct cell_datagram {
 	uint8_t port;
 	uint8_t local; /* which of the port's addresses it came to, and the answer leaves from */
 	struct endpoint peer;
+	uint64_t came_ms; /* PUNT_LOGIN: since 1970 */
 	/* data: the datagram (PUNT_LOGIN, INJECT_DATAGRAM) */
 };
 

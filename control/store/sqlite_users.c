@@ -475,20 +475,36 @@ session_read(sqlite3_stmt *q, struct store_session *s)
 	s->locked = column_u64(q, 14) != 0;
 }
 
-int
-store_session_get(struct store *st, session_id_t sid, struct store_session *s)
+static int
+session_one(struct store *st, sqlite3_stmt *q, struct store_session *s)
 {
-	sqlite3_stmt *q = statement(st, STATEMENT_SESSION_GET,
-				    "SELECT " SESSION_COLUMNS " FROM sessions WHERE sid = ?");
-	int rc;
+	int rc = statement_step(st, q);
 
-	bind_u64(q, 1, sid);
-	rc = statement_step(st, q);
 	if (rc <= 0)
 		return rc == 0 ? -ENOENT : rc;
 	session_read(q, s);
 	statement_end(q);
 	return 0;
+}
+
+int
+store_session_get(struct store *st, session_id_t sid, struct store_session *s)
+{
+	sqlite3_stmt *q = statement(st, STATEMENT_SESSION_GET,
+				    "SELECT " SESSION_COLUMNS " FROM sessions WHERE sid = ?");
+
+	bind_u64(q, 1, sid);
+	return session_one(st, q, s);
+}
+
+int
+store_session_of(struct store *st, const uint8_t key[32], struct store_session *s)
+{
+	sqlite3_stmt *q = statement(st, STATEMENT_SESSION_OF,
+				    "SELECT " SESSION_COLUMNS " FROM sessions WHERE key = ?");
+
+	bind_blob(q, 1, key, 32);
+	return session_one(st, q, s);
 }
 
 int

@@ -168,6 +168,8 @@ int store_session_peer(struct store *st, session_id_t sid, const struct endpoint
 int store_session_status(struct store *st, session_id_t sid, uint8_t status);
 int store_session_del(struct store *st, session_id_t sid);
 int store_session_get(struct store *st, session_id_t sid, struct store_session *s); /* or -ENOENT */
+/* That of the device with this key; or -ENOENT. */
+int store_session_of(struct store *st, const uint8_t key[32], struct store_session *s);
 /* Calls cb for each; cb uses no store function. A cb that returns non-zero ends it, and that is returned. */
 typedef int (*store_session_fn)(void *arg, const struct store_session *s);
 int store_sessions(struct store *st, store_session_fn cb, void *arg);

@@ -253,6 +253,7 @@ login_send(struct harness *h, struct client *c)
 
 	cell_start(&cell, PUNT_LOGIN, c->worker);
 	endpoint_set_ipv4(&cell.datagram.peer, "\x7f\0\0\1", 40000);
+	cell.datagram.came_ms = h->wall_ms - h->login_age_ms;
 	cell.length = c->login_length;
 	memcpy(cell.data, c->login, c->login_length);
 	harness_sent_clear(h);

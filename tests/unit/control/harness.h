@@ -36,6 +36,7 @@ struct harness {
 	struct password_job *jobs[64];
 	uint32_t job_count;
 	bool hold_jobs;
+	uint64_t login_age_ms; /* LOGINs came so long ago */
 };
 
 struct client {

@@ -54,6 +54,8 @@ ask_ticket(struct harness *h, struct client *c, struct got *out)
 	rookery__response__free_unpacked(r, NULL);
 }
 
+static uint64_t heard_ms; /* ms since 1970, at the worker */
+
 /* As the worker tells it. */
 static void
 resumed_cell(struct cell *c, const struct got *g, session_id_t sid)
@@ -64,7 +66,8 @@ resumed_cell(struct cell *c, const struct got *g, session_id_t sid)
 	c->type = PUNT_RESUMED;
 	c->worker = session_id_worker(sid);
 	c->resumed = (struct cell_resumed){.sid = sid, .user = g->is.user, .device = g->is.device,
-					   .login_timestamp = g->is.login_timestamp, .status = g->is.status};
+					   .login_timestamp = g->is.login_timestamp, .heard_ms = heard_ms,
+					   .status = g->is.status};
 	nonce[0]++;
 	resume_secret(&c->resumed.secret, g->is.secret, nonce, nonce, sid);
 	endpoint_set_ipv4(&c->resumed.peer, "\x7f\0\0\1", 50001);
@@ -215,6 +218,50 @@ test_void(void **state)
 	assert_true(refused(h, sid));
 	assert_int_equal(h->server->counters[CONTROL_resumed_refused], 5);
 	assert_int_equal(h->server->counters[CONTROL_resumed], 0);
+}
+
+/* A client that died and came back again, to another worker: control may hear of the two in either order. */
+static void
+test_two_workers(void **state)
+{
+	struct harness *h = *state;
+	struct client alice;
+	struct got ticket, next;
+	session_id_t sids[4];
+
+	client_init(&alice, 0);
+	client_register(h, &alice, "alice", "secret1");
+	ask_ticket(h, &alice, &ticket);
+	for (unsigned i = 0; i < 4; i++)
+		sids[i] = resumed_sid(i % 2, 50 + i);
+	heard_ms = h->wall_ms - 1000;
+	resume(h, &ticket, sids[0]);
+	assert_true(welcome(h, &alice, sids[0], &next));
+	harness_sent_clear(h);
+	heard_ms -= 10;
+	resume(h, &ticket, sids[1]);
+	assert_true(refused(h, sids[1]));
+	assert_non_null(session_get(h->server, sids[0]));
+	/* Also by a control that was not there. */
+	harness_restart(h, 1);
+	harness_sent_clear(h);
+	resume(h, &ticket, sids[2]);
+	assert_true(refused(h, sids[2]));
+	assert_non_null(session_get(h->server, sids[0]));
+	harness_sent_clear(h);
+	heard_ms += 20;
+	resume(h, &ticket, sids[3]);
+	assert_true(welcome(h, &alice, sids[3], &next));
+	assert_null(session_get(h->server, sids[0]));
+	/* It had sent a LOGIN before. */
+	h->login_age_ms = h->wall_ms - heard_ms + 1;
+	assert_false(client_login(h, &alice, ""));
+	assert_int_equal(h->server->counters[CONTROL_logins_overtaken], 1);
+	assert_non_null(session_get(h->server, sids[3]));
+	/* It sends it still. */
+	h->login_age_ms = 0;
+	assert_true(client_login_again(h, &alice));
+	assert_null(session_get(h->server, sids[3]));
 }
 
 static void
@@ -400,7 +447,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_resume), TEST(test_void),	  TEST(test_drained), TEST(test_short),
+			TEST(test_resume), TEST(test_void),	  TEST(test_two_workers), TEST(test_drained), TEST(test_short),
 		TEST(test_again),  TEST(test_slot_taken), TEST(test_keys),    TEST(test_off),
 	};
 
