@@ -59,8 +59,9 @@ sendable(const struct rk_client *c, const struct outgoing *m, uint64_t *when)
 
 		switch (p->state) {
 		case FRAGMENT_WAITING:
+			/* A fragment behind it may have the place, if the server forgot this one: it must go on. */
 			if (v->unaccepted >= v->window || c->outbox.unaccepted >= TOTAL_UNACCEPTED)
-				return m->row.fragments;
+				break;
 			*when = earlier(*when, c->outbox.hold_us);
 			return c->outbox.hold_us <= c->now_us ? i : m->row.fragments;
 		case FRAGMENT_SENT:
