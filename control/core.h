@@ -335,6 +335,8 @@ void session_event_fail(struct server *s, const struct cell *c);
 int session_expired_handle(struct server *s, const struct cell *c);
 void session_expired_fail(struct server *s, const struct cell *c);
 int stale_handle(struct server *s, const struct cell *c);
+/* Its row; user 0: none yet. reply: what answers its LOGIN when that is sent again; none for a session that was resumed. */
+int session_store(struct server *s, const struct session *n, user_id_t user, const uint8_t *reply, uint16_t reply_length);
 void session_free(struct session *n);
 
 /* ---- requests.c ----------------------------------------------------------------------- */

@@ -210,33 +210,6 @@ session_build(struct server *s, const struct login *l, session_id_t sid, device_
 	return n;
 }
 
-static int
-session_store(struct server *s, const struct session *n, const struct login *l, user_id_t user)
-{
-	struct store_session row = {
-		.sid = n->sid,
-		.user = user,
-		.device = n->device,
-		.secret = n->secret,
-		.instance = n->instance,
-		.login_ms = n->login_ms,
-		.login_timestamp = n->login_timestamp,
-		.peer = n->peer,
-		.port = n->port,
-		.status = n->status,
-		.reply_length = l->reply_length,
-	};
-	int rc;
-
-	memcpy(row.key, n->key, sizeof(row.key));
-	memcpy(row.ephemeral, n->ephemeral, sizeof(row.ephemeral));
-	memcpy(row.device_name, n->device_name, sizeof(row.device_name));
-	memcpy(row.reply, l->reply, l->reply_length);
-	rc = store_session_put(s->store, &row);
-	explicit_bzero(&row, sizeof(row));
-	return rc;
-}
-
 /* The text belongs to the user: a device without one does not take it away from another that is live. */
 static bool
 text_applies(const struct server *s, const struct login *l, const struct store_user *u,
@@ -261,7 +234,7 @@ login_store(struct server *s, const struct login *l, const struct session *n, co
 					l->device_name[0] != '\0' ? l->device_name : d->name);
 	if (rc == 0 && u != NULL && text_applies(s, l, u, d))
 		rc = store_user_set_text(s->store, u->id, l->text);
-	return rc == 0 ? session_store(s, n, l, u == NULL ? 0 : u->id) : rc;
+	return rc == 0 ? session_store(s, n, u == NULL ? 0 : u->id, l->reply, l->reply_length) : rc;
 }
 
 /* u and d are NULL for an unknown device. */

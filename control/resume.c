@@ -263,30 +263,6 @@ again_run(struct server *s, void *data)
 		resumed_welcome(s, n, &e->device);
 }
 
-static int
-resumed_store(struct server *s, const struct session *n, user_id_t user)
-{
-	struct store_session row = {
-		.sid = n->sid,
-		.user = user,
-		.device = n->device,
-		.secret = n->secret,
-		.instance = n->instance,
-		.login_ms = n->login_ms,
-		.login_timestamp = n->login_timestamp,
-		.peer = n->peer,
-		.port = n->port,
-		.status = n->status,
-	};
-	int rc;
-
-	memcpy(row.key, n->key, sizeof(row.key));
-	memcpy(row.device_name, n->device_name, sizeof(row.device_name));
-	rc = store_session_put(s->store, &row);
-	explicit_bzero(&row, sizeof(row));
-	return rc;
-}
-
 static struct session *
 session_build(const struct server *s, const struct cell_resumed *c, const struct store_device *d)
 {
@@ -376,7 +352,7 @@ resumed_handle(struct server *s, const struct cell *c)
 		return 0;
 	}
 	e.session = session_build(s, &c->resumed, &e.device);
-	rc = e.session == NULL ? -ENOMEM : resumed_store(s, e.session, e.user.id);
+	rc = e.session == NULL ? -ENOMEM : session_store(s, e.session, e.user.id, NULL, 0);
 	if (rc < 0) {
 		slot_release(s, c->resumed.sid);
 		session_free(e.session);

@@ -363,6 +363,34 @@ session_promote(struct server *s, struct session *n, const struct store_user *us
 	return 0;
 }
 
+int
+session_store(struct server *s, const struct session *n, user_id_t user, const uint8_t *reply, uint16_t reply_length)
+{
+	struct store_session row = {
+		.sid = n->sid,
+		.user = user,
+		.device = n->device,
+		.secret = n->secret,
+		.instance = n->instance,
+		.login_ms = n->login_ms,
+		.login_timestamp = n->login_timestamp,
+		.peer = n->peer,
+		.port = n->port,
+		.status = n->status,
+		.reply_length = reply_length,
+	};
+	int rc;
+
+	memcpy(row.key, n->key, sizeof(row.key));
+	memcpy(row.ephemeral, n->ephemeral, sizeof(row.ephemeral));
+	memcpy(row.device_name, n->device_name, sizeof(row.device_name));
+	if (reply_length != 0)
+		memcpy(row.reply, reply, reply_length);
+	rc = store_session_put(s->store, &row);
+	explicit_bzero(&row, sizeof(row));
+	return rc;
+}
+
 void
 session_free(struct session *n)
 {
