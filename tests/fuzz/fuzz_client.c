@@ -8,6 +8,7 @@
  * have steps that write well-formed frames with small numbers, so that they meet what the client waits for.
  * Events go to rookchat's JSON view, and its commands can be given: what a bot sees and says. After each step all invariants of the client hold.
  */
+#include "fixed_random.h"
 #include "steps.h"
 
 #include "client/core.h"
@@ -740,32 +741,6 @@ one_step(struct end *e, struct input *in)
 
 /* ---- one input --------------------------------------------------------------------------- */
 
-static uint64_t seed;
-
-static const char *
-random_name(void)
-{
-	return "fuzz";
-}
-
-static uint32_t
-random_u32(void)
-{
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (uint32_t)(seed >> 32);
-}
-
-static void
-random_buf(void *out, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		((uint8_t *)out)[i] = (uint8_t)random_u32();
-}
-
-/* The same input does the same every time. */
-static randombytes_implementation fixed_random = {.implementation_name = random_name, .random = random_u32,
-						   .buf = random_buf};
-
 /* A client that is logged in, unless the input wants another. False: it could not be made. */
 static bool
 start(struct end *e, uint8_t how)
@@ -809,9 +784,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = {data, data + size};
 	static struct end e;
 
-	randombytes_set_implementation(&fixed_random);
 	FUZZ_CHECK(handshake_init() == 0 && aead_init() == 0);
-	seed = 1;
+	fixed_random();
 	handshake_keypair_from_secret(&server_key, server_secret);
 	memset(counters, 0, sizeof(counters));
 	memset(highs, 0, sizeof(highs));

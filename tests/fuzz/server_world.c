@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server_world.h"
 
+#include "fixed_random.h"
+
 #include "shared/log.h"
 #include "shared/rookery.pb-c.h"
 
@@ -45,32 +47,6 @@ log_write(struct log_site *site, enum log_level level, const char *area, const c
 	if (getenv("FUZZ_LOG") != NULL)
 		fprintf(stderr, "%s: %s %s\n", area, message, text);
 }
-
-static uint64_t seed;
-
-static const char *
-random_name(void)
-{
-	return "fuzz";
-}
-
-static uint32_t
-random_u32(void)
-{
-	seed = seed * 6364136223846793005u + 1442695040888963407u;
-	return (uint32_t)(seed >> 32);
-}
-
-static void
-random_buf(void *out, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		((uint8_t *)out)[i] = (uint8_t)random_u32();
-}
-
-/* The same input does the same every time. */
-static randombytes_implementation fixed_random = {.implementation_name = random_name, .random = random_u32,
-						   .buf = random_buf};
 
 static void
 io_hash(void *arg, struct password_job *job)
@@ -320,9 +296,8 @@ world_start(struct world *w)
 	char error[256];
 	static const uint8_t server_secret[32] = {2};
 
-	randombytes_set_implementation(&fixed_random);
 	start_once();
-	seed = 1;
+	fixed_random();
 	world_store_fails = false;
 	memset(w, 0, sizeof(*w));
 	w->now_ms = 1000000;
