@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "harness.h"
 
-#include <ftw.h>
+#include "file_tree.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,15 +98,6 @@ harness_setup(void **state)
 	return 0;
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *f)
-{
-	(void)st;
-	(void)type;
-	(void)f;
-	return remove(path);
-}
-
 int
 harness_teardown(void **state)
 {
@@ -114,7 +106,7 @@ harness_teardown(void **state)
 	server_free(h->server);
 	store_close(h->store);
 	config_free(h->config);
-	nftw(h->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	tree_remove(h->dir);
 	free(h->sent);
 	free(h);
 	return 0;

@@ -12,7 +12,6 @@
 #include "shared/log.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -25,6 +24,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "file_tree.h"
 
 struct fixture {
 	char dir[32];
@@ -134,15 +135,6 @@ set_up(void **state)
 }
 
 static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static int
 tear_down(void **state)
 {
 	struct fixture *f = *state;
@@ -155,7 +147,7 @@ tear_down(void **state)
 	admin_free(f->admin);
 	store_close(f->store);
 	config_free(f->config);
-	nftw(f->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	tree_remove(f->dir);
 	free(f);
 	return 0;
 }

@@ -2,7 +2,6 @@
 /* `rookctl host check` on a machine made of files: two NUMA nodes with two CPUs each, a NIC on node 1. */
 #include "control/cli/host.h"
 
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -14,46 +13,14 @@
 
 #include <cmocka.h>
 
+#include "file_tree.h"
+
 #define NIC "0000:03:00.0"
 
 struct machine {
 	char root[32];
 	struct findings found;
 };
-
-/* Makes the folders on the way, too. */
-static void
-put(const struct machine *m, const char *path, const char *content)
-{
-	char full[512];
-	snprintf(full, sizeof(full), "%s%s", m->root, path);
-	for (char *p = strchr(full + 1, '/'); p; p = strchr(p + 1, '/')) {
-		*p = '\0';
-		mkdir(full, 0700);
-		*p = '/';
-	}
-	FILE *out = fopen(full, "w");
-	assert_non_null(out);
-	fputs(content, out);
-	fclose(out);
-}
-
-static void
-point(const struct machine *m, const char *path, const char *target)
-{
-	char full[512];
-	snprintf(full, sizeof(full), "%s%s", m->root, path);
-	unlink(full);
-	assert_int_equal(symlink(target, full), 0);
-}
-
-static void
-drop(const struct machine *m, const char *path)
-{
-	char full[512];
-	snprintf(full, sizeof(full), "%s%s", m->root, path);
-	assert_int_equal(remove(full), 0);
-}
 
 /* All is well for a dataplane with one worker on CPU 3 and its NIC. */
 static int
@@ -63,57 +30,48 @@ set_up(void **state)
 	char path[128], text[8];
 	strcpy(m->root, "/tmp/test_host.XXXXXX");
 	assert_non_null(mkdtemp(m->root));
-	put(m, "/proc/cpuinfo", "processor : 0\nflags\t\t: fpu sse2 sse4_2 aes pclmulqdq avx2\n");
-	put(m, "/proc/mounts", "nodev /dev/hugepages hugetlbfs rw 0 0\n");
-	put(m, "/proc/self/limits", "Limit   Soft   Hard   Units\nMax open files            4096     4096     files\n");
-	put(m, "/proc/sys/net/core/rmem_max", "4194304\n");
-	put(m, "/sys/devices/system/cpu/online", "0-3\n");
-	put(m, "/sys/devices/system/cpu/isolated", "3\n");
-	put(m, "/sys/devices/system/clocksource/clocksource0/current_clocksource", "tsc\n");
+	tree_put(m->root, "/proc/cpuinfo", "processor : 0\nflags\t\t: fpu sse2 sse4_2 aes pclmulqdq avx2\n");
+	tree_put(m->root, "/proc/mounts", "nodev /dev/hugepages hugetlbfs rw 0 0\n");
+	tree_put(m->root, "/proc/self/limits", "Limit   Soft   Hard   Units\nMax open files            4096     4096     files\n");
+	tree_put(m->root, "/proc/sys/net/core/rmem_max", "4194304\n");
+	tree_put(m->root, "/sys/devices/system/cpu/online", "0-3\n");
+	tree_put(m->root, "/sys/devices/system/cpu/isolated", "3\n");
+	tree_put(m->root, "/sys/devices/system/clocksource/clocksource0/current_clocksource", "tsc\n");
 	for (unsigned cpu = 0; cpu < 4; cpu++) {
 		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/node%u/here", cpu, cpu / 2);
-		put(m, path, "");
+		tree_put(m->root, path, "");
 		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list", cpu);
 		snprintf(text, sizeof(text), "%u\n", cpu);
-		put(m, path, text);
+		tree_put(m->root, path, text);
 		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/cpufreq/scaling_governor", cpu);
-		put(m, path, "performance\n");
+		tree_put(m->root, path, "performance\n");
 	}
-	put(m, "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages", "0\n");
-	put(m, "/sys/devices/system/node/node0/cpulist", "0-1\n");
-	put(m, "/sys/devices/system/node/node0/distance", "10 21\n");
-	put(m, "/sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages", "512\n");
-	put(m, "/sys/devices/system/node/node1/hugepages/hugepages-2048kB/free_hugepages", "500\n");
-	put(m, "/sys/devices/system/node/node1/cpulist", "2-3\n");
-	put(m, "/sys/devices/system/node/node1/distance", "21 10\n");
-	put(m, "/sys/bus/pci/devices/" NIC "/class", "0x020000\n");
-	put(m, "/sys/bus/pci/devices/" NIC "/numa_node", "1\n");
-	put(m, "/sys/bus/pci/devices/0000:00:1f.0/class", "0x060100\n");
-	point(m, "/sys/bus/pci/devices/" NIC "/driver", "../../../bus/pci/drivers/vfio-pci");
-	point(m, "/sys/bus/pci/devices/" NIC "/iommu_group", "../../../kernel/iommu_groups/17");
-	put(m, "/sys/kernel/iommu_groups/17/type", "DMA\n");
-	put(m, "/sys/module/vfio_pci/parameters/ids", "\n");
-	put(m, "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit", "65535\n");
-	put(m, "/dev/vfio/vfio", "");
-	put(m, "/dev/vfio/17", "");
+	tree_put(m->root, "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages", "0\n");
+	tree_put(m->root, "/sys/devices/system/node/node0/cpulist", "0-1\n");
+	tree_put(m->root, "/sys/devices/system/node/node0/distance", "10 21\n");
+	tree_put(m->root, "/sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages", "512\n");
+	tree_put(m->root, "/sys/devices/system/node/node1/hugepages/hugepages-2048kB/free_hugepages", "500\n");
+	tree_put(m->root, "/sys/devices/system/node/node1/cpulist", "2-3\n");
+	tree_put(m->root, "/sys/devices/system/node/node1/distance", "21 10\n");
+	tree_put(m->root, "/sys/bus/pci/devices/" NIC "/class", "0x020000\n");
+	tree_put(m->root, "/sys/bus/pci/devices/" NIC "/numa_node", "1\n");
+	tree_put(m->root, "/sys/bus/pci/devices/0000:00:1f.0/class", "0x060100\n");
+	tree_point(m->root, "/sys/bus/pci/devices/" NIC "/driver", "../../../bus/pci/drivers/vfio-pci");
+	tree_point(m->root, "/sys/bus/pci/devices/" NIC "/iommu_group", "../../../kernel/iommu_groups/17");
+	tree_put(m->root, "/sys/kernel/iommu_groups/17/type", "DMA\n");
+	tree_put(m->root, "/sys/module/vfio_pci/parameters/ids", "\n");
+	tree_put(m->root, "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit", "65535\n");
+	tree_put(m->root, "/dev/vfio/vfio", "");
+	tree_put(m->root, "/dev/vfio/17", "");
 	*state = m;
 	return 0;
-}
-
-static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
 }
 
 static int
 tear_down(void **state)
 {
 	struct machine *m = *state;
-	nftw(m->root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	tree_remove(m->root);
 	free(m);
 	return 0;
 }
@@ -128,7 +86,7 @@ check(struct machine *m, const char *yaml)
 	char path[64], error[512];
 	struct config *c;
 	snprintf(path, sizeof(path), "%s/my.yaml", m->root);
-	put(m, "/my.yaml", yaml);
+	tree_put(m->root, "/my.yaml", yaml);
 	if (config_load(&c, path, "/nonexistent", error, sizeof(error)) < 0)
 		fail_msg("%s", error);
 	memset(&m->found, 0, sizeof(m->found));
@@ -180,17 +138,17 @@ static void
 test_hugepages(void **state)
 {
 	struct machine *m = *state;
-	put(m, "/sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages", "0\n");
+	tree_put(m->root, "/sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages", "0\n");
 	check(m, GOOD);
 	only(m, FINDING_FAIL, "hugepages", "node 1: 0 MiB reserved; up to ", "node1/hugepages/hugepages-2048kB/nr_hugepages");
-	put(m, "/sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages", "40\n");
+	tree_put(m->root, "/sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages", "40\n");
 	check(m, GOOD);
 	only(m, FINDING_WARN, "hugepages", "node 1: 80 MiB reserved; up to ", "host init");
 	/* Large ones count as well. */
-	put(m, "/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/nr_hugepages", "2\n");
+	tree_put(m->root, "/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/nr_hugepages", "2\n");
 	check(m, GOOD);
 	assert_int_equal(count_bad(m), 0);
-	put(m, "/proc/mounts", "none / ext4 rw 0 0\n");
+	tree_put(m->root, "/proc/mounts", "none / ext4 rw 0 0\n");
 	check(m, GOOD);
 	only(m, FINDING_NOTE, "hugetlbfs", "not mounted", "mount -t hugetlbfs");
 }
@@ -201,13 +159,13 @@ test_device(void **state)
 	struct machine *m = *state;
 	check(m, HEAD "  cpus: 2-3\n" PORT("\"0000:04:00.0\""));
 	only(m, FINDING_FAIL, "device", "no PCI device 0000:04:00.0", "NICs here: " NIC);
-	point(m, "/sys/bus/pci/devices/" NIC "/driver", "../../../bus/pci/drivers/ixgbe");
+	tree_point(m->root, "/sys/bus/pci/devices/" NIC "/driver", "../../../bus/pci/drivers/ixgbe");
 	check(m, HEAD "  cpus: 2-3\n" PORT("\"03:00.0\""));
 	only(m, FINDING_FAIL, "driver", "bound to ixgbe", "dpdk-devbind.py --bind vfio-pci " NIC);
-	point(m, "/sys/bus/pci/devices/" NIC "/driver", "../../../bus/pci/drivers/mlx5_core");
+	tree_point(m->root, "/sys/bus/pci/devices/" NIC "/driver", "../../../bus/pci/drivers/mlx5_core");
 	check(m, GOOD);
 	assert_int_equal(count_bad(m), 0);
-	drop(m, "/sys/bus/pci/devices/" NIC "/driver");
+	tree_drop(m->root, "/sys/bus/pci/devices/" NIC "/driver");
 	check(m, GOOD);
 	only(m, FINDING_FAIL, "driver", "no driver", "modprobe vfio-pci");
 }
@@ -216,15 +174,15 @@ static void
 test_iommu(void **state)
 {
 	struct machine *m = *state;
-	drop(m, "/dev/vfio/17");
+	tree_drop(m->root, "/dev/vfio/17");
 	check(m, GOOD);
 	only(m, FINDING_FAIL, "vfio group", "no /dev/vfio/17", "host init");
-	put(m, "/dev/vfio/17", "");
-	drop(m, "/sys/kernel/iommu_groups/17/type");
-	drop(m, "/sys/kernel/iommu_groups/17");
+	tree_put(m->root, "/dev/vfio/17", "");
+	tree_drop(m->root, "/sys/kernel/iommu_groups/17/type");
+	tree_drop(m->root, "/sys/kernel/iommu_groups/17");
 	check(m, GOOD);
 	only(m, FINDING_FAIL, "iommu", "off", "intel_iommu=on");
-	put(m, "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n");
+	tree_put(m->root, "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n");
 	check(m, GOOD);
 	only(m, FINDING_WARN, "iommu", "unsafe", "intel_iommu=on");
 }
@@ -235,24 +193,24 @@ test_cpus(void **state)
 	struct machine *m = *state;
 	check(m, HEAD "  cpus: 2,7\n" PORT("\"" NIC "\""));
 	only(m, FINDING_FAIL, "cpus", "no CPU 7; online are 0-3", "dataplane.cpus");
-	put(m, "/sys/devices/system/cpu/isolated", "\n");
+	tree_put(m->root, "/sys/devices/system/cpu/isolated", "\n");
 	check(m, GOOD);
 	only(m, FINDING_NOTE, "cpus", "CPU 3 is not isolated", "isolcpus");
-	put(m, "/sys/devices/system/cpu/cpu3/cpufreq/scaling_governor", "powersave\n");
-	put(m, "/sys/devices/system/cpu/isolated", "3\n");
+	tree_put(m->root, "/sys/devices/system/cpu/cpu3/cpufreq/scaling_governor", "powersave\n");
+	tree_put(m->root, "/sys/devices/system/cpu/isolated", "3\n");
 	check(m, GOOD);
 	only(m, FINDING_NOTE, "frequency", "CPU 3 has governor powersave", "cpupower");
-	put(m, "/sys/devices/system/cpu/cpu3/cpufreq/scaling_governor", "performance\n");
+	tree_put(m->root, "/sys/devices/system/cpu/cpu3/cpufreq/scaling_governor", "performance\n");
 	/* Two workers on the threads of one core. */
-	put(m, "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages", "512\n");
-	put(m, "/sys/devices/system/cpu/isolated", "2-3\n");
-	put(m, "/sys/devices/system/cpu/cpu2/topology/thread_siblings_list", "2-3\n");
+	tree_put(m->root, "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages", "512\n");
+	tree_put(m->root, "/sys/devices/system/cpu/isolated", "2-3\n");
+	tree_put(m->root, "/sys/devices/system/cpu/cpu2/topology/thread_siblings_list", "2-3\n");
 	check(m, HEAD "  workers: 2\n  cpus: \"1-3\"\n" PORT("\"" NIC "\""));
 	only(m, FINDING_WARN, "cpus", "CPUs 2 and 3 are threads of one core", "one thread of each core");
-	put(m, "/proc/cpuinfo", "flags : sse2 sse4_2\n");
+	tree_put(m->root, "/proc/cpuinfo", "flags : sse2 sse4_2\n");
 	check(m, GOOD);
 	only(m, FINDING_WARN, "cpu", "no AES", "CPU type");
-	put(m, "/proc/cpuinfo", "flags : sse2\n");
+	tree_put(m->root, "/proc/cpuinfo", "flags : sse2\n");
 	check(m, GOOD);
 	only(m, FINDING_FAIL, "cpu", "no SSE4.2", "CPU type");
 }
@@ -261,8 +219,8 @@ static void
 test_numa(void **state)
 {
 	struct machine *m = *state;
-	put(m, "/sys/devices/system/cpu/isolated", "1\n");
-	put(m, "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages", "512\n");
+	tree_put(m->root, "/sys/devices/system/cpu/isolated", "1\n");
+	tree_put(m->root, "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages", "512\n");
 	check(m, HEAD "  cpus: 0-1\n" PORT("\"" NIC "\""));
 	only(m, FINDING_WARN, "numa", "on node 1, worker 0's CPU 1 on node 0 (distance 21)", "among 2-3");
 }
@@ -271,11 +229,11 @@ static void
 test_interfaces(void **state)
 {
 	struct machine *m = *state;
-	put(m, "/sys/class/net/eth7/mtu", "1500\n");
-	put(m, "/sys/class/net/eth7/operstate", "up\n");
+	tree_put(m->root, "/sys/class/net/eth7/mtu", "1500\n");
+	tree_put(m->root, "/sys/class/net/eth7/operstate", "up\n");
 #define TWO HEAD "  workers: 2\n  cpus: 1-3\n"
-	put(m, "/sys/devices/system/cpu/isolated", "2-3\n");
-	put(m, "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages", "512\n");
+	tree_put(m->root, "/sys/devices/system/cpu/isolated", "2-3\n");
+	tree_put(m->root, "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages", "512\n");
 	check(m, TWO PORT("\"net_af_packet0,iface=eth7,qpairs=2\""));
 	assert_int_equal(count_bad(m), 0);
 	check(m, TWO PORT("\"net_af_packet0,iface=eth7\""));
@@ -284,11 +242,11 @@ test_interfaces(void **state)
 	only(m, FINDING_FAIL, "queues", "has 1 for 2 workers", "start_queue");
 	check(m, TWO PORT("\"net_af_packet0,iface=eth8,qpairs=2\""));
 	only(m, FINDING_FAIL, "interface", "no interface eth8", "ip -br link");
-	put(m, "/sys/class/net/eth7/operstate", "down\n");
+	tree_put(m->root, "/sys/class/net/eth7/operstate", "down\n");
 	check(m, TWO PORT("\"net_af_packet0,iface=eth7,qpairs=2\""));
 	only(m, FINDING_FAIL, "interface", "eth7 is down", "ip link set eth7 up");
-	put(m, "/sys/class/net/eth7/operstate", "up\n");
-	put(m, "/sys/class/net/eth7/mtu", "1400\n");
+	tree_put(m->root, "/sys/class/net/eth7/operstate", "up\n");
+	tree_put(m->root, "/sys/class/net/eth7/mtu", "1400\n");
 	check(m, TWO PORT("\"net_af_packet0,iface=eth7,qpairs=2\""));
 	only(m, FINDING_FAIL, "mtu", "eth7 has 1400, the configuration says 1500", "mtu 1500");
 }
@@ -297,15 +255,15 @@ static void
 test_clock_and_limits(void **state)
 {
 	struct machine *m = *state;
-	put(m, "/sys/devices/system/clocksource/clocksource0/current_clocksource", "hpet\n");
+	tree_put(m->root, "/sys/devices/system/clocksource/clocksource0/current_clocksource", "hpet\n");
 	check(m, GOOD);
 	only(m, FINDING_WARN, "clock source", "hpet", "tsc");
-	put(m, "/sys/devices/system/clocksource/clocksource0/current_clocksource", "tsc\n");
-	put(m, "/proc/self/limits", "Max open files            256        4096         files\n");
+	tree_put(m->root, "/sys/devices/system/clocksource/clocksource0/current_clocksource", "tsc\n");
+	tree_put(m->root, "/proc/self/limits", "Max open files            256        4096         files\n");
 	check(m, GOOD);
 	only(m, FINDING_WARN, "file limit", "256", "ulimit");
-	put(m, "/proc/self/limits", "Max open files            unlimited  unlimited    files\n");
-	put(m, "/proc/sys/net/core/rmem_max", "212992\n");
+	tree_put(m->root, "/proc/self/limits", "Max open files            unlimited  unlimited    files\n");
+	tree_put(m->root, "/proc/sys/net/core/rmem_max", "212992\n");
 	check(m, "dataplane: {cpus: 2-3}\n");
 	only(m, FINDING_NOTE, "socket buffer", "212992", "net.core.rmem_max");
 }

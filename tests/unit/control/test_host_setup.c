@@ -4,7 +4,6 @@
 #include "control/cli/host_setup.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -15,6 +14,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "file_tree.h"
 
 #define NIC "0000:03:00.0"
 #define PAGES(node) "/sys/devices/system/node/node" #node "/hugepages/hugepages-2048kB/nr_hugepages"
@@ -27,39 +28,6 @@ struct machine {
 };
 
 static void
-put(const struct machine *m, const char *path, const char *content)
-{
-	char full[512];
-	snprintf(full, sizeof(full), "%s%s", m->root, path);
-	for (char *p = strchr(full + 1, '/'); p; p = strchr(p + 1, '/')) {
-		*p = '\0';
-		mkdir(full, 0700);
-		*p = '/';
-	}
-	FILE *out = fopen(full, "w");
-	assert_non_null(out);
-	fputs(content, out);
-	fclose(out);
-}
-
-static void
-point(const struct machine *m, const char *path, const char *target)
-{
-	char full[512];
-	snprintf(full, sizeof(full), "%s%s", m->root, path);
-	unlink(full);
-	assert_int_equal(symlink(target, full), 0);
-}
-
-static void
-drop(const struct machine *m, const char *path)
-{
-	char full[512];
-	snprintf(full, sizeof(full), "%s%s", m->root, path);
-	assert_int_equal(remove(full), 0);
-}
-
-static void
 configure(struct machine *m, const char *devices)
 {
 	char path[64], yaml[512];
@@ -68,7 +36,7 @@ configure(struct machine *m, const char *devices)
 		 "    - {type: ethdev, addresses: [10.0.0.1/24], devices: [\"%s\"]}\n",
 		 devices);
 	snprintf(path, sizeof(path), "%s/my.yaml", m->root);
-	put(m, "/my.yaml", yaml);
+	tree_put(m->root, "/my.yaml", yaml);
 	config_free(m->config);
 	if (config_load(&m->config, path, "/nonexistent", m->error, sizeof(m->error)) < 0)
 		fail_msg("%s", m->error);
@@ -82,43 +50,34 @@ set_up(void **state)
 	char path[128];
 	strcpy(m->root, "/tmp/test_host.XXXXXX");
 	assert_non_null(mkdtemp(m->root));
-	put(m, "/proc/mounts", "none / ext4 rw 0 0\n");
-	put(m, "/proc/net/route", "Iface Destination\neth0 00000000\n");
+	tree_put(m->root, "/proc/mounts", "none / ext4 rw 0 0\n");
+	tree_put(m->root, "/proc/net/route", "Iface Destination\neth0 00000000\n");
 	for (unsigned cpu = 0; cpu < 4; cpu++) {
 		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/node%u/here", cpu, cpu / 2);
-		put(m, path, "");
+		tree_put(m->root, path, "");
 	}
-	put(m, PAGES(0), "0\n");
-	put(m, PAGES(1), "10\n");
-	put(m, "/sys/bus/pci/devices/" NIC "/class", "0x020000\n");
-	put(m, "/sys/bus/pci/devices/" NIC "/numa_node", "1\n");
-	put(m, "/sys/bus/pci/devices/" NIC "/net/eth7/mtu", "1500\n");
-	put(m, "/sys/class/net/eth7/flags", "0x1003\n");
-	put(m, "/sys/class/net/eth7/queues/rx-0/here", "");
-	put(m, "/sys/class/net/eth7/queues/rx-1/here", "");
-	put(m, "/sys/kernel/iommu_groups/17/type", "DMA\n");
-	put(m, "/run/here", "");
-	point(m, "/sys/bus/pci/devices/" NIC "/driver", "../../drivers/ixgbe");
-	point(m, "/sys/bus/pci/devices/" NIC "/iommu_group", "../../../../kernel/iommu_groups/17");
+	tree_put(m->root, PAGES(0), "0\n");
+	tree_put(m->root, PAGES(1), "10\n");
+	tree_put(m->root, "/sys/bus/pci/devices/" NIC "/class", "0x020000\n");
+	tree_put(m->root, "/sys/bus/pci/devices/" NIC "/numa_node", "1\n");
+	tree_put(m->root, "/sys/bus/pci/devices/" NIC "/net/eth7/mtu", "1500\n");
+	tree_put(m->root, "/sys/class/net/eth7/flags", "0x1003\n");
+	tree_put(m->root, "/sys/class/net/eth7/queues/rx-0/here", "");
+	tree_put(m->root, "/sys/class/net/eth7/queues/rx-1/here", "");
+	tree_put(m->root, "/sys/kernel/iommu_groups/17/type", "DMA\n");
+	tree_put(m->root, "/run/here", "");
+	tree_point(m->root, "/sys/bus/pci/devices/" NIC "/driver", "../../drivers/ixgbe");
+	tree_point(m->root, "/sys/bus/pci/devices/" NIC "/iommu_group", "../../../../kernel/iommu_groups/17");
 	configure(m, NIC);
 	*state = m;
 	return 0;
 }
 
 static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static int
 tear_down(void **state)
 {
 	struct machine *m = *state;
-	nftw(m->root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	tree_remove(m->root);
 	config_free(m->config);
 	free(m);
 	return 0;
@@ -175,21 +134,21 @@ static void
 test_nothing_to_do(void **state)
 {
 	struct machine *m = *state;
-	put(m, PAGES(0), "4096\n");
-	put(m, PAGES(1), "0\n");
-	put(m, "/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/nr_hugepages", "8\n");
-	put(m, "/proc/mounts", "nodev /dev/hugepages hugetlbfs rw 0 0\n");
-	put(m, "/sys/module/vfio_pci/here", "");
-	put(m, "/sys/module/vfio_iommu_type1/here", "");
-	point(m, "/sys/bus/pci/devices/" NIC "/driver", "../../drivers/vfio-pci");
-	put(m, "/dev/vfio/17", "");
+	tree_put(m->root, PAGES(0), "4096\n");
+	tree_put(m->root, PAGES(1), "0\n");
+	tree_put(m->root, "/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/nr_hugepages", "8\n");
+	tree_put(m->root, "/proc/mounts", "nodev /dev/hugepages hugetlbfs rw 0 0\n");
+	tree_put(m->root, "/sys/module/vfio_pci/here", "");
+	tree_put(m->root, "/sys/module/vfio_iommu_type1/here", "");
+	tree_point(m->root, "/sys/bus/pci/devices/" NIC "/driver", "../../drivers/vfio-pci");
+	tree_put(m->root, "/dev/vfio/17", "");
 	struct host_wish wish = {.uid = getuid(), .gid = getgid()};
 	assert_int_equal(host_plan(&m->plan, m->root, m->config, &wish, m->error, sizeof(m->error)), 0);
 	expect_plan(m, false, "");
 	/* mlx5 shares its device: nothing is bound, no vfio needed. */
-	drop(m, "/sys/module/vfio_pci/here");
-	drop(m, "/sys/module/vfio_pci");
-	point(m, "/sys/bus/pci/devices/" NIC "/driver", "../../drivers/mlx5_core");
+	tree_drop(m->root, "/sys/module/vfio_pci/here");
+	tree_drop(m->root, "/sys/module/vfio_pci");
+	tree_point(m->root, "/sys/bus/pci/devices/" NIC "/driver", "../../drivers/mlx5_core");
 	assert_int_equal(plan(m, false), 0);
 	expect_plan(m, false, "");
 }
@@ -210,29 +169,29 @@ test_refusals(void **state)
 	refused(m, -ENODEV, "no PCI device 0000:09:00.0", "NICs here: " NIC);
 	configure(m, NIC);
 	/* A route, or an address that is not only the link's. */
-	put(m, "/proc/net/route", "Iface Destination\neth7 0000000A\n");
+	tree_put(m->root, "/proc/net/route", "Iface Destination\neth7 0000000A\n");
 	refused(m, -EBUSY, NIC " is eth7, which the kernel uses now", "--force");
 	assert_int_equal(plan(m, true), 0);
-	put(m, "/proc/net/route", "Iface Destination\neth70 0000000A\n");
-	put(m, "/proc/net/if_inet6", "fe800000000000000000000000000001 03 40 20 80     eth7\n");
+	tree_put(m->root, "/proc/net/route", "Iface Destination\neth70 0000000A\n");
+	tree_put(m->root, "/proc/net/if_inet6", "fe800000000000000000000000000001 03 40 20 80     eth7\n");
 	assert_int_equal(plan(m, false), 0);
-	put(m, "/proc/net/if_inet6", "20010db8000000000000000000000001 03 40 00 80     eth7\n");
+	tree_put(m->root, "/proc/net/if_inet6", "20010db8000000000000000000000001 03 40 00 80     eth7\n");
 	refused(m, -EBUSY, "eth7", "ip addr flush dev eth7");
-	put(m, "/proc/net/if_inet6", "");
+	tree_put(m->root, "/proc/net/if_inet6", "");
 	/* A second device in its group. */
-	put(m, "/sys/bus/pci/devices/0000:03:00.1/class", "0x020000\n");
-	point(m, "/sys/bus/pci/devices/0000:03:00.1/driver", "../../drivers/ixgbe");
-	put(m, "/sys/kernel/iommu_groups/17/devices/0000:03:00.1", "");
+	tree_put(m->root, "/sys/bus/pci/devices/0000:03:00.1/class", "0x020000\n");
+	tree_point(m->root, "/sys/bus/pci/devices/0000:03:00.1/driver", "../../drivers/ixgbe");
+	tree_put(m->root, "/sys/kernel/iommu_groups/17/devices/0000:03:00.1", "");
 	refused(m, -EBUSY, "shares its IOMMU group with 0000:03:00.1 (driver ixgbe)", "--bind vfio-pci 0000:03:00.1");
-	put(m, "/sys/bus/pci/devices/0000:03:00.1/class", "0x060400\n");
+	tree_put(m->root, "/sys/bus/pci/devices/0000:03:00.1/class", "0x060400\n");
 	assert_int_equal(plan(m, false), 0);
 	/* No IOMMU. */
-	drop(m, "/sys/kernel/iommu_groups/17/devices/0000:03:00.1");
-	drop(m, "/sys/kernel/iommu_groups/17/devices");
-	drop(m, "/sys/kernel/iommu_groups/17/type");
-	drop(m, "/sys/kernel/iommu_groups/17");
+	tree_drop(m->root, "/sys/kernel/iommu_groups/17/devices/0000:03:00.1");
+	tree_drop(m->root, "/sys/kernel/iommu_groups/17/devices");
+	tree_drop(m->root, "/sys/kernel/iommu_groups/17/type");
+	tree_drop(m->root, "/sys/kernel/iommu_groups/17");
 	refused(m, -ENODEV, "no IOMMU", "intel_iommu=on");
-	put(m, "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n");
+	tree_put(m->root, "/sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y\n");
 	assert_int_equal(plan(m, false), 0);
 }
 
@@ -250,12 +209,12 @@ test_steps(void **state)
 	struct machine *m = *state;
 	struct step pages = {.kind = STEP_WRITE, .target = PAGES(1), .value = "64", .before = "10"};
 	struct step owner = {.kind = STEP_OWN, .target = "/dev/vfio/17"};
-	put(m, "/dev/vfio/17", "");
+	tree_put(m->root, "/dev/vfio/17", "");
 	snprintf(owner.value, sizeof(owner.value), "%u:%u", getuid(), getgid());
 	strcpy(owner.before, owner.value);
 	assert_int_equal(step_do(&owner, m->root, m->error, sizeof(m->error)), 0);
 	assert_int_equal(step_undo(&owner, m->root, m->error, sizeof(m->error)), 0);
-	drop(m, "/dev/vfio/17");
+	tree_drop(m->root, "/dev/vfio/17");
 	assert_int_equal(step_undo(&owner, m->root, m->error, sizeof(m->error)), 0);
 	assert_int_equal(step_do(&owner, m->root, m->error, sizeof(m->error)), -ENOENT);
 
@@ -265,10 +224,10 @@ test_steps(void **state)
 	expect_file(m, PAGES(1), "10");
 	assert_int_equal(step_undo(&pages, m->root, m->error, sizeof(m->error)), 0);
 	/* The kernel had only some of them: they are ours as well. More than we asked for are somebody's. */
-	put(m, PAGES(1), "30\n");
+	tree_put(m->root, PAGES(1), "30\n");
 	assert_int_equal(step_undo(&pages, m->root, m->error, sizeof(m->error)), 0);
 	expect_file(m, PAGES(1), "10");
-	put(m, PAGES(1), "128\n");
+	tree_put(m->root, PAGES(1), "128\n");
 	assert_int_equal(step_undo(&pages, m->root, m->error, sizeof(m->error)), 1);
 	assert_non_null(strstr(m->error, "left at 128"));
 	expect_file(m, PAGES(1), "128");
@@ -280,17 +239,17 @@ test_half_bound(void **state)
 {
 	struct machine *m = *state;
 	struct step bind = {.kind = STEP_BIND, .target = NIC, .value = "vfio-pci", .before = "ixgbe"};
-	put(m, "/sys/bus/pci/devices/" NIC "/driver_override", "vfio-pci\n");
+	tree_put(m->root, "/sys/bus/pci/devices/" NIC "/driver_override", "vfio-pci\n");
 	assert_int_equal(step_undo(&bind, m->root, m->error, sizeof(m->error)), 0);
 	assert_true(host_link(m->root, m->error, sizeof(m->error), "/sys/bus/pci/devices/" NIC "/driver"));
 	assert_string_equal(m->error, "ixgbe");
 	expect_file(m, "/sys/bus/pci/devices/" NIC "/driver_override", "");
-	point(m, "/sys/bus/pci/devices/" NIC "/driver", "../../drivers/uio_pci_generic");
+	tree_point(m->root, "/sys/bus/pci/devices/" NIC "/driver", "../../drivers/uio_pci_generic");
 	assert_int_equal(step_undo(&bind, m->root, m->error, sizeof(m->error)), 1);
 	assert_non_null(strstr(m->error, "left as it is"));
 	/* No driver: asks for the old one, which on this machine of files does not come. */
-	drop(m, "/sys/bus/pci/devices/" NIC "/driver");
-	put(m, "/sys/bus/pci/drivers_probe", "");
+	tree_drop(m->root, "/sys/bus/pci/devices/" NIC "/driver");
+	tree_put(m->root, "/sys/bus/pci/drivers_probe", "");
 	assert_int_equal(step_undo(&bind, m->root, m->error, sizeof(m->error)), -ENODEV);
 	expect_file(m, "/sys/bus/pci/drivers_probe", NIC);
 	/* Pulled out. */
@@ -320,7 +279,7 @@ test_record(void **state)
 		"{\"version\": 1, \"steps\": [{\"kind\": \"eat\", \"target\": \"\", \"value\": \"\", \"before\": \"\", \"interface\": \"\"}]}",
 	};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		put(m, HOST_RECORD, bad[i]);
+		tree_put(m->root, HOST_RECORD, bad[i]);
 		assert_int_equal(steps_load(&loaded, m->root, m->error, sizeof(m->error)), -EINVAL);
 	}
 }

@@ -9,7 +9,6 @@
 #include "shared/ipc.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <jansson.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -24,6 +23,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "file_tree.h"
 
 #define WORKERS 2
 #define ANSWER_MAX (256 * 1024)
@@ -98,15 +99,6 @@ http_stop(struct fixture *f)
 }
 
 static int
-remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static int
 tear_down(void **state)
 {
 	struct fixture *f = *state;
@@ -117,7 +109,7 @@ tear_down(void **state)
 	ipc_leave(&f->ipc);
 	store_close(f->store);
 	config_free(f->config);
-	nftw(f->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	tree_remove(f->dir);
 	free(f);
 	return 0;
 }
