@@ -6,6 +6,7 @@
 #                (ARGS="--config FILE --state DIR" is passed on)
 #   make test    every test, with gcc and with clang and sanitizers; last line: N passed, N failed
 #   make test-browser  the status page in headless Chromium (about 80 MB of packages); pictures in build/browser
+#   make test-prometheus  alert rules and dashboard in a real Prometheus that scrapes a real server: half a minute (20 MB of packages)
 #   make test-host  `rookctl host init`, a chat and `host fini` on a real PCI driver, in a QEMU guest (as root; two minutes; fetches QEMU and
 #                a kernel of Debian's, some 150 MB)
 #   make fuzz    each fuzz target for FUZZ_SECONDS (60); make fuzz-coverage: which lines the corpora reach
@@ -38,6 +39,10 @@ test:
 test-browser: build
 	@config/packages.sh browser
 	@tests/browser.sh $(BUILD) $(BUILD)/browser
+
+test-prometheus: build
+	@config/packages.sh prometheus
+	@tests/prometheus.sh $(BUILD)
 
 test-host: build
 	@config/packages.sh test host
@@ -93,4 +98,4 @@ test-deb: deb
 clean:
 	rm -rf $(BUILD) build-sanitize build-fuzz build-coverage build-tsan build-tsan-planted build-planted
 
-.PHONY: build run test test-browser test-host fuzz nightly planted swarm bench plots deb test-deb clean fuzz-coverage model tsan
+.PHONY: build run test test-browser test-prometheus test-host fuzz nightly planted swarm bench plots deb test-deb clean fuzz-coverage model tsan
