@@ -264,7 +264,7 @@ again_run(struct server *s, void *data)
 }
 
 static struct session *
-session_build(const struct server *s, const struct cell_resumed *c, const struct store_device *d)
+session_build(const struct server *s, const struct resumed_session *c, uint64_t heard_ms, const struct store_device *d)
 {
 	struct session *n = calloc(1, sizeof(*n));
 
@@ -275,7 +275,7 @@ session_build(const struct server *s, const struct cell_resumed *c, const struct
 	memcpy(n->key, d->key, sizeof(n->key));
 	n->secret = c->secret;
 	n->instance = s->instance;
-	n->login_ms = c->heard_ms < s->wall_ms ? c->heard_ms : s->wall_ms;
+	n->login_ms = heard_ms < s->wall_ms ? heard_ms : s->wall_ms;
 	n->login_timestamp = d->login_timestamp;
 	n->peer = c->peer;
 	n->port = c->port;
@@ -302,7 +302,7 @@ resumed_since(struct server *s, const uint8_t key[32], uint64_t ms)
 
 /* Is the ticket good, and may its device have a session now? 1, 0, or an error of the store. */
 static int
-resumed_judge(struct server *s, const struct cell_resumed *c, struct store_device *d, struct store_user *u)
+resumed_judge(struct server *s, const struct resumed_session *c, uint64_t heard_ms, struct store_device *d, struct store_user *u)
 {
 	int rc = store_device_by_id(s->store, c->device, d);
 
@@ -314,7 +314,7 @@ resumed_judge(struct server *s, const struct cell_resumed *c, struct store_devic
 		return 0;
 	if (d->locked || d->login_timestamp != c->login_timestamp)
 		return 0;
-	rc = resumed_since(s, d->key, c->heard_ms);
+	rc = resumed_since(s, d->key, heard_ms);
 	if (rc < 0)
 		return rc;
 	return rc == 0 && limit_take(s, LIMIT_DEVICE_LOGINS, d->key, sizeof(d->key)) == 0;
@@ -332,29 +332,26 @@ resumed_again(struct server *s, const struct session *n)
 	return rc == -ENOENT ? 0 : rc;
 }
 
-int
-resumed_handle(struct server *s, const struct cell *c)
+static int
+resumed_one(struct server *s, const struct resumed_session *c, uint64_t heard_ms)
 {
+	const struct session *known = session_get(s, c->sid);
 	struct resumed_effect e;
 	int rc;
 
-	if (session_id_worker(c->resumed.sid) != c->worker || s->slots == NULL) {
-		COUNT(s, cells_invalid);
-		return 0;
-	}
-	if (session_get(s, c->resumed.sid) != NULL)
-		return resumed_again(s, session_get(s, c->resumed.sid));
-	rc = resumed_judge(s, &c->resumed, &e.device, &e.user);
+	if (known != NULL)
+		return resumed_again(s, known);
+	rc = resumed_judge(s, c, heard_ms, &e.device, &e.user);
 	if (rc < 0)
 		return rc;
-	if (rc == 0 || !slot_claim(s, c->resumed.sid)) {
-		refuse(s, c->resumed.sid);
+	if (rc == 0 || !slot_claim(s, c->sid)) {
+		refuse(s, c->sid);
 		return 0;
 	}
-	e.session = session_build(s, &c->resumed, &e.device);
+	e.session = session_build(s, c, heard_ms, &e.device);
 	rc = e.session == NULL ? -ENOMEM : session_store(s, e.session, e.user.id, NULL, 0);
 	if (rc < 0) {
-		slot_release(s, c->resumed.sid);
+		slot_release(s, c->sid);
 		session_free(e.session);
 		return rc;
 	}
@@ -363,9 +360,27 @@ resumed_handle(struct server *s, const struct cell *c)
 	return 0;
 }
 
+int
+resumed_handle(struct server *s, const struct cell *c)
+{
+	const struct resumed_session *r = c->resumed_sessions;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < c->resumed.count && rc == 0; i++) {
+		if (session_id_worker(r[i].sid) != c->worker || s->slots == NULL)
+			COUNT(s, cells_invalid);
+		else
+			rc = resumed_one(s, &r[i], c->resumed.heard_ms);
+	}
+	return rc;
+}
+
 void
 resumed_fail(struct server *s, const struct cell *c)
 {
-	if (session_get(s, c->resumed.sid) == NULL)
-		refuse(s, c->resumed.sid);
+	const struct resumed_session *r = c->resumed_sessions;
+
+	for (uint32_t i = 0; i < c->resumed.count; i++)
+		if (session_get(s, r[i].sid) == NULL)
+			refuse(s, r[i].sid);
 }

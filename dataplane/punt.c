@@ -19,6 +19,19 @@ cell_open(struct worker *w, const struct cell_ring *ring, enum cell_type type, c
 	return c;
 }
 
+/* What was batched is published first: control gets all events in the order in which they were. */
+static struct cell *
+event_open(struct worker *w, enum cell_type type, const void *data, size_t length)
+{
+	struct cell *c;
+
+	punt_flush(w);
+	c = cell_open(w, w->event_ring, type, data, length);
+	if (c == NULL)
+		count(w, COUNTER_ring_event_full);
+	return c;
+}
+
 bool
 punt_login(struct worker *w, const struct rte_mbuf *m)
 {
@@ -91,12 +104,10 @@ punt_verdict(struct worker *w, const struct message *m)
 bool
 punt_store(struct worker *w, const struct message *m, unsigned part)
 {
-	struct cell *c = cell_open(w, w->event_ring, PUNT_STORE, m->payload, m->length);
+	struct cell *c = event_open(w, PUNT_STORE, m->payload, m->length);
 
-	if (c == NULL) {
-		count(w, COUNTER_ring_event_full);
+	if (c == NULL)
 		return false;
-	}
 	c->store = (struct cell_store){
 		.record = {.index = message_index(&w->messages, m), .generation = m->generation},
 		.from = m->from,
@@ -122,12 +133,10 @@ punt_store(struct worker *w, const struct message *m, unsigned part)
 bool
 punt_delivered(struct worker *w, session_id_t sid, uint64_t token, enum delivery_outcome outcome)
 {
-	struct cell *c = cell_open(w, w->event_ring, PUNT_DELIVERED, NULL, 0);
+	struct cell *c = event_open(w, PUNT_DELIVERED, NULL, 0);
 
-	if (c == NULL) {
-		count(w, COUNTER_ring_event_full);
+	if (c == NULL)
 		return false;
-	}
 	c->delivered = (struct cell_delivered){.sid = sid, .token = token, .outcome = outcome};
 	ring_publish(w->event_ring);
 	return true;
@@ -136,12 +145,10 @@ punt_delivered(struct worker *w, session_id_t sid, uint64_t token, enum delivery
 bool
 punt_session(struct worker *w, const struct session *s, enum session_event event)
 {
-	struct cell *c = cell_open(w, w->event_ring, PUNT_SESSION, NULL, 0);
+	struct cell *c = event_open(w, PUNT_SESSION, NULL, 0);
 
-	if (c == NULL) {
-		count(w, COUNTER_ring_event_full);
+	if (c == NULL)
 		return false;
-	}
 	c->session = (struct cell_session){
 		.sid = session_id_of(w, s),
 		.event = event,
@@ -155,50 +162,65 @@ punt_session(struct worker *w, const struct session *s, enum session_event event
 bool
 punt_expired(struct worker *w, const session_id_t *sids, uint32_t n)
 {
-	struct cell *c = cell_open(w, w->event_ring, PUNT_EXPIRED, sids, n * sizeof(*sids));
+	struct cell *c = event_open(w, PUNT_EXPIRED, sids, n * sizeof(*sids));
 
-	if (c == NULL) {
-		count(w, COUNTER_ring_event_full);
+	if (c == NULL)
 		return false;
-	}
 	c->expired.count = n;
 	ring_publish(w->event_ring);
 	return true;
 }
 
+/* A batch is the next cell of the ring, reserved and not published yet. How much is in it the worker knows by itself: control may
+ * write there, too. */
 bool
 punt_resumed(struct worker *w, const struct session *s, const struct embryo *e)
 {
-	struct cell *c = cell_open(w, w->event_ring, PUNT_RESUMED, NULL, 0);
+	struct cell *c = w->resumed_batch;
 
 	if (c == NULL) {
-		count(w, COUNTER_ring_event_full);
-		return false;
+		c = event_open(w, PUNT_RESUMED, NULL, 0);
+		if (c == NULL)
+			return false;
+		c->resumed = (struct cell_resumed){.heard_ms = w->wall_ms};
+		w->resumed_batch = c;
+		w->resumed_count = 0;
 	}
-	c->resumed = (struct cell_resumed){
+	c->resumed_sessions[w->resumed_count++] = (struct resumed_session){
 		.sid = session_id_of(w, s),
 		.user = e->user,
 		.device = e->device,
 		.login_timestamp = e->login_timestamp,
-		.heard_ms = w->wall_ms,
-		.status = e->status,
-		.port = s->port,
 		.peer = s->peer,
+		.port = s->port,
+		.status = e->status,
 		.secret = e->secret,
 	};
-	ring_publish(w->event_ring);
+	if (w->resumed_count == CELL_RESUMED_MAX)
+		punt_flush(w);
 	return true;
+}
+
+void
+punt_flush(struct worker *w)
+{
+	struct cell *c = w->resumed_batch;
+
+	if (c == NULL)
+		return;
+	c->resumed.count = w->resumed_count;
+	c->length = (uint16_t)(w->resumed_count * sizeof(struct resumed_session));
+	w->resumed_batch = NULL;
+	ring_publish(w->event_ring);
 }
 
 bool
 punt_session_refused(struct worker *w, session_id_t sid)
 {
-	struct cell *c = cell_open(w, w->event_ring, PUNT_SESSION, NULL, 0);
+	struct cell *c = event_open(w, PUNT_SESSION, NULL, 0);
 
-	if (c == NULL) {
-		count(w, COUNTER_ring_event_full);
+	if (c == NULL)
 		return false;
-	}
 	c->session = (struct cell_session){.sid = sid, .event = SESSION_REFUSED};
 	ring_publish(w->event_ring);
 	return true;

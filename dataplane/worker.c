@@ -232,6 +232,7 @@ worker_poll(struct worker *w, uint64_t now_us, uint64_t wall_ms)
 	work += session_timers(w);
 	work += relay_timers(w);
 	work += inflight_timers(w);
+	punt_flush(w);
 	output_transmit(w);
 	handoff_flush(w);
 	return work;

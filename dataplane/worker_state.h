@@ -100,6 +100,8 @@ struct worker {
 	struct handoff_batch *handoff_out; /* per worker: what this one hands to others */
 
 	const struct cell_ring *event_ring;
+	struct cell *resumed_batch; /* sessions resumed in this iteration, in the event ring and not published; NULL: none */
+	uint32_t resumed_count;     /* so many */
 	const struct cell_ring *request_ring;
 	const struct cell_ring *login_ring;
 	const struct cell_ring *inject_ring;
@@ -194,6 +196,8 @@ bool punt_delivered(struct worker *w, session_id_t sid, uint64_t token, enum del
 bool punt_session(struct worker *w, const struct session *s, enum session_event event);
 bool punt_expired(struct worker *w, const session_id_t *sids, uint32_t n); /* n up to CELL_EXPIRED_MAX */
 bool punt_resumed(struct worker *w, const struct session *s, const struct embryo *e);
+/* At the end of an iteration at the latest: what was batched goes to control. */
+void punt_flush(struct worker *w);
 bool punt_session_refused(struct worker *w, session_id_t sid);
 
 /* inject.c */

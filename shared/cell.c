@@ -13,6 +13,19 @@ store_valid(const struct cell *c)
 }
 
 static bool
+resumed_valid(const struct cell *c)
+{
+	const struct resumed_session *r = c->resumed_sessions;
+
+	if (c->resumed.count < 1 || c->resumed.count > CELL_RESUMED_MAX || c->length != c->resumed.count * sizeof(*r))
+		return false;
+	for (uint32_t i = 0; i < c->resumed.count; i++)
+		if (!(session_id_generation(r[i].sid) & SESSION_GENERATION_RESUMED) || r[i].secret.resumed != 1)
+			return false;
+	return true;
+}
+
+static bool
 request_valid(const struct cell *c)
 {
 	return c->request.fragments >= 1 && c->request.fragments <= REQUEST_FRAGMENTS_MAX &&
@@ -120,8 +133,7 @@ cell_valid(const struct cell *c)
 	case TABLE_USER_SET:
 		return c->user.live_count <= USER_SESSIONS_MAX && c->length == 0;
 	case PUNT_RESUMED:
-		return (session_id_generation(c->resumed.sid) & SESSION_GENERATION_RESUMED) != 0 && c->resumed.secret.resumed == 1 &&
-		       c->length == 0;
+		return resumed_valid(c);
 	case INJECT_TICKET_KEYS:
 	case INJECT_SESSION_ADD:
 	case INJECT_SESSION_UPDATE:

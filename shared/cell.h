@@ -34,7 +34,7 @@ enum cell_type {
 	PUNT_DELIVERED = 2,    /* outcome of an INJECT_FRAME with a token */
 	PUNT_SESSION = 3,      /* a session closed, moved, or was first heard */
 	PUNT_EXPIRED = 4,      /* nothing heard of these sessions for the time-out; the worker has freed the slots */
-	PUNT_RESUMED = 5,      /* a client came back with a ticket, and was heard under the new keys */
+	PUNT_RESUMED = 5,      /* clients came back with tickets, and were heard under the new keys */
 	/* worker -> control, REQUEST ring (lossy) */
 	PUNT_REQUEST = 16,     /* a REQUEST frame */
 	PUNT_VERDICT = 17,     /* first message of a pair: may it pass? */
@@ -130,17 +130,24 @@ struct cell_expired {
 	/* data: so many session ids, in the order of this machine */
 };
 
-/* PUNT_RESUMED: the session is restricted until INJECT_SESSION_UPDATE; control ends it if the ticket is void. */
-struct cell_resumed {
+/* A session is restricted until INJECT_SESSION_UPDATE; control ends it if the ticket is void. */
+struct resumed_session {
 	session_id_t sid;
-	user_id_t user; /* this and the next three: as the ticket has them */
+	user_id_t user; /* this, the next two and status: as the ticket has them */
 	device_id_t device;
 	uint64_t login_timestamp;
-	uint64_t heard_ms; /* since 1970 */
-	uint8_t status;
-	uint8_t port;
 	struct endpoint peer;
+	uint8_t port;
+	uint8_t status;
 	struct session_secret secret;
+};
+
+/* Millions may come back at once: several to a cell. */
+#define CELL_RESUMED_MAX (CELL_DATA_MAX / sizeof(struct resumed_session))
+struct cell_resumed {
+	uint64_t heard_ms; /* since 1970 */
+	uint32_t count;    /* 1 to CELL_RESUMED_MAX */
+	/* resumed_sessions: in the order in which they were heard */
 };
 
 /* INJECT_TICKET_KEYS: that of new tickets and the one before it; id 0: none. Others no longer open anything. */
@@ -350,7 +357,10 @@ struct cell {
 		struct cell_log log;
 		struct cell_barrier barrier;
 	};
-	uint8_t data[CELL_DATA_MAX];
+	union {
+		uint8_t data[CELL_DATA_MAX];
+		struct resumed_session resumed_sessions[CELL_RESUMED_MAX]; /* PUNT_RESUMED */
+	};
 };
 
 _Static_assert(sizeof(struct cell) == CELL_SIZE, "both processes agree on the size of a cell");

@@ -56,21 +56,30 @@ ask_ticket(struct harness *h, struct client *c, struct got *out)
 
 static uint64_t heard_ms; /* ms since 1970, at the worker */
 
-/* As the worker tells it. */
-static void
-resumed_cell(struct cell *c, const struct got *g, session_id_t sid)
+static struct resumed_session *
+resumed_add(struct cell *c, const struct got *g, session_id_t sid)
 {
+	struct resumed_session *r = &c->resumed_sessions[c->resumed.count++];
 	static uint8_t nonce[RESUME_NONCE];
 
+	c->length = (uint16_t)(c->resumed.count * sizeof(*r));
+	*r = (struct resumed_session){.sid = sid, .user = g->is.user, .device = g->is.device,
+				      .login_timestamp = g->is.login_timestamp, .status = g->is.status};
+	nonce[0]++;
+	resume_secret(&r->secret, g->is.secret, nonce, nonce, sid);
+	endpoint_set_ipv4(&r->peer, "\x7f\0\0\1", 50001);
+	return r;
+}
+
+/* As the worker tells it. */
+static const struct resumed_session *
+resumed_cell(struct cell *c, const struct got *g, session_id_t sid)
+{
 	memset(c, 0, sizeof(*c));
 	c->type = PUNT_RESUMED;
 	c->worker = session_id_worker(sid);
-	c->resumed = (struct cell_resumed){.sid = sid, .user = g->is.user, .device = g->is.device,
-					   .login_timestamp = g->is.login_timestamp, .heard_ms = heard_ms,
-					   .status = g->is.status};
-	nonce[0]++;
-	resume_secret(&c->resumed.secret, g->is.secret, nonce, nonce, sid);
-	endpoint_set_ipv4(&c->resumed.peer, "\x7f\0\0\1", 50001);
+	c->resumed.heard_ms = heard_ms;
+	return resumed_add(c, g, sid);
 }
 
 static void
@@ -329,13 +338,14 @@ test_again(void **state)
 	struct client alice;
 	struct got ticket, next;
 	struct cell c;
+	const struct resumed_session *r;
 	session_id_t sid = resumed_sid(1, 30);
 	struct session_keys keys[2];
 
 	client_init(&alice, 1);
 	client_register(h, &alice, "alice", "secret1");
 	ask_ticket(h, &alice, &ticket);
-	resumed_cell(&c, &ticket, sid);
+	r = resumed_cell(&c, &ticket, sid);
 	harness_cell(h, &c);
 	harness_restart(h, 1);
 	harness_sent_clear(h);
@@ -348,8 +358,8 @@ test_again(void **state)
 	assert_non_null(harness_find(h, INJECT_SESSION_ADD, 0));
 	assert_int_equal(harness_find(h, INJECT_SESSION_ADD, 0)->session_add.sid, sid);
 	assert_int_equal(harness_find(h, INJECT_SESSION_ADD, 0)->session_add.epoch, 1);
-	session_keys_derive(&keys[0], &c.resumed.secret, 0);
-	session_keys_derive(&keys[1], &c.resumed.secret, 1);
+	session_keys_derive(&keys[0], &r->secret, 0);
+	session_keys_derive(&keys[1], &r->secret, 1);
 	assert_memory_equal(&harness_find(h, INJECT_SESSION_ADD, 0)->session_add.keys, &keys[1], sizeof(keys[1]));
 	assert_memory_not_equal(keys[0].key, keys[1].key, AEAD_KEY);
 }

@@ -140,6 +140,7 @@ test_session(void **state)
 	struct world *w = ready_world(2);
 	const struct frame message = {.type = FRAME_MESSAGE,
 				      .message = {.to = 9, .id = 1, .length = 2, .body = (const uint8_t *)"hi"}};
+	const struct resumed_session *r;
 	const struct cell *e;
 	struct comer c;
 
@@ -151,13 +152,16 @@ test_session(void **state)
 	assert_null(control_take(w, IPC_EVENT, 1, PUNT_RESUMED));
 	e = heard(w, &c, 0);
 	assert_non_null(e);
-	assert_int_equal(e->resumed.sid, c.peer.sid);
-	assert_int_equal(e->resumed.user, 5);
-	assert_int_equal(e->resumed.device, 50);
-	assert_int_equal(e->resumed.login_timestamp, 77);
-	assert_int_equal(e->resumed.status, 2);
-	assert_true(endpoint_equal(&e->resumed.peer, &c.peer.address));
-	assert_memory_equal(&e->resumed.secret, &c.session, sizeof(c.session));
+	assert_int_equal(e->resumed.count, 1);
+	assert_int_equal(e->resumed.heard_ms, w->wall_ms);
+	r = e->resumed_sessions;
+	assert_int_equal(r->sid, c.peer.sid);
+	assert_int_equal(r->user, 5);
+	assert_int_equal(r->device, 50);
+	assert_int_equal(r->login_timestamp, 77);
+	assert_int_equal(r->status, 2);
+	assert_true(endpoint_equal(&r->peer, &c.peer.address));
+	assert_memory_equal(&r->secret, &c.session, sizeof(c.session));
 	assert_null(heard(w, &c, 1)); /* once */
 	peer_send(&c.peer, 1, &message, 1);
 	expect_count(w, COUNTER_drop_restricted, 1);
@@ -171,6 +175,56 @@ test_session(void **state)
 	/* It lives as long as others do. */
 	world_pass(w, (uint64_t)w->config->session.timeout_ms * 1000 - 200000);
 	assert_null(heard(w, &c, 1));
+	world_free(w);
+}
+
+static void
+first_packet(struct comer *c, const struct frame *frames, unsigned n)
+{
+	uint8_t packet[WIRE_DATAGRAM_MAX];
+	size_t length = peer_seal(&c->peer, frames, n, packet);
+
+	world_send_raw(c->peer.world, 0, &c->peer.address, packet, length);
+}
+
+static void
+expect_batch(struct world *w, const struct comer *c, uint32_t n)
+{
+	const struct cell *e = ring_front(w->workers[0]->event_ring);
+
+	assert_non_null(e);
+	assert_int_equal(e->type, PUNT_RESUMED);
+	e = control_take(w, IPC_EVENT, 0, PUNT_RESUMED);
+	assert_int_equal(e->resumed.count, n);
+	for (uint32_t i = 0; i < n; i++)
+		assert_int_equal(e->resumed_sessions[i].sid, c[i].peer.sid);
+}
+
+/* Who is heard in one iteration is told of together, in the order in which it was, and before what else is said of them. */
+static void
+test_batch(void **state)
+{
+	const struct frame goes[2] = {{.type = FRAME_PING, .token = 42}, {.type = FRAME_CLOSE, .close_reason = CLOSE_LOGOUT}};
+	struct world *w = ready_world(1);
+	const struct cell *e;
+	struct comer c[CELL_RESUMED_MAX + 6];
+
+	(void)state;
+	for (uint8_t i = 0; i < RTE_DIM(c); i++) {
+		comer_init(&c[i], w, &keys[0], (uint8_t)(i + 1));
+		assert_int_equal(comer_resume(&c[i], 0), 0);
+	}
+	for (unsigned i = 0; i < RTE_DIM(c); i++)
+		first_packet(&c[i], i == CELL_RESUMED_MAX + 2 ? goes : &ping, i == CELL_RESUMED_MAX + 2 ? 2 : 1);
+	world_settle(w);
+	expect_batch(w, c, CELL_RESUMED_MAX);
+	expect_batch(w, c + CELL_RESUMED_MAX, 3);
+	e = ring_front(w->workers[0]->event_ring);
+	assert_int_equal(e->type, PUNT_SESSION);
+	assert_int_equal(control_take(w, IPC_EVENT, 0, PUNT_SESSION)->session.sid, c[CELL_RESUMED_MAX + 2].peer.sid);
+	expect_batch(w, c + CELL_RESUMED_MAX + 3, 3);
+	assert_null(ring_front(w->workers[0]->event_ring));
+	expect_count(w, COUNTER_sessions_resumed, RTE_DIM(c));
 	world_free(w);
 }
 
@@ -465,6 +519,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_session),
+		cmocka_unit_test(test_batch),
 		cmocka_unit_test(test_replayed),
 		cmocka_unit_test(test_copies),
 		cmocka_unit_test(test_void),

@@ -37,8 +37,10 @@ valid_cell(uint16_t type)
 		c.length = sizeof(session_id_t);
 		break;
 	case PUNT_RESUMED:
-		c.resumed.sid = session_id_make(1, SESSION_GENERATION_RESUMED, 2);
-		c.resumed.secret.resumed = 1;
+		c.resumed.count = 1;
+		c.length = sizeof(struct resumed_session);
+		c.resumed_sessions[0].sid = session_id_make(1, SESSION_GENERATION_RESUMED, 2);
+		c.resumed_sessions[0].secret.resumed = 1;
 		break;
 	case PUNT_REQUEST:
 		c.request.fragments = 1;
@@ -127,6 +129,22 @@ test_counts(void **state)
 	c.length = (CELL_EXPIRED_MAX + 1) * sizeof(session_id_t);
 	assert_false(cell_valid(&c));
 	c.expired.count = 0;
+	c.length = 0;
+	assert_false(cell_valid(&c));
+
+	c = valid_cell(PUNT_RESUMED);
+	c.resumed.count = CELL_RESUMED_MAX;
+	c.length = CELL_RESUMED_MAX * sizeof(struct resumed_session);
+	assert_false(cell_valid(&c)); /* all but the first are of no session that was resumed */
+	for (uint32_t i = 1; i < CELL_RESUMED_MAX; i++)
+		c.resumed_sessions[i] = c.resumed_sessions[0];
+	assert_true(cell_valid(&c));
+	c.resumed.count--;
+	assert_false(cell_valid(&c));
+	c.resumed.count = CELL_RESUMED_MAX + 1;
+	c.length = (CELL_RESUMED_MAX + 1) * sizeof(struct resumed_session);
+	assert_false(cell_valid(&c));
+	c.resumed.count = 0;
 	c.length = 0;
 	assert_false(cell_valid(&c));
 
