@@ -9,21 +9,15 @@
  * Prints one line: logins per second (median, minimum, maximum), and the same of the X25519 operations alone. For rookbench, in a
  * program of its own because control and the dataplane have functions of the same names.
  */
-#include "fail.h"
+#include "control.h"
 
-#include "control/server.h"
-#include "control/store/store.h"
-#include "shared/handshake.h"
 #include "shared/log.h"
 #include "shared/rookery.pb-c.h"
 
-#include <dirent.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #define DEVICES 1024u
 #define BATCH 32u /* as in control/loop_rings.c */
@@ -42,24 +36,10 @@ struct device {
 };
 
 struct bench {
-	char dir[256];
-	struct config *config;
-	struct store *store;
-	struct server *server;
-	struct handshake_keypair key;
+	struct control control;
 	struct device *devices;
-	uint64_t now_ms, wall_ms;
 	uint32_t replies;
 };
-
-static double
-seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* ---- the server's surroundings ---- */
 
@@ -82,64 +62,14 @@ io_send(void *arg, uint32_t ring, const struct cell *c)
 }
 
 static void
-io_hash(void *arg, struct password_job *job)
-{
-	(void)arg;
-	(void)job;
-	fail("a password where none is needed");
-}
-
-static void
-io_random(void *arg, void *buf, size_t len)
-{
-	(void)arg;
-	randombytes_buf(buf, len);
-}
-
-static void
-server_open(struct bench *b)
-{
-	struct server_options o = {
-		.key = b->key,
-		.io = {.arg = b, .send = io_send, .hash = io_hash, .random = io_random},
-		.now_ms = b->now_ms,
-		.wall_ms = b->wall_ms,
-	};
-	char path[300], error[256];
-
-	if (config_load(&b->config, NULL, b->dir, error, sizeof(error)) != 0)
-		fail("%s", error);
-	/* Everybody comes from one address here. */
-	b->config->control.logins_per_second = 100000;
-	snprintf(path, sizeof(path), "%s/rookery.db", b->dir);
-	if (store_open(&b->store, path, error, sizeof(error)) != 0)
-		fail("%s", error);
-	o.config = b->config;
-	o.store = b->store;
-	if (server_new(&b->server, &o) != 0 || server_attach(b->server, 1, 1, 2 * DEVICES) != 0)
-		fail("the server did not start");
-}
-
-static void
 devices_enrol(struct bench *b)
 {
-	if (store_begin(b->store) != 0)
-		fail("%s", store_error(b->store));
+	control_begin(&b->control);
 	for (uint32_t i = 0; i < DEVICES; i++) {
-		struct store_user u = {.hash = "!", .created_ms = b->wall_ms};
-		struct store_device d = {.name = "bench"};
-
-		snprintf(u.name, sizeof(u.name), "user%u", i);
 		handshake_keypair_generate(&b->devices[i].key);
-		memcpy(d.key, b->devices[i].key.public, sizeof(d.key));
-		if (store_user_add(b->store, &u) != 0)
-			fail("%s", store_error(b->store));
-		d.user = u.id;
-		if (store_device_add(b->store, &d) != 0)
-			fail("%s", store_error(b->store));
+		control_enrol(&b->control, i, b->devices[i].key.public);
 	}
-	if (store_commit(b->store) != 0)
-		fail("%s", store_error(b->store));
+	control_commit(&b->control);
 }
 
 /* ---- a round ---- */
@@ -164,7 +94,7 @@ login_make(struct bench *b, uint32_t i, uint64_t timestamp)
 	memset(&d->login, 0, offsetof(struct cell, data));
 	d->login.type = PUNT_LOGIN;
 	endpoint_set_ipv4(&d->login.datagram.peer, "\x7f\0\0\1", (uint16_t)(i + 1));
-	len = handshake_client_start(&d->handshake, &d->key, b->key.public, timestamp, payload, size, d->login.data,
+	len = handshake_client_start(&d->handshake, &d->key, b->control.key.public, timestamp, payload, size, d->login.data,
 				     sizeof(d->login.data));
 	if (len < 0)
 		fail("a LOGIN was not made: %d", len);
@@ -198,19 +128,16 @@ round_logins(struct bench *b)
 	const struct cell *cells[BATCH];
 	double start, took;
 
-	b->now_ms += 60000; /* fills the limits' buckets */
-	b->wall_ms += 60000;
+	control_pass(&b->control, 60000); /* fills the limits' buckets */
 	for (uint32_t i = 0; i < DEVICES; i++)
-		login_make(b, i, b->wall_ms);
-	server_set_time(b->server, b->now_ms, b->wall_ms);
-	server_timers(b->server);
-	start = seconds();
+		login_make(b, i, b->control.wall_ms);
+	start = control_seconds();
 	for (uint32_t i = 0; i < DEVICES; i += BATCH) {
 		for (uint32_t k = 0; k < BATCH; k++)
 			cells[k] = &b->devices[i + k].login;
-		server_batch(b->server, cells, BATCH);
+		server_batch(b->control.server, cells, BATCH);
 	}
-	took = seconds() - start;
+	took = control_seconds() - start;
 	for (uint32_t i = 0; i < DEVICES; i++)
 		login_finish(b, i);
 	return DEVICES / took;
@@ -221,44 +148,22 @@ static double
 round_reference(const struct bench *b)
 {
 	uint8_t out[crypto_scalarmult_BYTES];
-	double start = seconds();
+	double start = control_seconds();
 
 	for (uint32_t i = 0; i < DEVICES; i++) {
 		for (unsigned k = 0; k < MULTIPLICATIONS; k++)
-			if (crypto_scalarmult(out, b->key.secret, b->devices[i].key.public) != 0)
+			if (crypto_scalarmult(out, b->control.key.secret, b->devices[i].key.public) != 0)
 				fail("a bad public key");
 		for (unsigned k = 0; k < KEY_PAIRS; k++)
 			crypto_scalarmult_base(out, b->devices[i].key.secret);
 	}
-	return DEVICES / (seconds() - start);
-}
-
-static int
-compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static void
-files_remove(const char *dir)
-{
-	DIR *d = opendir(dir);
-	struct dirent *e;
-
-	while (d != NULL && (e = readdir(d)) != NULL)
-		if (e->d_name[0] != '.')
-			(void)unlinkat(dirfd(d), e->d_name, 0);
-	if (d != NULL)
-		closedir(d);
-	(void)rmdir(dir);
+	return DEVICES / (control_seconds() - start);
 }
 
 int
 main(int argc, char **argv)
 {
-	struct bench b = {.now_ms = 1000000, .wall_ms = UINT64_C(1790000000000)};
+	static struct bench b;
 	unsigned rounds = argc == 3 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
 	double logins[ROUNDS_MAX], alone[ROUNDS_MAX];
 
@@ -267,29 +172,20 @@ main(int argc, char **argv)
 		return 2;
 	}
 	log_open("bench-login", LOG_LEVEL_WARNING);
-	if (handshake_init() != 0)
-		fail("libsodium did not start");
-	snprintf(b.dir, sizeof(b.dir), "%s/login-XXXXXX", argv[1]);
-	if (mkdtemp(b.dir) == NULL)
-		fail("%s: no folder can be made there", argv[1]);
 	b.devices = calloc(DEVICES, sizeof(*b.devices));
 	if (b.devices == NULL)
 		fail("no memory");
-	handshake_keypair_generate(&b.key);
-	server_open(&b);
+	control_open(&b.control, argv[1], 2 * DEVICES, io_send, &b);
 	devices_enrol(&b);
 	round_logins(&b); /* warm */
 	for (unsigned i = 0; i < rounds; i++) {
 		alone[i] = round_reference(&b);
 		logins[i] = round_logins(&b);
 	}
-	qsort(logins, rounds, sizeof(logins[0]), compare);
-	qsort(alone, rounds, sizeof(alone[0]), compare);
+	qsort(logins, rounds, sizeof(logins[0]), control_compare);
+	qsort(alone, rounds, sizeof(alone[0]), control_compare);
 	printf("%.6g %.6g %.6g %.6g\n", logins[rounds / 2], logins[0], logins[rounds - 1], alone[rounds / 2]);
-	server_free(b.server);
-	store_close(b.store);
-	config_free(b.config);
-	files_remove(b.dir);
+	control_close(&b.control);
 	free(b.devices);
 	return 0;
 }
