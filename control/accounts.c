@@ -161,7 +161,7 @@ sync_run(struct server *s, void *data)
 	struct session *n = session_get(s, *(session_id_t *)data);
 
 	if (n != NULL && n->user != NULL)
-		pump_start(s, n, true, true);
+		pump_start(s, n, PUMP_LOGIN);
 }
 
 /* Stores the device of the job's session as one of job->user's, or opens it again (known, unless its id is 0), and lets the

@@ -40,6 +40,25 @@ pair_put(struct server *s, const struct pair *p)
 	return rc < 0 ? rc : store_relation_put(s->store, &p->theirs);
 }
 
+int
+relations_read(struct server *s, user_id_t owner, const struct store_relation **rows)
+{
+	struct relations *r = &s->relations;
+
+	*rows = NULL;
+	if (r->owner != owner || r->as_of != store_changes(s->store)) {
+		free(r->rows);
+		*r = (struct relations){.owner = owner, .as_of = store_changes(s->store)};
+		r->count = store_relations(s->store, owner, 0, 0, INT32_MAX, &r->rows);
+	}
+	if (r->count < 0) {
+		r->owner = 0;
+		return r->count;
+	}
+	*rows = r->rows;
+	return r->count;
+}
+
 /* ---- verdicts ------------------------------------------------------------------------ */
 
 static enum verdict

@@ -186,6 +186,14 @@ struct effects {
 	bool failed; /* out of memory: the batch must fail */
 };
 
+/* Those of one user, read last: who comes online is told of buddies, and they of him. */
+struct relations {
+	user_id_t owner; /* 0: none */
+	uint64_t as_of;  /* store_changes() */
+	struct store_relation *rows;
+	int count;
+};
+
 /* What seals tickets, as in the store. */
 struct tickets {
 	struct ticket_key key, before; /* id 0: none */
@@ -211,6 +219,7 @@ struct server {
 	struct map sessions; /* sid -> session */
 	struct map devices;  /* device id -> its full session */
 	struct map users;    /* user id -> user */
+	struct map resumed;  /* device id -> its session that was resumed in the present batch */
 	struct session *restricted, **restricted_tail;
 	uint32_t restricted_count;
 
@@ -227,8 +236,10 @@ struct server {
 	uint32_t lazy_count, lazy_capacity;
 	struct operation *operations, **operations_tail;
 
+	struct relations relations;
 	struct limits *limits;
 	struct tickets tickets;
+	struct ticket_cipher sealing; /* of tickets.key, once it has sealed one */
 
 	struct traces *traces; /* NULL: none yet */
 	struct store_ban *bans; /* [BANS_MAX], in the order of prefixes */
@@ -293,8 +304,8 @@ void tickets_rotate(struct server *s);
 void tickets_publish(struct server *s);
 int ticket_request(struct server *s, const struct request *r);
 /* Was the device, since then, heard in a session that it resumed? What it said before is out of date: rings are read one after the
- * other, not in the order of time, and after an outage much lies in them. 1, 0, or an error of the store. */
-int resumed_since(struct server *s, const uint8_t key[32], uint64_t ms);
+ * other, not in the order of time, and after an outage much lies in them. */
+bool resumed_since(const struct server *s, device_id_t device, uint64_t ms);
 int resumed_handle(struct server *s, const struct cell *c);
 void resumed_fail(struct server *s, const struct cell *c);
 
@@ -468,6 +479,8 @@ int buddy_delete(struct server *s, const struct request *r, const Rookery__Delet
 int buddy_block(struct server *s, const struct request *r, const Rookery__SetBlock *b);
 int buddy_list(struct server *s, const struct request *r, const Rookery__ListBuddies *b);
 int buddy_set(struct server *s, const struct request *r, const Rookery__SetBuddy *b);
+/* Effect. All of a user's relations, in the order of peers: the count, or an error of the store. *rows is the server's until the next call. */
+int relations_read(struct server *s, user_id_t owner, const struct store_relation **rows);
 /* The user goes for good: who was a buddy is told. Handler. */
 int buddies_user_removed(struct server *s, const struct store_user *u);
 /* What is sent to workers after this finds in force what was said to the tables before: they take different rings. */
@@ -506,9 +519,11 @@ int fetch_stored(struct server *s, const struct request *r, const Rookery__Fetch
 struct pump *pump_new(void);
 void pump_free(struct pump *p);
 uint32_t pump_outstanding(const struct pump *p);
-/* Starts what a session is to get: snapshot of buddies' presence (if presence), pending requests, events,
- * messages, then Synced (if login). Restarts a pump whose outstanding deliveries are gone. */
-void pump_start(struct server *s, struct session *n, bool presence, bool login);
+#define PUMP_LOGIN 0x01       /* Synced at the end */
+#define PUMP_NO_MESSAGES 0x02 /* it is known that none wait for its device */
+/* Starts what a session is to get: snapshot of buddies' presence, pending requests, events, messages. Restarts a pump whose outstanding deliveries are
+ * gone. */
+void pump_start(struct server *s, struct session *n, unsigned flags);
 /* What was in flight is gone with its dataplane: nothing more until pump_start. */
 void pump_reset(struct pump *p);
 /* Something was stored for its device. */

@@ -95,12 +95,19 @@ effects_each(struct server *s, bool undo)
 		explicit_bzero(e->data, e->used);
 	e->used = 0;
 	e->failed = false;
+	map_clear(&s->resumed);
 }
 
 void
 effects_run(struct server *s)
 {
+	if (s->effects.used == 0) {
+		s->staging = false;
+		return;
+	}
+	store_read_begin(s->store);
 	effects_each(s, false);
+	store_read_end(s->store);
 }
 
 void

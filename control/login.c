@@ -128,6 +128,7 @@ struct login_effect {
 	struct cell_datagram to;
 	uint32_t worker;
 	bool set_text;
+	bool messages; /* some wait for the device */
 	char text[STORE_TEXT_MAX + 1];
 	uint16_t length;
 	uint8_t reply[STORE_REPLY_MAX];
@@ -185,7 +186,7 @@ login_run(struct server *s, void *data)
 		return;
 	user_publish(s, n->user->id);
 	presence_changed(s, n->user);
-	pump_start(s, n, true, true);
+	pump_start(s, n, PUMP_LOGIN | (e->messages ? 0 : PUMP_NO_MESSAGES));
 }
 
 static struct session *
@@ -261,6 +262,7 @@ login_accept(struct server *s, struct login *l, const struct store_user *u, cons
 		e.user = *u;
 		memcpy(e.text, l->text, sizeof(e.text));
 		e.set_text = text_applies(s, l, u, d);
+		e.messages = d->messages != 0;
 	}
 	if (!reply_make(s, l, &r) || (e.session = session_build(s, l, sid, u == NULL ? 0 : d->id)) == NULL) {
 		slot_release(s, sid);
@@ -418,10 +420,7 @@ login_known(struct server *s, struct login *l, const struct store_device *d)
 	if (login_drained(s, l))
 		return 0;
 	/* No answer: a client that means it still sends it again. */
-	rc = resumed_since(s, l->key, l->cell->datagram.came_ms);
-	if (rc < 0)
-		return rc;
-	if (rc != 0) {
+	if (resumed_since(s, d->id, l->cell->datagram.came_ms)) {
 		COUNT(s, logins_overtaken);
 		return 0;
 	}

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Ids are chosen by control, not by clients: a fixed mixer suffices (splitmix64's finalizer). */
 static uint32_t
@@ -94,6 +95,15 @@ map_del(struct map *m, uint64_t key)
 	}
 	m->slots[hole] = (struct map_slot){0};
 	m->count--;
+}
+
+void
+map_clear(struct map *m)
+{
+	if (m->count == 0)
+		return;
+	memset(m->slots, 0, (m->mask + 1ul) * sizeof(*m->slots));
+	m->count = 0;
 }
 
 void

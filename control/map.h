@@ -24,6 +24,8 @@ int map_put(struct map *m, uint64_t key, void *value);
 /* Makes room so that the next map_put of a new key cannot fail. */
 int map_reserve(struct map *m);
 void map_del(struct map *m, uint64_t key);
+/* Takes all out, and keeps the memory. */
+void map_clear(struct map *m);
 void map_free(struct map *m);
 
 /* Iterates in no particular order over a map that does not change meanwhile: start with *position 0; NULL at

@@ -151,24 +151,22 @@ presence_broadcast(struct server *s, const struct user *u, uint8_t status, const
 {
 	Rookery__Notification n = ROOKERY__NOTIFICATION__INIT;
 	Rookery__Presence presence = ROOKERY__PRESENCE__INIT;
-	struct store_relation *buddies;
+	const struct store_relation *buddies;
 	struct audience a = {0};
-	int count;
+	int count = relations_read(s, u->id, &buddies);
 
-	count = store_relations(s->store, u->id, 0, ROOKERY__BUDDY_STATE__BUDDY_ACCEPTED, INT32_MAX,
-				&buddies);
 	if (count < 0) {
 		log_error("presence", "buddies cannot be told of a change", "reason=\"%s\"",
 			  store_error(s->store));
 		return;
 	}
 	for (int i = 0; i < count; i++) {
-		const struct user *b = buddies[i].blocked ? NULL : user_get(s, buddies[i].peer);
+		bool told = buddies[i].state == ROOKERY__BUDDY_STATE__BUDDY_ACCEPTED && !buddies[i].blocked;
+		const struct user *b = told ? user_get(s, buddies[i].peer) : NULL;
 
 		if (b != NULL && !audience_add(&a, b))
 			break;
 	}
-	free(buddies);
 	presence.user_id = u->id;
 	presence.name = (char *)(uintptr_t)u->name;
 	presence.status = status;

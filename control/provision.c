@@ -178,7 +178,7 @@ sessions_provision(struct server *s, bool again)
 			session_provision(s, n, true);
 		} else if (n->user != NULL) {
 			/* What was on its way when control ended may not have been said. */
-			pump_start(s, n, true, false);
+			pump_start(s, n, 0);
 		}
 	}
 }
@@ -236,10 +236,12 @@ server_attach(struct server *s, uint64_t boot, uint32_t workers, uint32_t sessio
 	}
 	tickets_rotate(s);
 	tickets_publish(s);
+	store_read_begin(s->store);
 	sessions_provision(s, again || s->unfinished);
 	sessions_revoke(s);
 	while ((u = map_next(&s->users, &position)) != NULL)
 		user_publish(s, u->id);
+	store_read_end(s->store);
 	s->barrier = version_next(s);
 	cell_init(&c, TABLE_BARRIER);
 	c.barrier.value = s->barrier;

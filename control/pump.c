@@ -24,6 +24,8 @@ struct note {
 	struct note *next;
 	uint64_t token;
 	user_id_t peer;                /* presence of this user as it is when sent; 0: body */
+	uint64_t as_of;                /* store_changes() when the relation with him was read, and was that of buddies */
+	bool hidden;                   /* he has blocked the user */
 	char name[STORE_NAME_MAX + 1];
 	uint16_t length;
 	uint8_t body[];
@@ -178,15 +180,17 @@ note_body(struct pump *p, uint64_t token, const Rookery__Notification *n)
 }
 
 static void
-note_presence(struct pump *p, uint64_t token, user_id_t peer, const char *name)
+note_presence(struct pump *p, uint64_t token, const struct store_relation *r, uint64_t as_of)
 {
 	struct note *note = calloc(1, sizeof(*note));
 
 	if (note == NULL)
 		return;
 	note->token = token;
-	note->peer = peer;
-	memcpy(note->name, name, sizeof(note->name));
+	note->peer = r->peer;
+	note->as_of = as_of;
+	note->hidden = r->peer_blocked;
+	memcpy(note->name, r->peer_name, sizeof(note->name));
 	note_append(p, note);
 }
 
@@ -206,21 +210,34 @@ note_event(struct pump *p, uint64_t token, const struct store_event *e)
 	note_body(p, token, &n);
 }
 
-/* Returns false when it is not to be sent any more: no buddy now. */
+/* No buddy any more? */
 static bool
-note_send(struct server *s, const struct session *n, const struct note *note)
+note_void(struct server *s, const struct session *n, struct note *note)
+{
+	struct store_relation r;
+
+	if (note->as_of == store_changes(s->store))
+		return false;
+	note->as_of = store_changes(s->store);
+	if (store_relation_get(s->store, n->user->id, note->peer, &r) < 0 || r.state != ROOKERY__BUDDY_STATE__BUDDY_ACCEPTED)
+		return true;
+	note->hidden = r.peer_blocked;
+	return false;
+}
+
+/* Returns false when it is not to be sent any more. */
+static bool
+note_send(struct server *s, const struct session *n, struct note *note)
 {
 	struct frame f = {.type = FRAME_NOTIFY, .notify = {.body = note->body, .length = note->length}};
 	Rookery__Notification notification = ROOKERY__NOTIFICATION__INIT;
 	uint8_t body[NOTIFY_BODY_MAX];
 	Rookery__Presence presence;
-	struct store_relation r;
 
 	if (note->peer != 0) {
-		if (store_relation_get(s->store, n->user->id, note->peer, &r) < 0 ||
-		    r.state != ROOKERY__BUDDY_STATE__BUDDY_ACCEPTED)
+		if (note_void(s, n, note))
 			return false;
-		presence_fill(s, &presence, note->peer, note->name, r.peer_blocked);
+		presence_fill(s, &presence, note->peer, note->name, note->hidden);
 		notification.body_case = ROOKERY__NOTIFICATION__BODY_PRESENCE;
 		notification.presence = &presence;
 		if (rookery__notification__get_packed_size(&notification) > sizeof(body))
@@ -449,16 +466,16 @@ pump_run(struct server *s, struct session *n)
 }
 
 static void
-start_relations(struct server *s, struct session *n, bool presence)
+start_relations(struct server *s, struct session *n)
 {
-	struct store_relation *rows;
-	int count = store_relations(s->store, n->user->id, 0, 0, INT32_MAX, &rows);
+	const struct store_relation *rows;
+	int count = relations_read(s, n->user->id, &rows);
 
 	for (int i = 0; i < count; i++) {
 		struct store_event e = {.peer = rows[i].peer, .state = rows[i].state};
 
-		if (rows[i].state == ROOKERY__BUDDY_STATE__BUDDY_ACCEPTED && presence) {
-			note_presence(n->pump, token_make(s, n->pump), rows[i].peer, rows[i].peer_name);
+		if (rows[i].state == ROOKERY__BUDDY_STATE__BUDDY_ACCEPTED) {
+			note_presence(n->pump, token_make(s, n->pump), &rows[i], store_changes(s->store));
 		} else if (rows[i].state == ROOKERY__BUDDY_STATE__BUDDY_PENDING && !rows[i].blocked) {
 			memcpy(e.peer_name, rows[i].peer_name, sizeof(e.peer_name));
 			memcpy(e.text, rows[i].text, sizeof(e.text));
@@ -466,15 +483,13 @@ start_relations(struct server *s, struct session *n, bool presence)
 			note_event(n->pump, token_make(s, n->pump), &e);
 		}
 	}
-	if (count >= 0)
-		free(rows);
-	else
+	if (count < 0)
 		log_error("presence", "a session is not told of its buddies", "sid=%016llx reason=\"%s\"",
 			  (unsigned long long)n->sid, store_error(s->store));
 }
 
 void
-pump_start(struct server *s, struct session *n, bool presence, bool login)
+pump_start(struct server *s, struct session *n, unsigned flags)
 {
 	struct pump *p = n->pump;
 	struct store_event *events;
@@ -482,17 +497,17 @@ pump_start(struct server *s, struct session *n, bool presence, bool login)
 
 	pump_empty(p);
 	p->paused = false;
-	if (presence || login)
-		start_relations(s, n, presence);
+	p->more = !(flags & PUMP_NO_MESSAGES);
+	start_relations(s, n);
 	count = store_events(s->store, n->user->id, &events);
 	for (int i = 0; i < count; i++)
 		note_event(p, TOKEN_EVENT | events[i].id, &events[i]);
 	if (count >= 0)
 		free(events);
-	if (login) {
+	if (flags & PUMP_LOGIN) {
 		p->syncing = true;
 		p->delivered = 0;
-		if (store_message_last(s->store, n->device, &p->login_last) < 0)
+		if (!p->more || store_message_last(s->store, n->device, &p->login_last) < 0)
 			p->login_last = 0;
 	}
 	pump_run(s, n);

@@ -128,15 +128,15 @@ ticket_make(struct server *s, const struct session *n, const struct store_device
 		.expires_ms = s->wall_ms + s->config->session.ticket_ms,
 		.status = n->status,
 	};
-	struct ticket_cipher cipher = {0};
 	uint8_t nonce[TICKET_NONCE];
 
-	if (s->config->session.ticket_ms == 0 || s->tickets.key.id == 0 || ticket_cipher_set(&cipher, &s->tickets.key) < 0)
+	if (s->config->session.ticket_ms == 0 || s->tickets.key.id == 0)
+		return false;
+	if (s->sealing.id != s->tickets.key.id && ticket_cipher_set(&s->sealing, &s->tickets.key) < 0)
 		return false;
 	random_bytes(s, nonce, sizeof(nonce));
 	random_bytes(s, t.secret, sizeof(t.secret));
-	ticket_seal(&t, &cipher, nonce, out->ticket);
-	ticket_cipher_clear(&cipher);
+	ticket_seal(&t, &s->sealing, nonce, out->ticket);
 	memcpy(out->secret, t.secret, sizeof(out->secret));
 	explicit_bzero(&t, sizeof(t));
 	rookery__ticket__init(&out->body);
@@ -223,7 +223,7 @@ resumed_welcome(struct server *s, struct session *n, const struct store_device *
 	}
 	notify(s, &n->sid, 1, &notification);
 	explicit_bzero(&out, sizeof(out));
-	pump_start(s, n, true, true);
+	pump_start(s, n, PUMP_LOGIN | (d->messages == 0 ? PUMP_NO_MESSAGES : 0));
 }
 
 /* As login_run: the new session stands before the old one goes. */
@@ -287,17 +287,14 @@ session_build(const struct server *s, const struct resumed_session *c, uint64_t 
 	return n;
 }
 
-int
-resumed_since(struct server *s, const uint8_t key[32], uint64_t ms)
+bool
+resumed_since(const struct server *s, device_id_t device, uint64_t ms)
 {
-	struct store_session row;
-	int rc = store_session_of(s->store, key, &row);
+	const struct session *n = map_get(&s->resumed, device);
 
-	if (rc < 0)
-		return rc == -ENOENT ? 0 : rc;
-	rc = row.secret.resumed && row.login_ms > ms;
-	explicit_bzero(&row, sizeof(row));
-	return rc;
+	if (n == NULL)
+		n = map_get(&s->devices, device);
+	return n != NULL && n->secret.resumed && n->login_ms > ms;
 }
 
 /* Is the ticket good, and may its device have a session now? 1, 0, or an error of the store. */
@@ -312,12 +309,9 @@ resumed_judge(struct server *s, const struct resumed_session *c, uint64_t heard_
 		return rc == -ENOENT ? 0 : rc;
 	if (d->user != c->user || s->draining)
 		return 0;
-	if (d->locked || d->login_timestamp != c->login_timestamp)
+	if (d->locked || d->login_timestamp != c->login_timestamp || resumed_since(s, d->id, heard_ms))
 		return 0;
-	rc = resumed_since(s, d->key, heard_ms);
-	if (rc < 0)
-		return rc;
-	return rc == 0 && limit_take(s, LIMIT_DEVICE_LOGINS, d->key, sizeof(d->key)) == 0;
+	return limit_take(s, LIMIT_DEVICE_LOGINS, d->key, sizeof(d->key)) == 0;
 }
 
 /* Control was killed after the commit: the session is here, and perhaps nobody was told. */
@@ -349,8 +343,11 @@ resumed_one(struct server *s, const struct resumed_session *c, uint64_t heard_ms
 		return 0;
 	}
 	e.session = session_build(s, c, heard_ms, &e.device);
-	rc = e.session == NULL ? -ENOMEM : session_store(s, e.session, e.user.id, NULL, 0);
+	rc = e.session == NULL || map_put(&s->resumed, e.device.id, e.session) < 0
+		     ? -ENOMEM
+		     : session_store(s, e.session, e.user.id, NULL, 0);
 	if (rc < 0) {
+		map_del(&s->resumed, e.device.id);
 		slot_release(s, c->sid);
 		session_free(e.session);
 		return rc;

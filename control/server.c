@@ -69,6 +69,7 @@ sessions_free(struct server *s)
 	map_free(&s->sessions);
 	map_free(&s->users);
 	map_free(&s->devices);
+	map_free(&s->resumed);
 }
 
 void
@@ -100,7 +101,9 @@ server_free(struct server *s)
 	bans_free(s);
 	traces_free(s);
 	free(s->lazy);
+	free(s->relations.rows);
 	explicit_bzero(&s->tickets, sizeof(s->tickets));
+	ticket_cipher_clear(&s->sealing);
 	sodium_munlock(&s->key, sizeof(s->key)); /* wipes it */
 	free(s);
 }

@@ -189,7 +189,7 @@ user_location(struct server *s, user_id_t id, uint8_t *away, uint8_t *count,
 	      struct live_session live[USER_SESSIONS_MAX])
 {
 	const struct user *u = user_get(s, id);
-	struct store_device *devices;
+	device_id_t *devices;
 	int n;
 
 	*count = 0;
@@ -198,16 +198,14 @@ user_location(struct server *s, user_id_t id, uint8_t *away, uint8_t *count,
 		return;
 	for (const struct session *k = u->sessions; k != NULL && *count < USER_SESSIONS_MAX; k = k->user_next)
 		live[(*count)++] = (struct live_session){.sid = k->sid, .device = k->device};
-	n = store_devices(s->store, id, &devices);
+	n = store_devices_recent(s->store, id, s->wall_ms > RECENT_MS ? s->wall_ms - RECENT_MS : 0, &devices);
 	if (n < 0) {
 		*away = 1; /* at worst a copy too many is asked to be stored */
 		return;
 	}
-	for (int i = 0; i < n; i++) {
-		if (map_get(&s->devices, devices[i].id) == NULL &&
-		    devices[i].last_seen_ms + RECENT_MS >= s->wall_ms)
+	for (int i = 0; i < n; i++)
+		if (map_get(&s->devices, devices[i]) == NULL)
 			*away = 1;
-	}
 	free(devices);
 }
 
@@ -506,7 +504,7 @@ event_heard(struct server *s, void *data)
 		return;
 	n->heard = true;
 	if (n->resync && n->user != NULL)
-		pump_start(s, n, true, false);
+		pump_start(s, n, 0);
 	n->resync = false;
 }
 

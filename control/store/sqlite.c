@@ -199,9 +199,14 @@ column_u64(sqlite3_stmt *q, int i)
 void
 column_text(sqlite3_stmt *q, int i, char *buf, size_t cap)
 {
-	const char *text = (const char *)sqlite3_column_text(q, i);
+	const void *text = sqlite3_column_text(q, i);
+	size_t len = text == NULL ? 0 : (size_t)sqlite3_column_bytes(q, i);
 
-	snprintf(buf, cap, "%s", text == NULL ? "" : text);
+	if (len > cap - 1)
+		len = cap - 1;
+	if (len != 0)
+		memcpy(buf, text, len);
+	buf[len] = '\0';
 }
 
 void
@@ -294,6 +299,26 @@ store_rollback(struct store *st)
 		sqlite3_exec(st->db, "ROLLBACK", NULL, NULL, NULL);
 	st->in_transaction = false;
 	memcpy(st->error, kept, sizeof(kept));
+}
+
+void
+store_read_begin(struct store *st)
+{
+	/* Without it each read is a transaction of its own. */
+	(void)statement_step(st, statement(st, STATEMENT_READ_BEGIN, "BEGIN"));
+}
+
+void
+store_read_end(struct store *st)
+{
+	if (!sqlite3_get_autocommit(st->db))
+		(void)statement_step(st, statement(st, STATEMENT_COMMIT, "COMMIT"));
+}
+
+uint64_t
+store_changes(const struct store *st)
+{
+	return (uint64_t)sqlite3_total_changes64(st->db);
 }
 
 /* ---- open --------------------------------------------------------------------------- */
@@ -405,6 +430,8 @@ store_open(struct store **out, const char *path, char *error, size_t cap)
 	int rc = -ENOMEM;
 
 	*out = NULL;
+	/* SQLite counts its memory otherwise, under a lock. Refused once it is in use, which does no harm. */
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	if (st != NULL)
 		st->path = strdup(path);
 	if (st == NULL || st->path == NULL) {

@@ -364,6 +364,27 @@ store_devices(struct store *st, user_id_t user, struct store_device **out)
 	return rows_end(&rows, rc, out);
 }
 
+int
+store_devices_recent(struct store *st, user_id_t user, uint64_t since_ms, device_id_t **out)
+{
+	sqlite3_stmt *q = statement(st, STATEMENT_DEVICES_RECENT,
+				    "SELECT id FROM devices WHERE user = ? AND last_seen_ms >= ?");
+	struct rows rows = {.size = sizeof(device_id_t)};
+	device_id_t *id;
+	int rc;
+
+	bind_u64(q, 1, user);
+	bind_u64(q, 2, since_ms);
+	while ((rc = statement_step(st, q)) == 1) {
+		id = rows_next(&rows);
+		if (id == NULL)
+			break;
+		*id = column_u64(q, 0);
+	}
+	statement_end(q);
+	return rows_end(&rows, rc, out);
+}
+
 /* ---- sessions ----------------------------------------------------------------------- */
 
 /* What follows is not stored: a resumed session had no LOGIN, so it has no ephemeral key. */
@@ -494,16 +515,6 @@ store_session_get(struct store *st, session_id_t sid, struct store_session *s)
 				    "SELECT " SESSION_COLUMNS " FROM sessions WHERE sid = ?");
 
 	bind_u64(q, 1, sid);
-	return session_one(st, q, s);
-}
-
-int
-store_session_of(struct store *st, const uint8_t key[32], struct store_session *s)
-{
-	sqlite3_stmt *q = statement(st, STATEMENT_SESSION_OF,
-				    "SELECT " SESSION_COLUMNS " FROM sessions WHERE key = ?");
-
-	bind_blob(q, 1, key, 32);
 	return session_one(st, q, s);
 }
 

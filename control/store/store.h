@@ -60,6 +60,11 @@ store_failed(int rc)
 int store_begin(struct store *st);
 int store_commit(struct store *st); /* on error the transaction is rolled back */
 void store_rollback(struct store *st);
+/* Around many reads outside of a transaction: all are of one state, and each costs less. */
+void store_read_begin(struct store *st);
+void store_read_end(struct store *st);
+/* Grows with each row that is changed: what was read holds as long as this stays. */
+uint64_t store_changes(const struct store *st);
 /* How long successful commits took. */
 const struct histogram *store_commit_latency(const struct store *st);
 
@@ -139,6 +144,8 @@ int store_device_unlock(struct store *st, device_id_t id);
 int store_device_del(struct store *st, device_id_t id);
 /* In the order of ids. Returns the count. */
 int store_devices(struct store *st, user_id_t user, struct store_device **out);
+/* Those last seen since then. Returns the count. */
+int store_devices_recent(struct store *st, user_id_t user, uint64_t since_ms, device_id_t **out);
 
 /* ---- sessions ----------------------------------------------------------------------- */
 
@@ -168,8 +175,6 @@ int store_session_peer(struct store *st, session_id_t sid, const struct endpoint
 int store_session_status(struct store *st, session_id_t sid, uint8_t status);
 int store_session_del(struct store *st, session_id_t sid);
 int store_session_get(struct store *st, session_id_t sid, struct store_session *s); /* or -ENOENT */
-/* That of the device with this key; or -ENOENT. */
-int store_session_of(struct store *st, const uint8_t key[32], struct store_session *s);
 /* Calls cb for each; cb uses no store function. A cb that returns non-zero ends it, and that is returned. */
 typedef int (*store_session_fn)(void *arg, const struct store_session *s);
 int store_sessions(struct store *st, store_session_fn cb, void *arg);

@@ -24,6 +24,7 @@
 	F(device_seen, (struct store * st, device_id_t id, uint64_t now_ms), (st, id, now_ms))                            \
 	F(device_del, (struct store * st, device_id_t id), (st, id))                                                      \
 	F(devices, (struct store * st, user_id_t user, struct store_device **out), (st, user, out))                       \
+	F(devices_recent, (struct store * st, user_id_t user, uint64_t since_ms, device_id_t **out), (st, user, since_ms, out)) \
 	F(session_put, (struct store * st, const struct store_session *n), (st, n))                                       \
 	F(session_user, (struct store * st, session_id_t sid, user_id_t user, device_id_t device), (st, sid, user, device)) \
 	F(session_peer, (struct store * st, session_id_t sid, const struct endpoint *peer, uint8_t port), (st, sid, peer, port)) \
