@@ -10,6 +10,7 @@
 #include "shared/handshake_internal.h"
 #include "shared/noise.h"
 #include "shared/rookery.pb-c.h"
+#include "shared/ticket.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -163,10 +164,10 @@ handshake(const struct keys *k, struct session_secret *secret)
 }
 
 static void
-packet(const char *name, const struct session_keys *keys, enum wire_direction direction, uint64_t counter,
+packet(const char *name, session_id_t sid, const struct session_keys *keys, enum wire_direction direction, uint64_t counter,
        const struct frame *frames, size_t count)
 {
-	const struct wire_data header = {.sid = session_id_make(0, 1, 5), .counter = counter};
+	const struct wire_data header = {.sid = sid, .counter = counter};
 	uint8_t bytes[WIRE_DATAGRAM_MAX], *text = bytes + WIRE_DATA_HEADER, nonce[AEAD_NONCE];
 	struct aead_key key = {0};
 	char title[80];
@@ -208,8 +209,64 @@ data(const struct session_secret *secret)
 	session_keys_derive(&one, secret, 1);
 	show("AES key, epoch 0", zero.key, AEAD_KEY);
 	show("AES key, epoch 1", one.key, AEAD_KEY);
-	packet("client, epoch 0, sequence 1, PING and MESSAGE", &zero, WIRE_TO_SERVER, wire_counter(0, 1), up, 2);
-	packet("server, epoch 1, sequence 2, RECEIPT", &one, WIRE_TO_CLIENT, wire_counter(1, 2), down, 1);
+	packet("client, epoch 0, sequence 1, PING and MESSAGE", session_id_make(0, 1, 5), &zero, WIRE_TO_SERVER, wire_counter(0, 1), up, 2);
+	packet("server, epoch 1, sequence 2, RECEIPT", session_id_make(0, 1, 5), &one, WIRE_TO_CLIENT, wire_counter(1, 2), down, 1);
+}
+
+static void
+ticket_make(uint8_t ticket[TICKET_SIZE], struct ticket *t)
+{
+	struct ticket_key key = {.id = 3};
+	struct ticket_cipher cipher = {0};
+	uint8_t nonce[TICKET_NONCE];
+	struct ticket opened;
+
+	memset(key.key, 0x77, sizeof(key.key));
+	memset(nonce, 0x88, sizeof(nonce));
+	memset(t->secret, 0x99, sizeof(t->secret));
+	CHECK(ticket_cipher_set(&cipher, &key) == 0);
+	ticket_seal(t, &cipher, nonce, ticket);
+	CHECK(ticket_marked(&cipher, ticket) && ticket_open(&opened, &cipher, ticket) == 0);
+	CHECK(opened.user == t->user && opened.expires_ms == t->expires_ms && memcmp(opened.secret, t->secret, RESUME_SECRET) == 0);
+	show("key of the mark", cipher.mark, sizeof(cipher.mark));
+	show("ticket", ticket, TICKET_SIZE);
+	ticket_cipher_clear(&cipher);
+}
+
+/* What the server does with a RESUME, and the client with the answer. */
+static void
+resumption(void)
+{
+	struct ticket t = {.user = 7, .device = 12, .login_timestamp = 1700000000000, .expires_ms = 1700604800123, .status = 2};
+	const struct frame ping = {.type = FRAME_PING, .token = 1};
+	const session_id_t sid = session_id_make(0, SESSION_GENERATION_RESUMED | 9, 5);
+	uint8_t ticket[TICKET_SIZE], nonce[RESUME_NONCE], server_nonce[RESUME_NONCE], proof[RESUME_PROOF];
+	uint8_t resume[RESUME_SIZE], accepted[RESUME_ACCEPTED_SIZE], refused[RESUME_REFUSED_SIZE];
+	struct session_secret secret = {.resumed = 0};
+	struct session_keys zero, one;
+
+	heading("Resumption");
+	fprintf(out, "\nEvery byte of the ticket key, whose id is 3, is 0x77, of the ticket's nonce 0x88, of its secret 0x99, of the"
+		     "\nclient's nonce 0xaa, of the server's 0xbb. The ticket is of user 7, device 12, whose last LOGIN was of"
+		     "\n1700000000000; it expires at 1700604800123, its status is 2. The id of the RESUME is 0x1122334455667788.\n");
+	ticket_make(ticket, &t);
+	memset(nonce, 0xaa, sizeof(nonce));
+	memset(server_nonce, 0xbb, sizeof(server_nonce));
+	resume_write(resume, LOGIN_ID, nonce, ticket);
+	show("RESUME", resume, sizeof(resume));
+	resume_secret(&secret, t.secret, nonce, server_nonce, sid);
+	resume_derive(&zero, proof, &secret, 0);
+	session_keys_derive(&one, &secret, 1);
+	resume_accept(accepted, resume, server_nonce, sid, proof);
+	show("answer with a session", accepted, sizeof(accepted));
+	show("proof in it", proof, sizeof(proof));
+	show("AES key of the session, epoch 0", zero.key, AEAD_KEY);
+	show("AES key of the session, epoch 1", one.key, AEAD_KEY);
+	packet("client, epoch 0, sequence 1, PING in that session", sid, &zero, WIRE_TO_SERVER, wire_counter(0, 1), &ping, 1);
+	resume_refuse(refused, resume, RESUME_VOID);
+	show("answer: log in", refused, sizeof(refused));
+	resume_refuse(refused, resume, 15);
+	show("answer: come again in 1.5 s", refused, sizeof(refused));
 }
 
 static void
@@ -270,6 +327,7 @@ main(int argc, char **argv)
 	keys_make(&k);
 	handshake(&k, &secret);
 	data(&secret);
+	resumption();
 	frames();
 	fputc('\n', out);
 	fclose(out);
