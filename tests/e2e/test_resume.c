@@ -6,6 +6,7 @@
 
 #include <setjmp.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +144,51 @@ void_tickets(void **state)
 	server_finish(w);
 }
 
+/* The server ends, and when it starts again the time of the key that seals tickets is over. */
+static void
+next_key(struct world *w)
+{
+	const char *sql = "UPDATE meta SET value = value - 86400000 WHERE name = 'ticket_made_ms'";
+	char path[160];
+	sqlite3 *db;
+
+	server_stop(w);
+	snprintf(path, sizeof(path), "%s/rookery.db", w->server->state_dir);
+	world_check(w, sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK);
+	world_check(w, sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK && sqlite3_changes(db) == 1);
+	sqlite3_close(db);
+	server_start(w);
+}
+
+/* A ticket is good as long as its key is the present one or the one before. */
+static void
+next_keys(void **state)
+{
+	struct world *w = *state;
+	struct client *alice, *bob;
+
+	with_ticket(w, 0, &alice, &bob);
+	client_quit(alice);
+	client_expect(bob, "presence", "user", "alice", "status", "offline", NULL);
+	next_key(w);
+	alice = client_login(w, "alice");
+	both_ways(alice, bob, "the key before");
+	counter_wait(w, "sessions_resumed", 1);
+	world_check(w, of_control(w, "resumed") == 1);
+	world_check(w, of_control(w, "logins") == 0);
+	/* With the session came a ticket of the present key, before the message: it becomes the last but one. */
+	client_quit(alice);
+	client_expect(bob, "presence", "user", "alice", "status", "offline", NULL);
+	next_key(w);
+	next_key(w);
+	alice = client_login(w, "alice");
+	both_ways(alice, bob, "the key before the key before");
+	counter_wait(w, "drop_resume_ticket", 1);
+	world_check(w, of_control(w, "resumed") == 0);
+	world_check(w, of_control(w, "logins") == 1);
+	server_finish(w);
+}
+
 int
 main(void)
 {
@@ -150,6 +196,7 @@ main(void)
 		{"comes back", comes_back},
 		{"server anew", server_anew},
 		{"void tickets", void_tickets},
+		{"next keys", next_keys},
 	};
 	static const struct scenario_list list = {scenarios, sizeof(scenarios) / sizeof(scenarios[0])};
 	static const struct scenario_set set = {{.kind = KIND_SOCKET, .family = AF_INET}, &list};
