@@ -258,7 +258,7 @@ users_single(void *ctx, uint32_t ops)
 	uint64_t start = rte_rdtsc_precise();
 
 	for (uint32_t i = 0; i < ops; i++)
-		sum += tables_user(ctx, 1 + picks[i]).live[0].sid;
+		sum += tables_user(ctx, 1 + picks[i]).single.sid;
 	sink = sum;
 	return rte_rdtsc_precise() - start;
 }
@@ -276,7 +276,7 @@ users_bulk(void *ctx, uint32_t ops)
 			users[j] = 1 + picks[i + j];
 		tables_users(ctx, users, BATCH, entries);
 		for (uint32_t j = 0; j < BATCH; j++)
-			sum += entries[j].live[0].sid;
+			sum += entries[j].single.sid;
 	}
 	sink = sum;
 	return rte_rdtsc_precise() - start;

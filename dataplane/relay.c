@@ -326,14 +326,15 @@ relay_look_up(struct worker *w, const struct session **senders, const struct fra
 	for (uint32_t i = 0; i < n; i++) {
 		*out[i] = (struct relay_lookup){.from = pairs[i][0], .verdict = verdicts[i], .user = users[i]};
 		for (uint32_t k = 0; k < users[i].live_count; k++)
-			recipient_prefetch(w, users[i].live[k].sid);
+			recipient_prefetch(w, user_live(&users[i])[k].sid);
 	}
 	for (uint32_t i = 0; i < n; i++) {
+		session_id_t sid = user_live(&users[i])[0].sid;
 		const struct session *s;
 
-		if (users[i].live_count == 0 || session_id_worker(users[i].live[0].sid) != w->index)
+		if (users[i].live_count == 0 || session_id_worker(sid) != w->index)
 			continue;
-		s = session_find(&w->sessions, users[i].live[0].sid);
+		s = session_find(&w->sessions, sid);
 		if (s != NULL)
 			activity_prefetch(&w->sessions, s);
 	}
@@ -379,7 +380,7 @@ relay_message(struct worker *w, struct session *s, const struct frame_message *f
 	}
 	count(w, COUNTER_verdict_hits);
 	user = found != NULL ? found->user : tables_user(w->tables, m->to);
-	message_judge(w, s, m, verdict, user.live, user.live_count, user.away);
+	message_judge(w, s, m, verdict, user_live(&user), user.live_count, user.away);
 }
 
 void

@@ -2,11 +2,8 @@
 /*
  * What all workers read: users (user id -> live sessions), conversations ((from, to) -> verdict), and bans (bans.h).
  *
- * Thread-safety: rte_hash with lock-free read/write concurrency; one writer (housekeeping, or the test's
- * thread). Readers are workers that registered with RCU (QSBR) and report a quiescent state once per
- * iteration; a pointer got from a lookup is valid until the reader's next report. Values are replaced, never
- * changed in place. What is known of a user fits the word that rte_hash keeps beside the key, but for the live sessions, which lie in
- * a pool (live_pool.h).
+ * Thread-safety: one writer (housekeeping, or the test's thread); its readers never wait. Readers are workers that registered with
+ * RCU (QSBR) and report a quiescent state once per iteration; what a lookup found is valid until the reader's next report.
  */
 #ifndef ROOKERY_DATAPLANE_TABLES_H
 #define ROOKERY_DATAPLANE_TABLES_H
@@ -22,10 +19,17 @@ struct tables;
 
 /* What a lookup found. A user that is not known here has no live device and is away. */
 struct user_entry {
-	const struct live_session *live; /* live_count of them */
+	struct live_session single;
+	const struct live_session *run; /* live_count of them; NULL: `single` is the only one, if there is one */
 	uint8_t live_count;
 	bool away; /* some device is not live: a copy goes to the store */
 };
+
+static inline const struct live_session *
+user_live(const struct user_entry *e)
+{
+	return e->run != NULL ? e->run : &e->single;
+}
 
 /* numa_node: rte_malloc socket (SOCKET_ID_ANY allowed). Sizes from config->dataplane.users and
  * .conversations. NULL without memory. */
@@ -47,17 +51,19 @@ void tables_verdicts(const struct tables *t, const user_id_t (*pairs)[2], uint32
 
 /* ---- writer ---- */
 /* Applies a TABLE_USER_*, TABLE_VERDICT_* or TABLE_BANS cell. Returns 0, or
- * -EAGAIN  too much of what was replaced waits for a stalled reader (1,024 at least): nothing has changed, try again;
+ * -EAGAIN  too much of what was replaced waits for a stalled reader (1,024 users at least): nothing has changed, try again;
  * -ENOSPC  the user table is full: the user stays unknown;
  * -ENOMEM  no memory for the bans: those before stay in force,
  * -EINVAL  bad cell.
- * Verdicts are a cache: a full table forgets a pair at random first, and behind a stalled reader a new pair may stay unknown. Live
- * sessions that find no room count as away. */
+ * Verdicts are a cache: a full table forgets a pair at random first. Live sessions that find no room count as away. */
 int tables_apply(struct tables *t, const struct cell *c);
 /* Frees what no reader can see any more; call now and then. */
 void tables_reclaim(struct tables *t);
 uint32_t tables_user_count(const struct tables *t);
+uint64_t tables_user_bytes(const struct tables *t); /* of memory, beside the pool of live sessions */
 uint32_t tables_verdict_count(const struct tables *t);
 uint32_t tables_ban_count(const struct tables *t);
+/* Every entry is where it is looked for. For tests. */
+bool tables_check(const struct tables *t);
 
 #endif

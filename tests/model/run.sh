@@ -60,6 +60,11 @@ check tables TOKEN
 check tables CHECK
 check tables FILL
 check tables OFFLINE
+check bucket
+check bucket VERSION
+check bucket BEFORE
+check bucket MISS
+check bucket MOVE
 check fence
 check fence NO_FENCE
 check fence BARRIER_FIRST

@@ -4,8 +4,8 @@
  * sessions; readers (workers) look it up and use it until their next quiescent state; an entry is used again once no reader can see it
  * (rte_rcu_qsbr).
  *
- * Each statement is one load or store, in the order of the code. The key's slot of the rte_hash leads to an entry or to none:
- * rte_hash's own concurrency is DPDK's to prove; what is modelled is our use of it.
+ * Each statement is one load or store, in the order of the code. The user's place in the table leads to an entry or to none; how that is read
+ * and written in one piece is bucket.pml's.
  *
  * Holds: a reader never sees a freed or half-written entry, and the writer never runs out of entries while readers go on.
  */
@@ -17,7 +17,7 @@
 #define NONE 255
 #define OFFLINE 0
 
-byte slot = NONE;          /* rte_hash: what the key leads to */
+byte slot = NONE;          /* what the user's place in the table leads to */
 byte head[ENTRIES];        /* two halves of an entry's version */
 byte tail[ENTRIES];
 bool freed[ENTRIES] = true; /* the truth: on the free list */
@@ -122,13 +122,13 @@ active proctype housekeeping()
 #else
 				head[e] = change;
 				tail[e] = change;
-				slot = e; /* add_key: release */
+				slot = e; /* cuckoo_set: release */
 #endif
 				if :: old != NONE -> defer(old) :: else fi
 			fi
 		:: slot != NONE -> /* user_del */
 			old = slot;
-			slot = NONE; /* rte_hash_del_key */
+			slot = NONE; /* cuckoo_del */
 			defer(old)
 		fi;
 		reclaim() /* tables_reclaim, once per poll */

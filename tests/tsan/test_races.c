@@ -3,10 +3,9 @@
  * What several threads or processes of the server share, under ThreadSanitizer. An argument multiplies the rounds.
  *
  * Processes are threads here, on one mapping: ThreadSanitizer follows addresses, and would take two mappings of one file for two
- * memories. DPDK's libraries are not instrumented. Its rings are, as they are inline; rte_hash is not, so tables.c says itself what
- * its stores publish, and the readers check what they see: each entry follows from its user and version, and a freed one is
- * filled with another user's before long. The mempool is one of this file's, because the libraries' would hide that a buffer's next
- * owner comes after its last.
+ * memories. DPDK's libraries are not instrumented; its rings and RCU are, as they are inline. Beside that, readers check what they see:
+ * each entry follows from its user and version, and a freed one is filled with another user's before long. The mempool is one of this
+ * file's, because the libraries' would hide that a buffer's next owner comes after its last.
  */
 #include "tests/unit/dataplane/eal_fixture.h"
 #include "tests/unit/dataplane/relay_world.h"
@@ -267,12 +266,13 @@ version_seen(const struct lane *l)
 {
 	user_id_t user = 100 + l->index;
 	struct user_entry e = tables_user(l->w->tables, user);
+	const struct live_session *live = user_live(&e);
 
 	if (e.live_count == 0)
 		return 0;
 	MUST(e.live_count == 2);
-	MUST(e.live[1].sid == ~e.live[0].sid && e.live[1].device == (e.live[0].sid ^ user));
-	return e.live[0].sid;
+	MUST(live[1].sid == ~live[0].sid && live[1].device == (live[0].sid ^ user));
+	return live[0].sid;
 }
 
 static void
