@@ -28,10 +28,10 @@ config_memory_worker_mb(const struct config *c)
 unsigned
 config_memory_common_mb(const struct config *c)
 {
-	uint64_t bytes = (uint64_t)c->dataplane.users * 112;
+	uint64_t bytes = (uint64_t)c->dataplane.users * 32;
 
 	bytes += (uint64_t)c->dataplane.sessions * 20; /* the user table's live sessions */
-	bytes += (uint64_t)c->dataplane.conversations * 96;
+	bytes += (uint64_t)c->dataplane.conversations * 32;
 	return 128 + mb(bytes);
 }
 
