@@ -224,18 +224,32 @@ admin_presence_list(struct admin_call *call)
 
 struct bans_page {
 	struct page page;
-	const char *enforced;
+	const char *missing; /* why none is in force yet; NULL: all are */
 };
+
+static const char *
+enforcer(const struct bans_page *p, const struct server_ban *b, char *text, size_t cap)
+{
+	if (p->missing)
+		return p->missing;
+	if (b->nic_ports == 0)
+		return "workers";
+	if (b->nic_ports >= b->ports)
+		return "nic";
+	snprintf(text, cap, "nic on %u of %u ports", b->nic_ports, b->ports);
+	return text;
+}
 
 static bool
 add_ban(void *arg, const struct server_ban *b)
 {
 	struct bans_page *p = arg;
-	char prefix[PREFIX_STRLEN];
+	char prefix[PREFIX_STRLEN], text[48];
 	if (!page_open(&p->page))
 		return false;
-	json_t *row = json_pack("{s:s, s:o, s:o, s:s, s:o}", "prefix", prefix_format(&b->prefix, prefix), "since",
-				time_json(b->created_ms), "until", time_json(b->until_ms), "enforced", p->enforced, "reason",
+	json_t *row = json_pack("{s:s, s:o, s:o, s:s, s:i, s:i, s:o}", "prefix", prefix_format(&b->prefix, prefix), "since",
+				time_json(b->created_ms), "until", time_json(b->until_ms), "enforced", enforcer(p, b, text, sizeof(text)), "nic_ports",
+				(int)b->nic_ports, "ports", (int)b->ports, "reason",
 				text_json(b->reason));
 	return row && json_array_append_new(p->page.rows, row) == 0;
 }
@@ -251,9 +265,7 @@ admin_bans_list(struct admin_call *call)
 	if (!s)
 		return refuse(call, "internal", "out of memory");
 	server_pulse(call->server, s);
-	p.enforced = !s->dataplane_connected		? "no dataplane"
-		     : s->bans_enforced != s->bans	? "not yet"
-							: "workers";
+	p.missing = !s->dataplane_connected ? "no dataplane" : s->bans_enforced != s->bans ? "not yet" : NULL;
 	free(s);
 	p.page.rows = json_array();
 	return page_answer(call, &p.page, "bans",

@@ -5,6 +5,7 @@
  */
 #include "core.h"
 
+#include "shared/ipc.h"
 #include "shared/log.h"
 
 #include <stdio.h>
@@ -49,11 +50,13 @@ bans_emit(struct server *s)
 {
 	uint32_t sent = 0;
 
+	s->bans_version = version_next(s);
 	do {
 		uint32_t n = s->ban_count - sent < CELL_BANS_MAX ? s->ban_count - sent : CELL_BANS_MAX;
 		struct cell c;
 
 		cell_init(&c, TABLE_BANS);
+		c.bans.version = s->bans_version;
 		c.bans.first = sent == 0;
 		c.bans.last = sent + n == s->ban_count;
 		c.bans.count = (uint16_t)n;
@@ -265,6 +268,18 @@ server_ban_del(struct server *s, const struct prefix *p, server_done_fn done, vo
 
 /* ---- views --------------------------------------------------------------------------- */
 
+/* Of ban `at`: the ports whose device drops it itself; how many ports there are. */
+static void
+ban_nic(const struct server *s, uint32_t at, uint32_t *nic, uint32_t *ports)
+{
+	const struct ipc_bans *b = s->ipc == NULL || !s->attached ? NULL : ipc_bans(s->ipc);
+
+	if (b == NULL || atomic_load_explicit(&b->version, memory_order_acquire) != s->bans_version)
+		return; /* it speaks of another list, whose order may be another */
+	*nic = atomic_load_explicit(&b->nic[at], memory_order_relaxed);
+	*ports = atomic_load_explicit(&b->ports, memory_order_relaxed);
+}
+
 int
 server_bans_list(struct server *s, uint64_t offset, uint64_t limit, server_ban_fn cb, void *arg)
 {
@@ -279,6 +294,7 @@ server_bans_list(struct server *s, uint64_t offset, uint64_t limit, server_ban_f
 			.reason = b->reason,
 		};
 
+		ban_nic(s, (uint32_t)i, &info.nic_ports, &info.ports);
 		seen++;
 		if (!cb(arg, &info))
 			break;

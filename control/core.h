@@ -244,6 +244,7 @@ struct server {
 	struct traces *traces; /* NULL: none yet */
 	struct store_ban *bans; /* [BANS_MAX], in the order of prefixes */
 	uint32_t ban_count;
+	uint64_t bans_version; /* of the list that the dataplane was last sent */
 
 	/* passwords */
 	struct password_job *password_queue, **password_tail;

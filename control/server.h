@@ -193,6 +193,8 @@ struct server_ban {
 	uint64_t created_ms;
 	uint64_t until_ms; /* 0: until it is removed */
 	const char *reason;
+	uint32_t nic_ports; /* whose device drops it before a worker sees it */
+	uint32_t ports;     /* of the dataplane; 0: not known now */
 };
 typedef bool (*server_ban_fn)(void *arg, const struct server_ban *b);
 /* Returns how many were seen. */

@@ -58,6 +58,8 @@ bans_enforce(struct bans *b, struct rte_rcu_qsbr *qsbr)
 	if (b->next_count != 0 && (tree = tree_make(b->next, b->next_count)) == NULL)
 		return -ENOMEM;
 	b->count = b->next_count;
+	b->version = b->next_version;
+	b->listed = true;
 	b->old = atomic_exchange_explicit(&b->tree, tree, memory_order_acq_rel);
 	if (b->old != NULL)
 		b->old_token = rte_rcu_qsbr_start(qsbr);
@@ -71,6 +73,8 @@ bans_apply(struct bans *b, const struct cell *c, struct rte_rcu_qsbr *qsbr)
 		return -ENOMEM;
 	if (c->bans.first)
 		b->next_count = 0;
+	b->next_version = c->bans.version;
+	b->listed = false;
 	b->whole = false;
 	if (c->bans.count > BANS_MAX - b->next_count)
 		return -EINVAL;

@@ -24,8 +24,11 @@ struct bans {
 	uint64_t old_token;
 	struct prefix *next;  /* the list that comes in, [BANS_MAX] once one came */
 	uint32_t next_count;
+	uint64_t next_version;
+	uint64_t version;     /* of the list in force */
 	uint32_t count;       /* in the tree */
 	bool whole;           /* next is, and not in force yet */
+	bool listed;          /* next is what is in force */
 };
 
 static inline struct rte_rib6 *
@@ -43,6 +46,12 @@ uint16_t bans_drop(struct rte_rib6 *tree, struct rte_mbuf **pkts, uint16_t n, ui
 int bans_apply(struct bans *b, const struct cell *c, struct rte_rcu_qsbr *qsbr);
 /* Frees the old tree when it can be, and brings a list that waited for that into force. Call now and then. */
 void bans_reclaim(struct bans *b, struct rte_rcu_qsbr *qsbr);
+/* What is in force, until the next bans_apply. NULL while another list comes in. */
+static inline const struct prefix *
+bans_list(const struct bans *b)
+{
+	return b->listed ? b->next : NULL;
+}
 /* No reader is left. */
 void bans_fini(struct bans *b);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The main lcore's work while the workers run: tables, counters, signs of life, cookie secrets, doorbell. */
+#include "bans_nic.h"
 #include "shared/log.h"
 #include "worker_state.h"
 
@@ -25,6 +26,7 @@ struct housekeeping {
 	uint64_t cookie_us;
 	uint64_t published_us;
 	uint64_t tables_full;
+	struct bans_nic bans_nic;
 	int statm; /* /proc/self/statm, open before the process hides its memory; -1: not there */
 	uint64_t memory_us;
 	int doorbell;
@@ -64,6 +66,12 @@ housekeeping_new(struct housekeeping **out, const struct ipc *ipc, struct tables
 	return 0;
 }
 
+int
+housekeeping_ports(struct housekeeping *h, struct port *ports, unsigned count, uint32_t nic_bans)
+{
+	return bans_nic_init(&h->bans_nic, ports, count, nic_bans, ipc_bans(h->ipc));
+}
+
 void
 housekeeping_free(struct housekeeping *h)
 {
@@ -72,6 +80,7 @@ housekeeping_free(struct housekeeping *h)
 	if (h->statm >= 0)
 		close(h->statm);
 	close(h->doorbell);
+	bans_nic_fini(&h->bans_nic);
 	explicit_bzero(&h->guard_shared, sizeof(h->guard_shared));
 	free(h);
 }
@@ -179,6 +188,8 @@ counters_publish(struct housekeeping *h, uint64_t now_us)
 	}
 	publish(own, COUNTER_tables_full, h->tables_full);
 	publish(own, COUNTER_bans_active, tables_ban_count(h->tables));
+	publish(own, COUNTER_bans_nic, bans_nic_held(&h->bans_nic));
+	publish(own, COUNTER_bans_nic_refused, h->bans_nic.refused);
 	memory_publish(h, own, now_us);
 }
 
@@ -197,6 +208,9 @@ housekeeping_poll(struct housekeeping *h, uint64_t now_us)
 {
 	struct ipc_header *header = h->ipc->header;
 	unsigned n = tables_poll(h);
+
+	if (h->bans_nic.port_count != 0)
+		n += bans_nic_poll(&h->bans_nic, tables_bans(h->tables));
 
 	if (now_us - h->published_us >= PUBLISH_GAP_US) {
 		bool first = h->published_us == 0;

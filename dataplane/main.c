@@ -286,6 +286,10 @@ dataplane_start(struct dataplane *d, char *error, size_t cap)
 		rc = memory_start(d, RINGS_NEXT, error, cap);
 	if (rc == 0)
 		rc = ports_start(d, error, cap);
+	if (rc == 0 && housekeeping_ports(d->housekeeping, d->port, d->port_count, d->config->dataplane.nic_bans) != 0) {
+		snprintf(error, cap, "no memory for %u bans", BANS_MAX);
+		rc = -ENOMEM;
+	}
 	if (rc == 0)
 		rc = ipc_publish(d, error, cap);
 	if (rc == 0)

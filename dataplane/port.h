@@ -3,7 +3,7 @@
  * A port: where datagrams come from and go to. Two kinds behind one table: DPDK ethdev (port_ethdev.c) and UDP
  * socket (port_socket.c). Above it a packet is a peer address and a payload (packet.h).
  *
- * Thread-safety: port_open, port_close, port_describe on the main lcore; each port_queue is used by one worker alone.
+ * Thread-safety: port_open, port_close, ban, ban_end, describe on the main lcore; each port_queue is used by one worker alone.
  */
 #ifndef ROOKERY_DATAPLANE_PORT_H
 #define ROOKERY_DATAPLANE_PORT_H
@@ -46,6 +46,10 @@ struct port_ops {
 	void (*tx)(struct port_queue *q, struct rte_mbuf **pkts, uint16_t n, uint64_t now_ms);
 	/* Idle worker: returns after timeout_us or earlier with traffic. */
 	void (*wait)(struct port_queue *q, uint32_t timeout_us);
+	/* Has the device itself drop datagrams from there, and ends that. A device refuses as it likes; -ENOSYS: it will never take any.
+	 * Both NULL: the kind has no device. */
+	int (*ban)(struct port *p, const struct prefix *from, void **rule);
+	void (*ban_end)(struct port *p, void *rule);
 	void (*close)(struct port *p);
 	/* One line for the log and rookctl: "socket 127.0.0.1:8000, 1 queue". */
 	void (*describe)(const struct port *p, char *buf, size_t cap);

@@ -17,6 +17,7 @@
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_flow.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
 #include <stdarg.h>
@@ -495,8 +496,10 @@ ethdev_close(struct port *p)
 
 		if (d->promiscuous)
 			(void)rte_eth_promiscuous_disable(d->id);
-		if (d->started)
+		if (d->started) {
+			(void)rte_flow_flush(d->id, &(struct rte_flow_error){0});
 			(void)rte_eth_dev_stop(d->id);
+		}
 		if (rte_eth_dev_info_get(d->id, &info) != 0)
 			info.device = NULL;
 		(void)rte_eth_dev_close(d->id);
@@ -547,6 +550,75 @@ ethdev_open(struct port *p, char *error, size_t cap)
 	if (rc != 0)
 		ethdev_close(p);
 	return rc;
+}
+
+/* ---- bans ---------------------------------------------------------------------------------- */
+
+static bool
+prefix_is_ipv4(const struct prefix *p)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	return p->bits >= 96 && memcmp(p->ip, mapped, sizeof(mapped)) == 0;
+}
+
+/* The drop of UDP from there, and of nothing else: as the workers do it, ARP and neighbour discovery go on. Like them before all others. */
+static struct rte_flow *
+drop_rule(uint16_t device, const struct prefix *from, uint32_t priority, struct rte_flow_error *error)
+{
+	const struct rte_flow_attr attr = {.ingress = 1, .priority = priority};
+	const struct rte_flow_action actions[] = {{.type = RTE_FLOW_ACTION_TYPE_DROP}, {.type = RTE_FLOW_ACTION_TYPE_END}};
+	struct rte_flow_item_ipv4 ip4 = {0}, mask4 = {0};
+	struct rte_flow_item_ipv6 ip6 = {0}, mask6 = {0};
+	struct rte_flow_item pattern[] = {
+		{.type = RTE_FLOW_ITEM_TYPE_ETH},
+		{.type = RTE_FLOW_ITEM_TYPE_IPV6, .spec = &ip6, .mask = &mask6},
+		{.type = RTE_FLOW_ITEM_TYPE_UDP},
+		{.type = RTE_FLOW_ITEM_TYPE_END},
+	};
+	uint8_t mask[16] = {0};
+
+	for (unsigned bit = 0; bit < from->bits; bit++)
+		mask[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+	memcpy(ip6.hdr.src_addr, from->ip, 16);
+	memcpy(mask6.hdr.src_addr, mask, 16);
+	if (prefix_is_ipv4(from)) {
+		memcpy(&ip4.hdr.src_addr, from->ip + 12, 4);
+		memcpy(&mask4.hdr.src_addr, mask + 12, 4);
+		pattern[1] = (struct rte_flow_item){.type = RTE_FLOW_ITEM_TYPE_IPV4, .spec = &ip4, .mask = &mask4};
+	}
+	return rte_flow_create(device, &attr, pattern, actions, error);
+}
+
+static int
+ethdev_ban(struct port *p, const struct prefix *from, void **rule)
+{
+	struct ethdev_port *s = p->state;
+	struct rte_flow_error error = {0};
+
+	/* Devices that are queues of one interface (AF_XDP) have no rules of their own. */
+	if (s->device_count != 1)
+		return -ENOSYS;
+	*rule = drop_rule(s->device[0].id, from, 0, &error);
+	/* The kernel, which does it for net_tap, holds one family per priority. */
+	if (*rule == NULL && rte_errno != ENOSYS && !prefix_is_ipv4(from))
+		*rule = drop_rule(s->device[0].id, from, 1, &error);
+	if (*rule != NULL)
+		return 0;
+	log_debug("port", "device takes no rule for a ban", "port=%u errno=%d reason=\"%s\"", p->index, rte_errno,
+		  error.message != NULL ? error.message : "");
+	return rte_errno != 0 ? -rte_errno : -EIO;
+}
+
+static void
+ethdev_ban_end(struct port *p, void *rule)
+{
+	struct ethdev_port *s = p->state;
+	struct rte_flow_error error = {0};
+
+	if (rte_flow_destroy(s->device[0].id, rule, &error) != 0)
+		log_error("port", "device keeps the rule of a ban that has ended", "port=%u reason=\"%s\" mend=\"rookctl restart dataplane\"",
+			  p->index, error.message != NULL ? error.message : "");
 }
 
 /* ---- description --------------------------------------------------------------------------- */
@@ -601,6 +673,8 @@ const struct port_ops port_ethdev_ops = {
 	.rx = ethdev_rx,
 	.tx = ethdev_tx,
 	.wait = ethdev_wait,
+	.ban = ethdev_ban,
+	.ban_end = ethdev_ban_end,
 	.close = ethdev_close,
 	.describe = ethdev_describe,
 };

@@ -56,6 +56,9 @@ int worker_run(void *arg);
 struct housekeeping;
 int housekeeping_new(struct housekeeping **out, const struct ipc *ipc, struct tables *tables, struct worker **workers,
 		     uint32_t count, const char *doorbell_path);
+/* Whose devices are asked to drop up to nic_bans banned prefixes themselves. 0 or -ENOMEM. */
+struct port;
+int housekeeping_ports(struct housekeeping *h, struct port *ports, unsigned count, uint32_t nic_bans);
 unsigned housekeeping_poll(struct housekeeping *h, uint64_t now_us);
 void housekeeping_free(struct housekeeping *h);
 

@@ -311,6 +311,7 @@ struct cell_user {
 #define BANS_MAX 8192
 #define CELL_BANS_MAX (CELL_DATA_MAX / sizeof(struct prefix))
 struct cell_bans {
+	uint64_t version; /* of the list, by control: never 0, another for each; see struct ipc_bans */
 	uint8_t first; /* 1: a list begins: what was collected of one before is void */
 	uint8_t last;  /* 1: the list is whole, and in force from now on */
 	uint16_t count;

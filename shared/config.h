@@ -51,6 +51,7 @@ struct config {
 		unsigned users;        /* rows of the user table */
 		unsigned conversations; /* rows of the verdict table */
 		unsigned activities;   /* sessions that may have something under way at once, per worker */
+		unsigned nic_bans;     /* rules for bans per device */
 		bool telemetry;        /* DPDK's socket */
 		bool replay_check;     /* false: benchmarks only */
 		char **eal;            /* further EAL arguments, for experts */

@@ -45,6 +45,9 @@
 	NUMBER(S, activities, 64, 200000000, "",                                                                                 \
 	       "sessions with messages, deliveries or requests under way (or within the last minute) at once, per worker; 128"   \
 	       " bytes each")                                                                                                    \
+	NUMBER(S, nic_bans, 0, 8192, "",                                                                                          \
+	       "bans that each NIC is asked to drop by itself (`rte_flow`); the workers drop the others, and what the NIC"        \
+	       " refuses. 0: all are left to the workers")                                                                        \
 	BOOLEAN(S, telemetry,                                                                                                     \
 		"DPDK's telemetry socket in `runtime_dir`, for `dpdk-telemetry.py` ([metrics.md](metrics.md))")                   \
 	BOOLEAN(S, replay_check,                                                                                                  \

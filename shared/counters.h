@@ -66,6 +66,7 @@
 	COUNTER(ring_request_full, "requests and verdict questions not passed on because the ring was full") \
 	COUNTER(ring_handoff_full, "deliveries or results kept because a hand-off ring was full")  \
 	COUNTER(tables_full, "users that found no room in the table (housekeeping): their messages go to the store") \
+	COUNTER(bans_nic_refused, "bans that the device of a port did not take (housekeeping): the workers drop them") \
 	COUNTER(loops_busy, "loop iterations with work")                                           \
 	COUNTER(loops_idle, "loop iterations without work")                                        \
 	COUNTER(cycles_busy, "TSC cycles in iterations with work")                                 \
@@ -112,6 +113,7 @@
 	GAUGE(packets_used, "packet buffers in use")                                               \
 	GAUGE(packets_capacity, "packet buffers of the pool")                                      \
 	GAUGE(bans_active, "addresses and prefixes whose packets are dropped (housekeeping)")      \
+	GAUGE(bans_nic, "bans that devices of ports drop by rules of their own, once for each port (housekeeping)") \
 	GAUGE(memory_resident, "bytes of memory that the dataplane holds (housekeeping)")          \
 	GAUGE(cycles_per_second, "TSC cycles in a second (housekeeping), to read cycles_busy with")
 

@@ -39,11 +39,17 @@ stats_begin(void)
 }
 
 static size_t
-rings_begin(uint32_t workers)
+bans_begin(uint32_t workers)
 {
 	size_t end = stats_begin() + (workers + 1) * sizeof(struct ipc_worker_stats);
 
 	return (end + 63) & ~(size_t)63;
+}
+
+static size_t
+rings_begin(uint32_t workers)
+{
+	return (bans_begin(workers) + sizeof(struct ipc_bans) + 63) & ~(size_t)63;
 }
 
 static bool
@@ -116,6 +122,7 @@ region_fill(struct ipc_header *h, const struct ipc_options *o, size_t size, uint
 	h->counters = COUNTER_COUNT;
 	h->dataplane_pid = (uint32_t)getpid();
 	h->stats_offset = stats_begin();
+	h->bans_offset = bans_begin(o->workers);
 	for (uint32_t i = 0; i < ring_count(o->workers); i++) {
 		uint32_t cells = ring_cells(o, ring_kind(i, o->workers));
 
@@ -169,6 +176,9 @@ region_join(struct ipc *ipc, struct ipc_header *h, size_t size)
 		return "the counters differ";
 	if (h->stats_offset != stats_begin())
 		return "the statistics are not where they belong";
+	ipc->bans_offset = bans_begin(ipc->workers);
+	if (h->bans_offset != ipc->bans_offset)
+		return "the state of bans is not where it belongs";
 	offset = rings_begin(ipc->workers);
 	for (uint32_t i = 0; i < ring_count(ipc->workers); i++) {
 		const char *wrong;
@@ -368,6 +378,12 @@ struct ipc_worker_stats *
 ipc_stats(const struct ipc *ipc, uint32_t worker)
 {
 	return (struct ipc_worker_stats *)((uint8_t *)ipc->header + ipc->stats_offset) + worker;
+}
+
+struct ipc_bans *
+ipc_bans(const struct ipc *ipc)
+{
+	return (struct ipc_bans *)((uint8_t *)ipc->header + ipc->bans_offset);
 }
 
 /* ---- cells -------------------------------------------------------------------------- */

@@ -62,6 +62,13 @@ struct ipc_worker_stats {
 	_Atomic uint64_t counter[IPC_COUNTERS_MAX];
 };
 
+/* Who enforces the bans, written by housekeeping for `rookctl bans list`. */
+struct ipc_bans {
+	_Atomic uint64_t version; /* of the list (cell_bans) that nic speaks of; 0: of none */
+	_Atomic uint32_t ports;   /* that the dataplane has */
+	_Atomic uint8_t nic[BANS_MAX]; /* of these so many whose device drops the packets of this ban itself */
+};
+
 struct ipc_header {
 	_Atomic uint64_t magic;  /* dataplane, last of all */
 	uint32_t version;        /* dataplane; constant from here on */
@@ -73,6 +80,7 @@ struct ipc_header {
 	uint32_t counters;       /* number of counters in counters.h when the dataplane was built */
 	uint32_t dataplane_pid;
 	uint64_t stats_offset;   /* struct ipc_worker_stats[workers + 1]; the last is housekeeping's */
+	uint64_t bans_offset;    /* struct ipc_bans */
 	uint64_t ring_offset[SESSION_WORKERS_MAX * IPC_WORKER_RINGS + 1]; /* as version: constant, read by ipc_join alone */
 
 	_Alignas(64) _Atomic uint64_t dataplane_alive; /* housekeeping: monotonic ms, about 10 a second; 0: stopped */
@@ -113,6 +121,7 @@ struct ipc {
 	uint32_t dataplane_pid;
 	uint64_t boot;
 	uint64_t stats_offset;
+	uint64_t bans_offset;
 	struct cell_ring rings[IPC_RINGS_MAX];
 };
 
@@ -134,6 +143,7 @@ void ipc_delete(struct ipc *ipc, const char *path);
 /* The ring of a worker; for IPC_TABLE worker is ignored. Part of *ipc, which therefore must not move. */
 const struct cell_ring *ipc_ring(const struct ipc *ipc, enum ipc_ring kind, uint32_t worker);
 struct ipc_worker_stats *ipc_stats(const struct ipc *ipc, uint32_t worker);
+struct ipc_bans *ipc_bans(const struct ipc *ipc);
 
 /* ---- one cell at a time, in place --------------------------------------------------- */
 

@@ -172,7 +172,8 @@ const struct command cli_commands[] = {
 		    "are made anew; what became of a packet is its comment. Written by rookctl itself.",
 	 .example = "capture alice.pcapng --user alice --for 1m\ncapture - --address 192.0.2.7 | tshark -r -"),
 	COMMAND("bans list", "addresses that are kept out", run_bans_list, "bans.list", CLI_READ | CLI_WATCH, .options = page_options,
-	 .details = "ENFORCED BY says whether the list is in force. What it keeps out is counted as drop_banned."),
+	 .details = "ENFORCED BY says who drops these packets: the NIC, where it takes such a rule (dataplane.nic_bans), and always the workers, who count "
+	 "what they drop as drop_banned; or that the list is not in force yet."),
 	COMMAND("bans add", "keep an address or a prefix out", run_bans_add, "bans.add", 0, .options = ban_options,
 	 .args = {ARG("ADDRESS", CLI_TEXT, "IPv4 or IPv6, as 192.0.2.7, 192.0.2.0/24, 2001:db8::/32")},
 	 .details = "Its packets are dropped before anything else is done with them, also those of sessions, which get no answer\n"

@@ -14,6 +14,8 @@ out=$2
 # with all that they need
 modules="virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci failover net_failover virtio_net irqbypass vfio
 	vfio_virqfd vfio_iommu_type1 vfio-pci-core vfio-pci"
+# net_tap, and what the kernel does for its rte_flow; they are loaded on demand
+modules="$modules tun sch_multiq sch_ingress cls_flower act_gact"
 pmds=$(ls -d "$(pkg-config --variable=libdir libdpdk)"/dpdk/pmds-*)
 mkdir -p "$store"
 
@@ -31,14 +33,14 @@ fetch_kernel() {
 	(cd "$work" && { download 2>/dev/null || { apt-get -qq update && download; }; })
 	mkdir "$work/x"
 	dpkg-deb --fsys-tarfile "$work"/*.deb | tar -x -C "$work/x" --wildcards './boot/vmlinuz-*' './lib/modules/*/modules.*' \
-		'*/virtio*.ko' '*/vfio*.ko' '*/*failover.ko' '*/irqbypass.ko'
+		'*/virtio*.ko' '*/vfio*.ko' '*/*failover.ko' '*/irqbypass.ko' '*/tun.ko' '*/net/sched/*.ko'
 	rm -rf "$store/modules"
 	mv "$work/x/lib/modules" "$store/modules"
 	mv "$work"/x/boot/vmlinuz-* "$store/kernel"
 	rm -rf "$work"
 }
 
-[ -f "$store/kernel" ] || fetch_kernel
+find "$store/modules" -name cls_flower.ko 2>/dev/null | grep -q . || fetch_kernel
 
 # ---- files, as they lie on this machine
 
@@ -64,7 +66,7 @@ done
 cp "$(command -v busybox)" "$tree/bin/busybox"
 add_libraries "$programs"/rookery "$programs"/rookery-control "$programs"/rookery-dataplane "$programs"/rookctl
 # EAL opens what lies in this folder
-for name in bus_pci bus_vdev mempool_ring net_virtio; do
+for name in bus_pci bus_vdev mempool_ring net_virtio net_tap; do
 	for pmd in "$pmds/librte_$name.so."*; do
 		add_file "$pmd"
 		add_libraries "$pmd"

@@ -211,6 +211,7 @@ enum damage {
 	DAMAGE_WORKERS,
 	DAMAGE_COUNTERS,
 	DAMAGE_STATS,
+	DAMAGE_BANS,
 	DAMAGE_FIRST_OFFSET,
 	DAMAGE_LAST_OFFSET,
 	DAMAGE_RING_SIZE,
@@ -251,6 +252,9 @@ inflict(struct ipc *ipc, enum damage damage)
 		break;
 	case DAMAGE_STATS:
 		h->stats_offset = UINT64_MAX;
+		break;
+	case DAMAGE_BANS:
+		h->bans_offset -= 64;
 		break;
 	case DAMAGE_FIRST_OFFSET:
 		h->ring_offset[0] = UINT64_MAX - 4096;
