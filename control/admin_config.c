@@ -7,13 +7,50 @@
 
 #include <string.h>
 
+/* What the dataplane started with; empty without one. */
+static void
+values_of_dataplane(struct admin_call *call, struct config_values *out)
+{
+	if (!call->server || server_dataplane_config(call->server, out) < 0)
+		*out = (struct config_values){0};
+}
+
+static int
+values_add(struct config_values *out, const struct config_values *from, bool of_dataplane)
+{
+	int rc = 0;
+	for (unsigned i = 0; i < from->count && rc == 0; i++)
+		if ((reload_outcome_of(from->list[i].key) == RELOAD_DATAPLANE) == of_dataplane)
+			rc = config_values_add(out, from->list[i].key, from->list[i].text);
+	return rc;
+}
+
+/* What the server runs with: of the keys that only the dataplane uses its own values, since it may have started with another file than
+ * control. */
+static int
+values_running(struct admin_call *call, struct config_values *out)
+{
+	struct config_values own, dataplane;
+	int rc = config_values_of(call->config, &own);
+	if (rc < 0)
+		return rc;
+	values_of_dataplane(call, &dataplane);
+	*out = (struct config_values){0};
+	rc = values_add(out, dataplane.count > 0 ? &dataplane : &own, true);
+	if (rc == 0)
+		rc = values_add(out, &own, false);
+	config_values_free(&own);
+	config_values_free(&dataplane);
+	return rc;
+}
+
 enum admin_outcome
 admin_config_show(struct admin_call *call)
 {
 	struct config_values v;
 	if (!only_known(call, (const char *const[]){NULL}))
 		return ADMIN_ERROR;
-	if (config_values_of(call->config, &v) < 0)
+	if (values_running(call, &v) < 0)
 		return refuse(call, "internal", "out of memory");
 	json_t *values = json_object();
 	for (unsigned i = 0; i < v.count; i++)
@@ -41,25 +78,42 @@ mend_of(enum reload_outcome outcome)
 	}
 }
 
+static bool
+differ(const char *a, const char *b)
+{
+	return (a == NULL) != (b == NULL) || (a && strcmp(a, b) != 0);
+}
+
+/* NULL where a key is not there. `theirs`: the dataplane's value of a key that both processes use. NULL: no difference. */
+static json_t *
+difference(const char *key, const char *running, const char *theirs, const char *file)
+{
+	enum reload_outcome outcome = reload_outcome_of(key);
+	bool here = differ(running, file), there = outcome == RELOAD_BOTH && theirs && differ(theirs, file);
+	if (outcome == RELOAD_BOTH && theirs && here != there)
+		outcome = here ? RELOAD_CONTROL : RELOAD_DATAPLANE;
+	const char *from = here ? running : theirs;
+	if (!here && !there)
+		return NULL;
+	return json_pack("{s:s, s:o, s:o, s:b, s:s}", "key", key, "from", from ? text_json(from) : json_null(), "to",
+			 file ? text_json(file) : json_null(), "live", outcome == RELOAD_LIVE, "mend", mend_of(outcome));
+}
+
 /* Keys whose values differ; a key of a port that only one side has counts, too. */
 static json_t *
-differences(const struct config_values *now, const struct config_values *file)
+differences(const struct config_values *running, const struct config_values *theirs, const struct config_values *file)
 {
-	json_t *changes = json_array();
+	json_t *changes = json_array(), *row;
 	for (int side = 0; side < 2; side++) {
-		const struct config_values *v = side == 0 ? now : file, *other = side == 0 ? file : now;
+		const struct config_values *v = side == 0 ? running : file;
 		for (unsigned i = 0; i < v->count; i++) {
-			const char *here = v->list[i].text, *there = config_values_find(other, v->list[i].key);
+			const char *key = v->list[i].key, *here = config_values_find(running, key);
 			/* What both have was compared on the first side. */
-			if (there && (side == 1 || strcmp(here, there) == 0))
+			if (side == 1 && here)
 				continue;
-			enum reload_outcome outcome = reload_outcome_of(v->list[i].key);
-			const char *from = side == 0 ? here : NULL, *to = side == 0 ? there : here;
-			json_array_append_new(changes,
-					      json_pack("{s:s, s:o, s:o, s:b, s:s}", "key", v->list[i].key, "from",
-							from ? text_json(from) : json_null(), "to",
-							to ? text_json(to) : json_null(), "live",
-							outcome == RELOAD_LIVE, "mend", mend_of(outcome)));
+			row = difference(key, here, config_values_find(theirs, key), config_values_find(file, key));
+			if (row)
+				json_array_append_new(changes, row);
 		}
 	}
 	return changes;
@@ -68,7 +122,7 @@ differences(const struct config_values *now, const struct config_values *file)
 enum admin_outcome
 admin_config_reload(struct admin_call *call)
 {
-	struct config_values now = {0}, file = {0};
+	struct config_values now = {0}, theirs, file = {0};
 	struct config *fresh;
 	bool dry_run;
 	if (!only_known(call, (const char *const[]){"dry_run", NULL}) ||
@@ -80,13 +134,15 @@ admin_config_reload(struct admin_call *call)
 		call->code = "invalid"; /* the text is the configuration's own: file, line, key */
 		return ADMIN_ERROR;
 	}
-	if (config_values_of(call->config, &now) < 0 || config_values_of(fresh, &file) < 0) {
+	if (values_running(call, &now) < 0 || config_values_of(fresh, &file) < 0) {
 		config_values_free(&now);
 		config_free(fresh);
 		return refuse(call, "internal", "out of memory");
 	}
-	json_t *changes = differences(&now, &file);
+	values_of_dataplane(call, &theirs);
+	json_t *changes = differences(&now, &theirs, &file);
 	config_values_free(&now);
+	config_values_free(&theirs);
 	config_values_free(&file);
 	if (!dry_run) {
 		reload_apply(call->reload->config, fresh);

@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct config_values;
 struct server;
 struct store;
 struct ipc;
@@ -69,6 +70,8 @@ struct server_status {
 };
 
 void server_status(struct server *s, struct server_status *out);
+/* What the dataplane started with. Returns 0, -ENOTCONN (there is none), -ENODATA (it did not say), -EINVAL or -ENOMEM. */
+int server_dataplane_config(const struct server *s, struct config_values *out);
 /* The same without users, devices and stored_messages, which the store has to count: for whoever asks often. */
 void server_pulse(struct server *s, struct server_status *out);
 /* Those three alone, into out. Returns 0 or -errno (store). */

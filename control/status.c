@@ -2,6 +2,7 @@
 /* What the admin API reads: status and counters; lists are in views.c. */
 #include "core.h"
 
+#include "shared/config_values.h"
 #include "shared/counters.h"
 #include "shared/ipc.h"
 
@@ -79,6 +80,30 @@ server_pulse(struct server *s, struct server_status *out)
 		ring_fill(&out->rings[w].login, s->ipc, IPC_LOGIN, w, 0);
 		ring_fill(&out->rings[w].inject, s->ipc, IPC_INJECT, w, s->backlog[w].count);
 	}
+}
+
+int
+server_dataplane_config(const struct server *s, struct config_values *out)
+{
+	const struct ipc_config *c;
+	char *copy;
+	uint32_t length;
+	int rc;
+
+	if (s->ipc == NULL || !s->attached)
+		return -ENOTCONN;
+	c = ipc_config(s->ipc);
+	/* The other side could write to it: once, and then our own copy. */
+	length = __atomic_load_n(&c->length, __ATOMIC_RELAXED);
+	if (length == 0 || length > sizeof(c->text))
+		return -ENODATA;
+	copy = malloc(length);
+	if (copy == NULL)
+		return -ENOMEM;
+	memcpy(copy, c->text, length);
+	rc = config_values_unpack(out, copy, length);
+	free(copy);
+	return rc;
 }
 
 void

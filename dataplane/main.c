@@ -5,6 +5,7 @@
 #include "dataplane/privileges.h"
 #include "dataplane/telemetry.h"
 #include "dataplane/worker.h"
+#include "shared/config_values.h"
 #include "shared/log.h"
 #include "shared/program.h"
 
@@ -142,6 +143,19 @@ ring_sizes(const struct config *c)
 	};
 }
 
+/* For `rookctl config show`: the file may change while we run. */
+static void
+config_tell(const struct dataplane *d)
+{
+	struct ipc_config *said = ipc_config(&d->ipc);
+	struct config_values values;
+
+	if (config_values_of(d->config, &values) < 0)
+		return;
+	said->length = (uint32_t)config_values_pack(&values, said->text, sizeof(said->text));
+	config_values_free(&values);
+}
+
 static int
 ipc_start(struct dataplane *d, const char *name, char *error, size_t cap)
 {
@@ -161,6 +175,7 @@ ipc_start(struct dataplane *d, const char *name, char *error, size_t cap)
 		return rc;
 	}
 	d->ipc_name = name;
+	config_tell(d);
 	return 0;
 }
 

@@ -131,6 +131,12 @@ config_values_of(const struct config *c, struct config_values *out)
 	return rc;
 }
 
+int
+config_values_add(struct config_values *v, const char *key, const char *text)
+{
+	return value_add(v, key, strdup(text)) ? 0 : -ENOMEM;
+}
+
 const char *
 config_values_find(const struct config_values *v, const char *key)
 {
@@ -138,6 +144,47 @@ config_values_find(const struct config_values *v, const char *key)
 		if (strcmp(v->list[i].key, key) == 0)
 			return v->list[i].text;
 	return NULL;
+}
+
+/* ---- from process to process ---------------------------------------------------------- */
+
+size_t
+config_values_pack(const struct config_values *v, char *out, size_t cap)
+{
+	size_t at = 0;
+
+	for (unsigned i = 0; i < v->count; i++) {
+		const char *const part[] = {v->list[i].key, v->list[i].text};
+
+		for (unsigned k = 0; k < 2; k++) {
+			size_t size = strlen(part[k]) + 1;
+
+			if (size > cap - at)
+				return 0;
+			memcpy(out + at, part[k], size);
+			at += size;
+		}
+	}
+	return at;
+}
+
+int
+config_values_unpack(struct config_values *out, const char *packed, size_t length)
+{
+	const char *end = packed + length;
+
+	*out = (struct config_values){0};
+	while (packed < end) {
+		const char *key = packed, *text = memchr(key, '\0', (size_t)(end - key));
+		const char *last = text == NULL ? NULL : memchr(text + 1, '\0', (size_t)(end - text - 1));
+
+		if (last == NULL || config_values_add(out, key, text + 1) < 0) {
+			config_values_free(out);
+			return last == NULL ? -EINVAL : -ENOMEM;
+		}
+		packed = last + 1;
+	}
+	return 0;
 }
 
 void

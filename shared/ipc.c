@@ -47,9 +47,15 @@ bans_begin(uint32_t workers)
 }
 
 static size_t
-rings_begin(uint32_t workers)
+config_begin(uint32_t workers)
 {
 	return (bans_begin(workers) + sizeof(struct ipc_bans) + 63) & ~(size_t)63;
+}
+
+static size_t
+rings_begin(uint32_t workers)
+{
+	return (config_begin(workers) + sizeof(struct ipc_config) + 63) & ~(size_t)63;
 }
 
 static bool
@@ -123,6 +129,7 @@ region_fill(struct ipc_header *h, const struct ipc_options *o, size_t size, uint
 	h->dataplane_pid = (uint32_t)getpid();
 	h->stats_offset = stats_begin();
 	h->bans_offset = bans_begin(o->workers);
+	h->config_offset = config_begin(o->workers);
 	for (uint32_t i = 0; i < ring_count(o->workers); i++) {
 		uint32_t cells = ring_cells(o, ring_kind(i, o->workers));
 
@@ -179,6 +186,9 @@ region_join(struct ipc *ipc, struct ipc_header *h, size_t size)
 	ipc->bans_offset = bans_begin(ipc->workers);
 	if (h->bans_offset != ipc->bans_offset)
 		return "the state of bans is not where it belongs";
+	ipc->config_offset = config_begin(ipc->workers);
+	if (h->config_offset != ipc->config_offset)
+		return "the configuration is not where it belongs";
 	offset = rings_begin(ipc->workers);
 	for (uint32_t i = 0; i < ring_count(ipc->workers); i++) {
 		const char *wrong;
@@ -384,6 +394,12 @@ struct ipc_bans *
 ipc_bans(const struct ipc *ipc)
 {
 	return (struct ipc_bans *)((uint8_t *)ipc->header + ipc->bans_offset);
+}
+
+struct ipc_config *
+ipc_config(const struct ipc *ipc)
+{
+	return (struct ipc_config *)((uint8_t *)ipc->header + ipc->config_offset);
 }
 
 /* ---- cells -------------------------------------------------------------------------- */

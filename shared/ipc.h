@@ -69,6 +69,13 @@ struct ipc_bans {
 	_Atomic uint8_t nic[BANS_MAX]; /* of these so many whose device drops the packets of this ban itself */
 };
 
+/* What the dataplane runs with, as key and value in turn, each ending with NUL (config_values_pack). Constant from its start on. */
+#define IPC_CONFIG_MAX 32764
+struct ipc_config {
+	uint32_t length; /* 0: did not fit */
+	char text[IPC_CONFIG_MAX];
+};
+
 struct ipc_header {
 	_Atomic uint64_t magic;  /* dataplane, last of all */
 	uint32_t version;        /* dataplane; constant from here on */
@@ -81,6 +88,7 @@ struct ipc_header {
 	uint32_t dataplane_pid;
 	uint64_t stats_offset;   /* struct ipc_worker_stats[workers + 1]; the last is housekeeping's */
 	uint64_t bans_offset;    /* struct ipc_bans */
+	uint64_t config_offset;  /* struct ipc_config */
 	uint64_t ring_offset[SESSION_WORKERS_MAX * IPC_WORKER_RINGS + 1]; /* as version: constant, read by ipc_join alone */
 
 	_Alignas(64) _Atomic uint64_t dataplane_alive; /* housekeeping: monotonic ms, about 10 a second; 0: stopped */
@@ -122,6 +130,7 @@ struct ipc {
 	uint64_t boot;
 	uint64_t stats_offset;
 	uint64_t bans_offset;
+	uint64_t config_offset;
 	struct cell_ring rings[IPC_RINGS_MAX];
 };
 
@@ -144,6 +153,7 @@ void ipc_delete(struct ipc *ipc, const char *path);
 const struct cell_ring *ipc_ring(const struct ipc *ipc, enum ipc_ring kind, uint32_t worker);
 struct ipc_worker_stats *ipc_stats(const struct ipc *ipc, uint32_t worker);
 struct ipc_bans *ipc_bans(const struct ipc *ipc);
+struct ipc_config *ipc_config(const struct ipc *ipc);
 
 /* ---- one cell at a time, in place --------------------------------------------------- */
 

@@ -77,7 +77,7 @@ guest_boot(struct world *w)
 		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "3", "-m", "1024",
 		"-machine", "q35,kernel-irqchip=split", "-device", "intel-iommu,intremap=on,caching-mode=on",
 		"-kernel", kernel, "-initrd", initramfs,
-		"-append", "console=ttyS0 quiet panic=-1 intel_iommu=on iommu=pt",
+		"-append", "console=ttyS0 quiet panic=-1 no_timer_check intel_iommu=on iommu=pt",
 		"-serial", console, "-serial", "stdio",
 		"-netdev", "tap,id=net,ifname=" NETNS_CLIENT_IFACE ",script=no,downscript=no,queues=4,vhost=off",
 		"-device", "virtio-net-pci,netdev=net,mq=on,rss=on,vectors=10,iommu_platform=on,disable-legacy=on,mac=" GUEST_MAC,

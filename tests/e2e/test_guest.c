@@ -188,72 +188,6 @@ fini(struct guest *g)
 	guest_expect(g, 1, ROOKCTL "host check", GUEST_NIC " is bound to virtio-pci as eth0", NULL);
 }
 
-/* ---- bans that the device enforces --------------------------------------------------------------------- */
-
-#define TAP_ROOKCTL "rookctl --config /etc/tap.yaml "
-
-static const char tap_config[] =
-	"state_dir: /var/lib/rookery-tap\\nruntime_dir: /run/rookery\\nsecurity: {user: rookery}\\n"
-	"dataplane:\\n  sessions: 1024\\n  messages: 2048\\n  users: 4096\\n  conversations: 4096\\n"
-	"  ports:\\n    - type: ethdev\\n      devices: [\"net_tap0,iface=tap0\"]\\n      addresses: [10.9.0.1/24, \"fd09::1/64\"]\\n"
-	"    - type: socket\\n      listen: 127.0.0.1:8001\\n"
-	"control: {password_memory_kib: 8192, password_passes: 1}\\n";
-
-/* A datagram from there; without a session all of them are dropped for what they are, by who sees them. */
-static void
-tap_send(struct guest *g, const char *from, const char *to)
-{
-	char command[256];
-
-	snprintf(command, sizeof(command), "echo hello | nc -u -w 1 -s %s %s 8000", from, to);
-	(void)guest_run(g, NULL, "%s", command);
-}
-
-/* How many packets and how many drops by ban does it count from now, when so many come? */
-static void
-tap_expect(struct guest *g, const char *from, const char *to, unsigned seen, unsigned banned)
-{
-	const char *counters[] = {"rx_packets", "drop_banned"};
-	uint64_t before[2], after[2];
-	unsigned i;
-
-	for (i = 0; i < 2; i++)
-		before[i] = worker_counter(g, TAP_ROOKCTL, 0, counters[i]);
-	tap_send(g, from, to);
-	guest_expect(g, 0, "sleep 1", NULL);
-	for (i = 0; i < 2; i++)
-		after[i] = worker_counter(g, TAP_ROOKCTL, 0, counters[i]);
-	printf("# from %s: %llu packets seen, %llu dropped as banned\n", from, (unsigned long long)(after[0] - before[0]),
-	       (unsigned long long)(after[1] - before[1]));
-	world_check(g->world, after[0] - before[0] == seen && after[1] - before[1] == banned);
-}
-
-static void
-bans_by_device(struct guest *g)
-{
-	world_check(g->world, guest_run(g, NULL, "printf '%s' >/etc/tap.yaml", tap_config) == 0);
-	guest_expect(g, 0, "rookery run --config /etc/tap.yaml >/tmp/server.out 2>/tmp/server.log &", NULL);
-	guest_wait(g, WAIT_EVENT, "grep -q ready /tmp/server.out");
-	guest_expect(g, 0, "for i in 2 3 4; do ip addr add 10.9.0.$i/24 dev tap0; ip addr add fd09::$i/64 dev tap0 nodad; done; "
-			   "ip link set tap0 up; ping -c 1 10.9.0.1 && ping -c 1 fd09::1", NULL);
-	tap_expect(g, "10.9.0.2", "10.9.0.1", 1, 0);
-	guest_expect(g, 0, TAP_ROOKCTL "bans add 10.9.0.2 && " TAP_ROOKCTL "bans add fd09::2/127", NULL);
-	guest_wait(g, WAIT_EVENT, TAP_ROOKCTL "bans list | grep -c 'nic on 1 of 2 ports' | grep -q 2");
-	tap_expect(g, "10.9.0.2", "10.9.0.1", 0, 0);
-	tap_expect(g, "fd09::3", "fd09::1", 0, 0);
-	tap_expect(g, "10.9.0.3", "10.9.0.1", 1, 0);
-	tap_expect(g, "fd09::4", "fd09::1", 1, 0);
-	guest_expect(g, 0, "ping -c 1 -I 10.9.0.2 10.9.0.1", NULL); /* all else goes on */
-	guest_expect(g, 0, TAP_ROOKCTL "restart dataplane", NULL);
-	guest_wait(g, WAIT_EVENT, "ip link set tap0 up && " TAP_ROOKCTL "bans list | grep -c 'nic on 1 of 2 ports' | grep -q 2");
-	guest_expect(g, 0, "for i in 2 3 4; do ip addr add 10.9.0.$i/24 dev tap0; done; ping -c 1 10.9.0.1", NULL);
-	tap_expect(g, "10.9.0.2", "10.9.0.1", 0, 0);
-	guest_expect(g, 0, TAP_ROOKCTL "bans del 10.9.0.2", NULL);
-	guest_wait(g, WAIT_EVENT, TAP_ROOKCTL "stats --all | grep -E -q '^bans_nic +1 '");
-	tap_expect(g, "10.9.0.2", "10.9.0.1", 1, 0);
-	stop_server(g);
-}
-
 /* Only a machine of one's own can be put into yesterday. */
 static void
 clock_jump(struct guest *g)
@@ -276,18 +210,93 @@ guest(void **state)
 	serve(g);
 	serve_without_root(g);
 	fini(g);
-	bans_by_device(g);
 	clock_jump(g);
 	guest_power_off(g);
 }
 
+/* ---- bans that the device enforces --------------------------------------------------------------------- */
+
+#define TAP_ROOKCTL "rookctl --config /etc/tap.yaml "
+
+static const char tap_config[] =
+	"state_dir: /var/lib/rookery-tap\\nruntime_dir: /run/rookery\\nsecurity: {user: rookery}\\n"
+	"dataplane:\\n  sessions: 1024\\n  messages: 2048\\n  users: 4096\\n  conversations: 4096\\n"
+	"  ports:\\n    - type: ethdev\\n      devices: [\"net_tap0,iface=tap0\"]\\n      addresses: [10.9.0.1/24, \"fd09::1/64\"]\\n"
+	"    - type: socket\\n      listen: 127.0.0.1:8001\\n"
+	"control: {password_memory_kib: 8192, password_passes: 1}\\n";
+
+/* A datagram from there that ends as drop_type, if a worker sees it. */
+static void
+tap_send(struct guest *g, const char *from, const char *to)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command), "echo no type that a server would take | nc -u -w 1 -s %s %s 8000", from, to);
+	(void)guest_run(g, NULL, "%s", command);
+}
+
+/* Does a worker see it, and does it drop it as banned? */
+static void
+tap_expect(struct guest *g, const char *from, const char *to, unsigned seen)
+{
+	const char *const counters[] = {"drop_type", "drop_banned"};
+	uint64_t before[2], after[2];
+	unsigned i;
+
+	for (i = 0; i < 2; i++)
+		before[i] = worker_counter(g, TAP_ROOKCTL, 0, counters[i]);
+	tap_send(g, from, to);
+	guest_expect(g, 0, "sleep 1", NULL);
+	for (i = 0; i < 2; i++)
+		after[i] = worker_counter(g, TAP_ROOKCTL, 0, counters[i]);
+	printf("# from %s: %llu packets seen, %llu dropped as banned\n", from, (unsigned long long)(after[0] - before[0]),
+	       (unsigned long long)(after[1] - before[1]));
+	world_check(g->world, after[0] - before[0] == seen && after[1] == before[1]);
+}
+
+static void
+bans_by_device(void **state)
+{
+	struct guest *g = guest_boot(*state);
+
+	guest_expect(g, 0, "modprobe -a tun sch_multiq sch_ingress cls_flower act_gact", NULL);
+	world_check(g->world, guest_run(g, NULL, "printf '%s' >/etc/tap.yaml", tap_config) == 0);
+	guest_expect(g, 0, "rookery run --config /etc/tap.yaml >/tmp/server.out 2>/tmp/server.log &", NULL);
+	guest_wait(g, WAIT_EVENT, "grep -q ready /tmp/server.out");
+	guest_expect(g, 0, "echo 0 >/proc/sys/net/ipv6/conf/tap0/accept_dad; ip link set tap0 up; for i in 2 3 4; do ip addr add 10.9.0.$i/24 dev tap0; "
+			   "ip addr add fd09::$i/64 dev tap0; done; ping -c 1 10.9.0.1 && ping -c 1 fd09::1", NULL);
+	tap_expect(g, "10.9.0.2", "10.9.0.1", 1);
+	guest_expect(g, 0, TAP_ROOKCTL "bans add 10.9.0.2 && " TAP_ROOKCTL "bans add fd09::2/127", NULL);
+	guest_wait(g, WAIT_EVENT, TAP_ROOKCTL "bans list | grep -c 'nic on 1 of 2 ports' | grep -q 2");
+	tap_expect(g, "10.9.0.2", "10.9.0.1", 0);
+	tap_expect(g, "fd09::3", "fd09::1", 0);
+	tap_expect(g, "10.9.0.3", "10.9.0.1", 1);
+	tap_expect(g, "fd09::4", "fd09::1", 1);
+	guest_expect(g, 0, "ping -c 1 -I 10.9.0.2 10.9.0.1", NULL); /* all else goes on */
+	guest_expect(g, 0, TAP_ROOKCTL "restart dataplane", NULL);
+	guest_wait(g, WAIT_EVENT, "ip link set tap0 up && " TAP_ROOKCTL "bans list | grep -c 'nic on 1 of 2 ports' | grep -q 2");
+	guest_expect(g, 0, "for i in 2 3 4; do ip addr add 10.9.0.$i/24 dev tap0; done; ping -c 1 10.9.0.1", NULL);
+	tap_expect(g, "10.9.0.2", "10.9.0.1", 0);
+	guest_expect(g, 0, TAP_ROOKCTL "bans del 10.9.0.2", NULL);
+	guest_wait(g, WAIT_EVENT, TAP_ROOKCTL "stats --all | grep -E -q '^bans_nic +1 '");
+	tap_expect(g, "10.9.0.2", "10.9.0.1", 1);
+	stop_server(g);
+	guest_power_off(g);
+}
+
+/* With the name of a test: that one. */
 int
-main(void)
+main(int argc, char **argv)
 {
 	static const struct place place = {.kind = KIND_TAP, .family = AF_INET, .workers = WORKERS};
-	const struct CMUnitTest tests[] = {cmocka_unit_test_prestate_setup_teardown(guest, world_setup, world_teardown, (void *)&place)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_prestate_setup_teardown(guest, world_setup, world_teardown, (void *)&place),
+		cmocka_unit_test_prestate_setup_teardown(bans_by_device, world_setup, world_teardown, (void *)&place),
+	};
 
 	if (skip_without_root())
 		return 0;
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests_name("guest", tests, NULL, NULL);
 }

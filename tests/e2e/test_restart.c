@@ -278,6 +278,57 @@ bad_upgrade(void **state)
 	server_finish(w);
 }
 
+static const char *
+config_running(struct world *w, const char *key)
+{
+	static char text[64];
+	json_t *shown = rookctl(w, "config", "show");
+
+	snprintf(text, sizeof(text), "%s", json_string_value(json_object_get(json_object_get(shown, "values"), key)));
+	json_decref(shown);
+	return text;
+}
+
+/* How what the file says comes into force; "": it is. */
+static const char *
+config_mend(struct world *w, const char *key)
+{
+	static char text[96];
+	json_t *diff = rookctl(w, "config", "diff"), *change;
+	size_t i;
+
+	text[0] = '\0';
+	json_array_foreach(json_object_get(diff, "changes"), i, change)
+		if (strcmp(json_string_value(json_object_get(change, "key")), key) == 0)
+			snprintf(text, sizeof(text), "%s", json_string_value(json_object_get(change, "mend")));
+	json_decref(diff);
+	return text;
+}
+
+/* Each process reads the file when it starts: what is shown is what either runs with. */
+static void
+configuration_of_each(void **state)
+{
+	static const char key[] = "limits.messages_per_second", both[] = "session.heartbeat_ms";
+	struct world *w = *state;
+
+	server_start(w);
+	world_check(w, strcmp(config_running(w, key), "500") == 0 && config_mend(w, key)[0] == '\0');
+	w->server->settings.extra = "limits: {messages_per_second: 700}\n";
+	w->server->settings.heartbeat_ms = 6000;
+	server_write_config(w);
+	world_check(w, strcmp(config_mend(w, key), "rookctl restart dataplane") == 0);
+	world_check(w, strcmp(config_mend(w, both), "rookctl restart control, then rookctl restart dataplane") == 0);
+	json_decref(rookctl(w, "restart", "control"));
+	world_check(w, strcmp(config_running(w, key), "500") == 0);
+	world_check(w, strcmp(config_mend(w, key), "rookctl restart dataplane") == 0);
+	world_check(w, strcmp(config_mend(w, both), "rookctl restart dataplane") == 0);
+	json_decref(rookctl(w, "restart", "dataplane"));
+	world_check(w, strcmp(config_running(w, key), "700") == 0 && config_mend(w, key)[0] == '\0');
+	world_check(w, config_mend(w, both)[0] == '\0');
+	server_finish(w);
+}
+
 int
 main(void)
 {
@@ -288,6 +339,7 @@ main(void)
 		{"killed in a row", killed_in_a_row},
 		{"restart on order", restart_on_order},
 		{"bad upgrade", bad_upgrade},
+		{"configuration of each", configuration_of_each},
 	};
 	static const struct scenario_list list = {scenarios, sizeof(scenarios) / sizeof(scenarios[0])};
 	static const struct scenario_set set = {{.kind = KIND_SOCKET, .family = AF_INET}, &list};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "shared/account.h"
 #include "shared/config_parse.h"
+#include "shared/config_values.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -582,10 +583,41 @@ test_replay_check(void **state)
 	}
 }
 
+/* From process to process, and what another process might have written there instead. */
+static void
+test_values_packed(void **state)
+{
+	struct config_values v = {0}, back;
+	char packed[64];
+	size_t n;
+
+	(void)state;
+	assert_int_equal(config_values_add(&v, "dataplane.workers", "2"), 0);
+	assert_int_equal(config_values_add(&v, "dataplane.cpus", ""), 0);
+	assert_int_equal(config_values_pack(&v, packed, 35), 0);
+	n = config_values_pack(&v, packed, 36);
+	assert_int_equal(n, 36);
+	assert_int_equal(config_values_unpack(&back, packed, n), 0);
+	assert_int_equal(back.count, 2);
+	assert_string_equal(config_values_find(&back, "dataplane.workers"), "2");
+	assert_string_equal(config_values_find(&back, "dataplane.cpus"), "");
+	config_values_free(&back);
+	assert_int_equal(config_values_unpack(&back, packed, 0), 0);
+	assert_int_equal(back.count, 0);
+	for (size_t cut = 1; cut < n; cut++) {
+		int rc = config_values_unpack(&back, packed, cut);
+
+		assert_int_equal(rc, cut == 20 ? 0 : -EINVAL); /* behind the first value */
+		config_values_free(&back);
+	}
+	config_values_free(&v);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_values_packed),
 		cmocka_unit_test(test_default),
 		cmocka_unit_test(test_default_names_every_key),
 		cmocka_unit_test(test_replay_check),

@@ -212,6 +212,7 @@ enum damage {
 	DAMAGE_COUNTERS,
 	DAMAGE_STATS,
 	DAMAGE_BANS,
+	DAMAGE_CONFIG,
 	DAMAGE_FIRST_OFFSET,
 	DAMAGE_LAST_OFFSET,
 	DAMAGE_RING_SIZE,
@@ -255,6 +256,9 @@ inflict(struct ipc *ipc, enum damage damage)
 		break;
 	case DAMAGE_BANS:
 		h->bans_offset -= 64;
+		break;
+	case DAMAGE_CONFIG:
+		h->config_offset += 64;
 		break;
 	case DAMAGE_FIRST_OFFSET:
 		h->ring_offset[0] = UINT64_MAX - 4096;
