@@ -251,8 +251,9 @@ device_find(struct ethdev_device *d, const char *text, char *error, size_t cap)
 	}
 	if (rc == 0)
 		rc = -ENODEV;
-	snprintf(error, cap, "device %s cannot be opened (%s); `rookctl host check` says what it lacks%s", text,
+	snprintf(error, cap, "device %s cannot be opened (%s); `rookctl host check` says what it lacks%s%s", text,
 		 strerror(-rc),
+		 rc == -ENOTSUP ? ", or DPDK's driver for it is not installed (Debian: librte-meta-net)" : "",
 		 geteuid() != 0 ? "; most devices need root or CAP_NET_ADMIN and CAP_NET_RAW"
 				: "");
 	return rc;

@@ -25,7 +25,7 @@ fail_connect(const char *path, int error, char *text, size_t cap)
 		break;
 	case EACCES:
 	case EPERM:
-		snprintf(text, cap, "no permission for %s: run rookctl as the server's user", path);
+		snprintf(text, cap, "no permission for %s: run rookctl as root (sudo) or as the server's user", path);
 		break;
 	default:
 		snprintf(text, cap, "cannot connect to %s: %s", path, strerror(error));

@@ -146,8 +146,16 @@ check_synchronised(struct findings *f)
 		finding_add(f, FINDING_OK, "time", "", "is kept by a time server");
 		return;
 	}
-	x = finding_add(f, FINDING_NOTE, "time", "a clock that is set back makes the server refuse logins", "nothing keeps the clock right");
-	finding_mend(x, "apt install chrony, or: timedatectl set-ntp true");
+	x = finding_add(f, FINDING_NOTE, "time", "a clock that is set back makes the server refuse logins", "the clock follows no time server");
+	finding_mend(x, "apt install chrony, or: timedatectl set-ntp true; if there is one already, its servers do not answer");
+}
+
+/* What a user without rights cannot see must not be reported as wrong. */
+static void
+not_permitted(struct findings *f, const char *name, const char *path)
+{
+	struct finding *x = finding_add(f, FINDING_WARN, name, "this was not checked", "%s: %s", path, strerror(EACCES));
+	finding_mend(x, "run rookctl as root or as the server's user");
 }
 
 static void
@@ -163,6 +171,10 @@ check_files(struct findings *f, const struct config *c)
 		return;
 	}
 	check_private(f, c->state_dir, "state");
+	if (access(c->state_dir, X_OK) < 0 && errno == EACCES) {
+		not_permitted(f, "database", c->state_dir);
+		return;
+	}
 	if (config_state_path(c, "server.key", path, sizeof(path)))
 		check_private(f, path, "server key");
 	if (config_state_path(c, "rookery.db", path, sizeof(path))) {
@@ -295,10 +307,11 @@ check_server(struct cli *cli, struct findings *f, const struct config *c)
 		check_spread(cli, f, c);
 		return;
 	}
-	if (config_runtime_path(c, "control.sock", path, sizeof(path)) && access(path, F_OK) == 0 && access(path, W_OK) < 0)
-		finding_add(f, FINDING_WARN, "server", "rookctl cannot ask it", "%s: %s", path, strerror(errno));
-	else
-		finding_add(f, FINDING_NOTE, "server", "what only a running server knows was not checked", "does not run");
+	if (config_runtime_path(c, "control.sock", path, sizeof(path)) && access(path, W_OK) < 0 && errno == EACCES) {
+		not_permitted(f, "server", path);
+		return;
+	}
+	finding_add(f, FINDING_NOTE, "server", "what only a running server knows was not checked", "does not run");
 	check_listen(f, c);
 }
 

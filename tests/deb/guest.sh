@@ -74,6 +74,9 @@ done
 ok "three processes run as rookery, without capabilities"
 [ "$(stat -c '%U %a' /var/lib/rookery /run/rookery | sort -u)" = 'rookery 700' ] || fail "its directories are its own"
 rookctl status || fail "rookctl finds it without options"
+# Somebody without rights is told so, not that the machine is at fault.
+su -s /bin/sh nobody -c 'rookctl doctor' >/root/doctor.log || { cat /root/doctor.log; fail "rookctl doctor of a user without rights"; }
+grep -q "run rookctl as root or as the server's user" /root/doctor.log || { cat /root/doctor.log; fail "what was not checked is named"; }
 for program in rookery rookery-dataplane rookery-control rookctl rookchat; do
 	[ "$($program --version)" = "$program $(dpkg-query -W -f '${Version}' rookery)" ] || fail "$program --version"
 done
