@@ -67,8 +67,8 @@ server_write_config(struct world *w)
 		abort();
 	fprintf(f, "dataplane:\n  workers: %u\n", w->place.workers);
 	if (!o->full_size)
-		fprintf(f, "  memory_mb: %u\n  sessions: 1024\n  messages: %u\n  users: 4096\n  conversations: 4096\n",
-			128 * w->place.workers, or_default(o->messages, 2048));
+		fprintf(f, "  memory_mb: %u\n  sessions: %u\n  messages: %u\n  users: 4096\n  conversations: 4096\n",
+			128 * w->place.workers, or_default(o->sessions, 1024), or_default(o->messages, 2048));
 	if (o->cpus)
 		fprintf(f, "  cpus: \"%s\"\n", o->cpus);
 	fprintf(f, "  ports:\n");

@@ -13,6 +13,7 @@ struct server_settings {
 	unsigned timeout_ms;
 	unsigned retransmit_limit;
 	unsigned messages; /* in flight, per worker */
+	unsigned sessions;
 	bool full_size;    /* tables as large as the default configuration makes them */
 	const char *cpus;  /* of the dataplane */
 	const char *metrics; /* metrics.listen; NULL: none, for servers run side by side */
