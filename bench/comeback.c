@@ -24,7 +24,8 @@
 #include <string.h>
 #include <time.h>
 
-#define EVENTS 512u /* as in control/loop_rings.c */
+#define EVENTS 512u /* as in control/loop_rings.c, and the next one */
+#define RESUMED 1024u
 #define ROUNDS_MAX 100u
 
 struct outcome {
@@ -110,10 +111,13 @@ event(struct bench *b, struct cell *c)
 static bool
 batch(struct bench *b)
 {
-	uint32_t n = 0;
+	uint32_t n = 0, sessions = 0;
 
-	while (n < EVENTS && event(b, &b->cells[n]))
+	while (n < EVENTS && sessions < RESUMED && event(b, &b->cells[n])) {
+		if (b->cells[n].type == PUNT_RESUMED)
+			sessions += b->cells[n].resumed.count;
 		n++;
+	}
 	if (n == 0)
 		return false;
 	server_batch(b->control.server, b->batch, n);

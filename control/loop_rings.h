@@ -27,6 +27,7 @@ struct rings {
 	uint64_t watch_ms;  /* next look at the file */
 	uint64_t refused_ms; /* a region was refused or busy: said at that time */
 	uint32_t turn;      /* worker whose rings come first */
+	uint32_t resumed;   /* sessions in the PUNT_RESUMED of the present batch */
 	struct server *server;
 	uint8_t public_key[32];
 	uint32_t batch_max;

@@ -22,7 +22,7 @@ struct fixture {
 
 static const struct ipc_options options = {
 	.workers = WORKERS,
-	.event_cells = RING_CELLS,
+	.event_cells = 2 * RING_CELLS,
 	.request_cells = RING_CELLS,
 	.login_cells = RING_CELLS,
 	.inject_cells = RING_CELLS,
@@ -235,6 +235,40 @@ test_cells_through_rings(void **state)
 }
 
 /* What the old dataplane had reported is acted on before it is left; its sessions go to the next one. */
+/* Of clients that come back at once, no more in one batch than can be taken in soon; a login behind them waits for one batch. */
+static void
+test_crowd_in_shares(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t cells = 1024 / CELL_RESUMED_MAX + 1, taken;
+	const struct cell_ring *r;
+	struct client alice;
+
+	dataplane_start(f);
+	make_ready(f);
+	r = ipc_ring(&f->dataplane, IPC_EVENT, 0);
+	for (uint32_t i = 0; i < cells + 5; i++) {
+		struct cell *c = ring_reserve(r);
+
+		assert_non_null(c);
+		memset(c, 0, sizeof(*c));
+		c->type = PUNT_RESUMED;
+		c->resumed.count = CELL_RESUMED_MAX;
+		c->length = CELL_RESUMED_MAX * sizeof(c->resumed_sessions[0]);
+		for (uint32_t k = 0; k < CELL_RESUMED_MAX; k++)
+			c->resumed_sessions[k] = (struct resumed_session){
+				.sid = session_id_make(0, SESSION_GENERATION_RESUMED | (i + 1), k), .secret.resumed = 1};
+		ring_publish(r);
+	}
+	client_init(&alice, 0);
+	punt_login(f, &alice, 0);
+	taken = rings_drain(&f->rings);
+	assert_int_equal(taken, cells + 1);
+	assert_int_equal(ring_used(ipc_ring(&f->dataplane, IPC_LOGIN, 0)), 0);
+	assert_int_equal(rings_drain(&f->rings), 5);
+	assert_int_equal(rings_drain(&f->rings), 0);
+}
+
 static void
 test_dataplane_replaced(void **state)
 {
@@ -314,6 +348,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_ready_when_provisioned),
 		T(test_cells_through_rings),
+		T(test_crowd_in_shares),
 		T(test_dataplane_replaced),
 		T(test_full_inject_ring),
 	};
