@@ -394,8 +394,11 @@ boot_pool(struct rte_mempool **out, const struct config *c, uint32_t worker, cha
 				       node);
 	if (*out != NULL)
 		return 0;
-	snprintf(error, cap, "worker %u: no memory for %u packets (%s); raise %s", worker, packets,
-		 rte_strerror(rte_errno),
-		 c->dataplane.hugepages ? "the number of hugepages" : "dataplane.memory_mb");
+	/* What keeps packets is a driver that EAL loads when it starts; without it the rest of EAL goes well. */
+	if (rte_errno == EINVAL)
+		snprintf(error, cap, "worker %u: no pool of packets: DPDK's driver for them is missing; install librte-mempool-ring", worker);
+	else
+		snprintf(error, cap, "worker %u: no memory for %u packets (%s); raise %s", worker, packets, rte_strerror(rte_errno),
+			 c->dataplane.hugepages ? "the number of hugepages" : "dataplane.memory_mb");
 	return rte_errno != 0 ? -rte_errno : -ENOMEM;
 }
