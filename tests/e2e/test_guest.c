@@ -231,7 +231,7 @@ tap_send(struct guest *g, const char *from, const char *to)
 {
 	char command[256];
 
-	snprintf(command, sizeof(command), "%s -s %s -q 1 -m 1 -w 1 -p 7999 %s 40", strchr(from, ':') ? "traceroute6" : "traceroute", from,
+	snprintf(command, sizeof(command), "%s -s %s -q 1 -m 1 -w 1 -p 7999 %s 100", strchr(from, ':') ? "traceroute6" : "traceroute", from,
 		 to); /* its first datagram goes to the next port */
 	(void)guest_run(g, NULL, "%s", command);
 }
