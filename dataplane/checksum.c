@@ -15,33 +15,43 @@ find_avx2(void)
 	have_avx2 = rte_cpu_get_flag_enabled(RTE_CPUFLAG_AVX2) > 0;
 }
 
-/* The even bytes of a packet and the odd ones are summed apart, eight at a time. len is even and at least VECTOR. */
+/* Words of 32 bits, the even ones and the odd ones apart, in lanes that cannot overflow. */
+struct sums {
+	__m256i even, odd;
+};
+
+__attribute__((target("avx2"))) static inline void
+add_vector(struct sums *s, __m256i x)
+{
+	const __m256i low = _mm256_set1_epi64x(UINT32_MAX);
+
+	s->even = _mm256_add_epi64(s->even, _mm256_and_si256(x, low));
+	s->odd = _mm256_add_epi64(s->odd, _mm256_srli_epi64(x, 32));
+}
+
+/* len is even and at least VECTOR. */
 __attribute__((target("avx2"))) static uint32_t
 sum_avx2(const uint8_t *data, size_t len)
 {
 	static const uint8_t masks[2 * VECTOR] = {[VECTOR ... 2 * VECTOR - 1] = 0xff};
-	const __m256i low = _mm256_set1_epi16(0xff), zero = _mm256_setzero_si256();
-	__m256i even = zero, odd = zero, all;
+	struct sums s = {_mm256_setzero_si256(), _mm256_setzero_si256()};
 	size_t rest = len % VECTOR, at;
-	uint64_t lanes[4];
+	__m128i all;
+	uint64_t sum;
 
-	for (at = 0; at < len - rest; at += VECTOR) {
-		__m256i x = _mm256_loadu_si256((const __m256i *)(const void *)(data + at));
-
-		even = _mm256_add_epi64(even, _mm256_sad_epu8(_mm256_and_si256(x, low), zero));
-		odd = _mm256_add_epi64(odd, _mm256_sad_epu8(_mm256_srli_epi16(x, 8), zero));
-	}
+	for (at = 0; at < len - rest; at += VECTOR)
+		add_vector(&s, _mm256_loadu_si256((const __m256i *)(const void *)(data + at)));
 	if (rest != 0) {
 		/* The last VECTOR bytes again, without those that were counted. */
 		__m256i x = _mm256_loadu_si256((const __m256i *)(const void *)(data + len - VECTOR));
 
-		x = _mm256_and_si256(x, _mm256_loadu_si256((const __m256i *)(const void *)(masks + rest)));
-		even = _mm256_add_epi64(even, _mm256_sad_epu8(_mm256_and_si256(x, low), zero));
-		odd = _mm256_add_epi64(odd, _mm256_sad_epu8(_mm256_srli_epi16(x, 8), zero));
+		add_vector(&s, _mm256_and_si256(x, _mm256_loadu_si256((const __m256i *)(const void *)(masks + rest))));
 	}
-	all = _mm256_add_epi64(even, _mm256_slli_epi64(odd, 8));
-	_mm256_storeu_si256((__m256i *)(void *)lanes, all);
-	return (uint32_t)(lanes[0] + lanes[1] + lanes[2] + lanes[3]);
+	s.even = _mm256_add_epi64(s.even, s.odd);
+	all = _mm_add_epi64(_mm256_castsi256_si128(s.even), _mm256_extracti128_si256(s.even, 1));
+	sum = (uint64_t)_mm_cvtsi128_si64(all) + (uint64_t)_mm_extract_epi64(all, 1);
+	sum = (sum & UINT32_MAX) + (sum >> 32);
+	return (uint32_t)((sum & 0xffff) + (sum >> 16));
 }
 
 uint32_t

@@ -160,7 +160,7 @@ delivery_write(struct worker *w, struct session *s, const struct delivery *d)
 {
 	const struct message *m = d->message;
 	const uint8_t *body = m->payload;
-	struct frame f = {.type = FRAME_DELIVER};
+	struct frame_deliver f;
 	uint8_t *at;
 
 	if (m->state == MESSAGE_CONTROL) {
@@ -177,7 +177,9 @@ delivery_write(struct worker *w, struct session *s, const struct delivery *d)
 		at = output_frame(w, s, DELIVER_HEADER + m->length);
 	if (at == NULL)
 		return;
-	f.deliver = (struct frame_deliver){
+	if (body == m->payload)
+		memcpy(at + DELIVER_HEADER, body, m->length);
+	f = (struct frame_deliver){
 		.flags = m->flags,
 		.delivery = d->number,
 		.from = m->from,
@@ -187,9 +189,8 @@ delivery_write(struct worker *w, struct session *s, const struct delivery *d)
 		.floor_delta = m->floor_delta,
 		.sent_at = m->sent_at,
 		.length = m->length,
-		.body = body,
 	};
-	frame_write(&f, at, DELIVER_HEADER + m->length);
+	wire_deliver_header(at, &f);
 }
 
 static void

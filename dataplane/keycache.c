@@ -11,9 +11,8 @@
 
 /* Places: the entries; then the passing ones, written round and round; then one of random keys. */
 struct keycache {
-	uint64_t *tag;     /* per place, 0: free */
 	uint8_t *used;     /* per place: since the hand came by */
-	struct aead_key *keys;
+	struct aead_key *keys; /* with their sessions' tags, 0: free */
 	uint32_t entries;
 	uint32_t taken;    /* entries below were used once */
 	uint32_t hand;     /* of the clock that looks for an entry to give away */
@@ -44,7 +43,6 @@ keycache_free(struct keycache *c)
 	keycache_wipe(c);
 	rte_free(c->keys);
 	rte_free(c->used);
-	rte_free(c->tag);
 	rte_free(c);
 }
 
@@ -72,11 +70,10 @@ keycache_new(uint32_t entries, int numa_node)
 	if (c == NULL)
 		return NULL;
 	c->entries = entries;
-	c->tag = rte_zmalloc_socket("keycache-tags", places * sizeof(*c->tag), RTE_CACHE_LINE_SIZE, numa_node);
 	c->used = rte_zmalloc_socket("keycache-used", places * sizeof(*c->used), RTE_CACHE_LINE_SIZE, numa_node);
 	/* Zeroed: aead_key_set and aead_key_clear accept such a key. */
 	c->keys = rte_zmalloc_socket("keycache-keys", places * sizeof(*c->keys), _Alignof(struct aead_key), numa_node);
-	if (c->tag == NULL || c->used == NULL || c->keys == NULL || random_key(&c->keys[random_place(c)]) != 0) {
+	if (c->used == NULL || c->keys == NULL || random_key(&c->keys[random_place(c)]) != 0) {
 		keycache_free(c);
 		return NULL;
 	}
@@ -86,7 +83,7 @@ keycache_new(uint32_t entries, int numa_node)
 static inline bool
 is_at(const struct keycache *c, uint64_t tag, uint32_t place)
 {
-	return place < random_place(c) && c->tag[place] == tag;
+	return place < random_place(c) && c->keys[place].tag == tag;
 }
 
 /* Clock algorithm: an entry not used since the hand came by last; if there is none near, one that was. */
@@ -131,10 +128,9 @@ expand(struct keycache *c, uint64_t tag, const struct session_keys *keys, uint32
 	i = place_for_new(c);
 	if (aead_key_set(&c->keys[i], keys->key) != 0) {
 		aead_key_clear(&c->keys[i]);
-		c->tag[i] = 0;
 		return &c->keys[random_place(c)];
 	}
-	c->tag[i] = tag;
+	c->keys[i].tag = tag;
 	c->used[i] = 1;
 	*place = i;
 	return &c->keys[i];
@@ -150,9 +146,9 @@ keycache_get(struct keycache *c, uint64_t tag, const struct session_keys *keys, 
 }
 
 void
-keycache_prefetch(const struct keycache *c, uint64_t tag, uint32_t place, size_t len)
+keycache_prefetch(const struct keycache *c, uint32_t place, size_t len)
 {
-	if (is_at(c, tag, place))
+	if (place < random_place(c))
 		aead_prefetch(&c->keys[place], len);
 }
 
@@ -161,7 +157,6 @@ keycache_drop(struct keycache *c, uint64_t tag, uint32_t *place)
 {
 	if (is_at(c, tag, *place)) {
 		aead_key_clear(&c->keys[*place]);
-		c->tag[*place] = 0;
 		c->used[*place] = 0;
 	}
 	*place = KEYCACHE_NOWHERE;

@@ -30,8 +30,8 @@ void keycache_wipe(struct keycache *c); /* all keys; for nothing but keycache_fr
  * changes. Valid until the next call. Never NULL: should the cipher library find no memory (ipsec-mb needs none), the key is one
  * that nobody knows: nothing opens, and nothing sealed can be read. */
 struct aead_key *keycache_get(struct keycache *c, uint64_t tag, const struct session_keys *keys, uint32_t *place);
-/* Starts loading the key for sealing or opening len bytes, if it is there. */
-void keycache_prefetch(const struct keycache *c, uint64_t tag, uint32_t place, size_t len);
+/* Starts loading the key at place for sealing or opening len bytes, whosever it is by now: to ask would be to wait for it. */
+void keycache_prefetch(const struct keycache *c, uint32_t place, size_t len);
 /* Wipes the key if it is there (session removed). */
 void keycache_drop(struct keycache *c, uint64_t tag, uint32_t *place);
 uint64_t keycache_misses(const struct keycache *c);

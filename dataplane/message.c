@@ -7,11 +7,12 @@
 #include <string.h>
 
 #define PREFETCH_BYTES 512 /* the fields and a short text */
+#define BUCKETS_PER_RECORD 4 /* a record that is not the one looked for is a cache miss */
 
 int
 message_table_init(struct message_table *t, uint32_t capacity, int numa_node, uint64_t now_us, uint64_t seed)
 {
-	uint32_t buckets = rte_align32pow2(capacity);
+	uint32_t buckets = rte_align32pow2(capacity) * BUCKETS_PER_RECORD;
 
 	memset(t, 0, sizeof(*t));
 	t->messages = rte_zmalloc_socket("messages", (size_t)capacity * sizeof(*t->messages), 64, numa_node);

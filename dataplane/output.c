@@ -105,9 +105,7 @@ seal_all(struct worker *w)
 	if (unlikely(w->trace.count != 0))
 		trace_sealing(w, w->sealing, w->sealing_count);
 	for (uint32_t i = 0; i < w->sealing_count; i++) {
-		const struct session *s = w->sealing[i].session;
-
-		keycache_prefetch(w->keycache, session_id_of(w, s), s->key_place, w->sealing[i].length);
+		keycache_prefetch(w->keycache, w->sealing[i].session->key_place, w->sealing[i].length);
 	}
 	for (uint32_t i = 0; i < w->sealing_count; i++)
 		packet_seal(w, &w->sealing[i]);
@@ -249,20 +247,17 @@ receipt_extend(struct worker *w, const struct session *s, enum receipt_level lev
 	       uint32_t retry_ms, message_id_t id)
 {
 	struct output_packet *o = &w->output;
-	struct frame f;
-	uint8_t *at;
+	uint8_t *at, n;
 
 	if (o->mbuf == NULL || o->session != s || o->receipt == NO_RECEIPT || o->elsewhere ||
 	    o->length + sizeof(id) > WIRE_PLAINTEXT_MAX)
 		return false;
 	at = rte_pktmbuf_mtod_offset(o->mbuf, uint8_t *, WIRE_DATA_HEADER + o->receipt);
-	if (frame_read(&f, at, o->length - o->receipt) < 0 || f.receipt.level != level || f.receipt.reason != reason ||
-	    f.receipt.retry_ms != retry_ms || f.receipt.count == RECEIPT_IDS_MAX)
+	n = (uint8_t)get32(at);
+	if (n == RECEIPT_IDS_MAX || get32(at) != (uint32_t)(FRAME_RECEIPT << 24 | level << 16 | reason << 8 | n) || get32(at + 4) != retry_ms)
 		return false;
-	wire_receipt_put(at + RECEIPT_HEADER, f.receipt.count, id);
-	f.receipt.count++;
-	f.receipt.ids = at + RECEIPT_HEADER;
-	frame_write(&f, at, RECEIPT_HEADER + f.receipt.count * sizeof(id));
+	wire_receipt_put(at + RECEIPT_HEADER, n, id);
+	wire_receipt_header(at, (uint8_t)level, (uint8_t)reason, (uint8_t)(n + 1), retry_ms);
 	o->length += sizeof(id);
 	return true;
 }
@@ -271,11 +266,6 @@ void
 output_receipt(struct worker *w, struct session *s, enum receipt_level level, enum refuse_reason reason, uint32_t retry_ms,
 	       message_id_t id)
 {
-	uint8_t ids[sizeof(id)];
-	struct frame f = {
-		.type = FRAME_RECEIPT,
-		.receipt = {.level = level, .reason = reason, .count = 1, .retry_ms = retry_ms, .ids = ids},
-	};
 	uint8_t *at;
 
 	count(w, COUNTER_receipts_sent);
@@ -284,8 +274,8 @@ output_receipt(struct worker *w, struct session *s, enum receipt_level level, en
 	at = output_frame(w, s, RECEIPT_HEADER + sizeof(id));
 	if (at == NULL)
 		return;
-	wire_receipt_put(ids, 0, id);
-	frame_write(&f, at, RECEIPT_HEADER + sizeof(id));
+	wire_receipt_header(at, (uint8_t)level, (uint8_t)reason, 1, retry_ms);
+	wire_receipt_put(at + RECEIPT_HEADER, 0, id);
 	w->output.receipt = (uint16_t)(w->output.length - RECEIPT_HEADER - sizeof(id));
 }
 

@@ -146,13 +146,11 @@ static void
 pong(struct worker *w, struct session *s, const struct packet_info *from, uint64_t token)
 {
 	struct frame f = {.type = FRAME_PONG, .pong = {.token = token, .observed = from->peer}};
-	uint8_t buf[64];
-	int n = frame_write(&f, buf, sizeof(buf));
-	uint8_t *at = output_frame(w, s, (size_t)n);
+	uint8_t *at = output_frame(w, s, PONG_SIZE);
 
 	count(w, COUNTER_pings);
 	if (at != NULL)
-		memcpy(at, buf, (size_t)n);
+		frame_write(&f, at, PONG_SIZE);
 }
 
 static void
@@ -510,7 +508,7 @@ session_prefetch_more(const struct worker *w, const struct arrival *a)
 
 	if (s == NULL)
 		return;
-	keycache_prefetch(w->keycache, a->d.sid, s->key_place, rte_pktmbuf_data_len(a->m));
+	keycache_prefetch(w->keycache, s->key_place, rte_pktmbuf_data_len(a->m));
 	activity_prefetch(&w->sessions, s);
 }
 

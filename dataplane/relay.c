@@ -124,20 +124,22 @@ static void
 part_deliver(struct worker *w, struct message *m, unsigned part)
 {
 	struct record_ref ref = {.index = message_index(&w->messages, m), .generation = m->generation};
-	uint32_t owner = session_id_worker(m->live[part].sid);
-	struct handoff_item item = {
+	session_id_t sid = m->live[part].sid;
+	uint32_t owner = session_id_worker(sid);
+	struct handoff_item item;
+
+	if (owner == w->index) {
+		inflight_start(w, m, ref, w->index, part, sid);
+		return;
+	}
+	item = (struct handoff_item){
 		.kind = HANDOFF_DELIVER,
 		.from = (uint8_t)w->index,
 		.part = (uint8_t)part,
 		.record = ref,
 		.message = m,
-		.sid = m->live[part].sid,
+		.sid = sid,
 	};
-
-	if (owner == w->index) {
-		inflight_start(w, m, ref, w->index, part, m->live[part].sid);
-		return;
-	}
 	if (owner < w->workers && w->handoff_out[owner].deliveries < HANDOFF_CREDIT && handoff_put(w, owner, &item)) {
 		w->handoff_out[owner].deliveries++;
 		return;

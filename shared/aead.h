@@ -18,7 +18,8 @@
 
 /* An expanded key. */
 struct aead_key {
-	_Alignas(64) uint8_t opaque[1024];
+	_Alignas(64) uint8_t opaque[1008];
+	uint64_t tag; /* the caller's, for saying whose key it is; on the line that every use of the key reads */
 };
 
 /* Call once per process before any other. Returns 0 or -ENOTSUP with no usable implementation. */
@@ -26,7 +27,7 @@ int aead_init(void);
 
 /* Expands raw into k, which the caller zeroed before its first use and never copies. aead_key_clear wipes it and
  * frees what the implementation holds; a cleared or zeroed key may be cleared again. aead_key_set on a live key
- * needs no clear before it. Returns 0 or -ENOMEM. */
+ * needs no clear before it, and does not touch its tag, which aead_key_clear wipes. Returns 0 or -ENOMEM. */
 int aead_key_set(struct aead_key *k, const uint8_t raw[AEAD_KEY]);
 void aead_key_clear(struct aead_key *k);
 

@@ -6,62 +6,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- datagrams ----------------------------------------------------------------------- */
-
-void
-wire_prefix_read(struct wire_prefix *p, const uint8_t *in)
-{
-	p->type = in[0];
-	p->version = in[1];
-	p->flags = get16(in + 2);
-	p->id = get64(in + 4);
-}
-
-void
-wire_prefix_write(const struct wire_prefix *p, uint8_t *out)
-{
-	out[0] = p->type;
-	out[1] = p->version;
-	put16(out + 2, p->flags);
-	put64(out + 4, p->id);
-}
-
-int
-wire_data_read(struct wire_data *d, const uint8_t *in, size_t len)
-{
-	struct wire_prefix p;
-
-	if (len < WIRE_DATA_MIN || len > WIRE_DATAGRAM_MAX)
-		return -EPROTO;
-	wire_prefix_read(&p, in);
-	if (p.type != WIRE_DATA || p.version != WIRE_VERSION || p.flags != 0 || p.id == SESSION_ID_NONE)
-		return -EPROTO;
-	d->sid = p.id;
-	d->counter = get64(in + WIRE_PREFIX);
-	/* The first packet of an epoch has sequence 1, so 0 is never sent. */
-	return (d->counter & WIRE_SEQUENCE_MAX) != 0 ? 0 : -EPROTO;
-}
-
-void
-wire_data_write(const struct wire_data *d, uint8_t *out)
-{
-	const struct wire_prefix p = {.type = WIRE_DATA, .version = WIRE_VERSION, .flags = 0, .id = d->sid};
-
-	wire_prefix_write(&p, out);
-	put64(out + WIRE_PREFIX, d->counter);
-}
-
-void
-wire_nonce(uint8_t nonce[12], enum wire_direction direction, uint64_t counter)
-{
-	put32(nonce, direction);
-	put64(nonce + 4, counter);
-}
-
 /* ---- fields: the same ranges hold for the decoder and the encoder --------------------- */
 
 #define TOKEN_SIZE 9
-#define PONG_SIZE (TOKEN_SIZE + 18)
 #define CLOSE_SIZE 2
 #define CONFIRM_SIZE 9
 #define ACK_HEADER 2
@@ -432,15 +379,7 @@ write_deliver(const struct frame *f, uint8_t *out, size_t cap)
 	if (cap < (size_t)DELIVER_HEADER + d->length)
 		return -ENOSPC;
 	write_body(out, DELIVER_HEADER, d->body, d->length);
-	out[1] = d->flags;
-	put16(out + 2, d->length);
-	put32(out + 4, d->delivery);
-	put64(out + 8, d->from);
-	put64(out + 16, d->from_device);
-	put64(out + 24, d->id);
-	put32(out + 32, d->prev_delta);
-	put32(out + 36, d->floor_delta);
-	put64(out + 40, d->sent_at);
+	wire_deliver_header(out, d);
 	return DELIVER_HEADER + d->length;
 }
 
@@ -454,10 +393,7 @@ write_receipt(const struct frame *f, uint8_t *out, size_t cap)
 	if (cap < RECEIPT_HEADER + r->count * 8u)
 		return -ENOSPC;
 	write_body(out, RECEIPT_HEADER, r->ids, r->count * 8u);
-	out[1] = r->level;
-	out[2] = r->reason;
-	out[3] = r->count;
-	put32(out + 4, r->retry_ms);
+	wire_receipt_header(out, r->level, r->reason, r->count, r->retry_ms);
 	return RECEIPT_HEADER + r->count * 8;
 }
 

@@ -8,8 +8,10 @@
 #define ROOKERY_SHARED_WIRE_H
 
 #include "address.h"
+#include "bytes.h"
 #include "ids.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -42,9 +44,24 @@ struct wire_prefix {
 	uint64_t id;
 };
 
+/* What follows for every packet is inline. */
+
 /* Reads the first WIRE_PREFIX bytes; len must be at least that. */
-void wire_prefix_read(struct wire_prefix *p, const uint8_t *in);
-void wire_prefix_write(const struct wire_prefix *p, uint8_t *out);
+static inline void
+wire_prefix_read(struct wire_prefix *p, const uint8_t *in)
+{
+	p->type = in[0];
+	p->version = in[1];
+	p->flags = get16(in + 2);
+	p->id = get64(in + 4);
+}
+
+static inline void
+wire_prefix_write(const struct wire_prefix *p, uint8_t *out)
+{
+	put32(out, (uint32_t)p->type << 24 | (uint32_t)p->version << 16 | p->flags);
+	put64(out + 4, p->id);
+}
 
 /* ---- DATA ---------------------------------------------------------------------------- */
 
@@ -78,8 +95,24 @@ struct wire_data {
 };
 
 /* Returns 0, or -EPROTO when the datagram cannot be DATA of this version (too short, flags set). */
-int wire_data_read(struct wire_data *d, const uint8_t *in, size_t len);
-void wire_data_write(const struct wire_data *d, uint8_t *out);
+static inline int
+wire_data_read(struct wire_data *d, const uint8_t *in, size_t len)
+{
+	if (len < WIRE_DATA_MIN || len > WIRE_DATAGRAM_MAX ||
+	    get32(in) != ((uint32_t)WIRE_DATA << 24 | (uint32_t)WIRE_VERSION << 16))
+		return -EPROTO;
+	d->sid = get64(in + 4);
+	d->counter = get64(in + WIRE_PREFIX);
+	/* The first packet of an epoch has sequence 1, so 0 is never sent. */
+	return d->sid != SESSION_ID_NONE && (d->counter & WIRE_SEQUENCE_MAX) != 0 ? 0 : -EPROTO;
+}
+
+static inline void
+wire_data_write(const struct wire_data *d, uint8_t *out)
+{
+	wire_prefix_write(&(struct wire_prefix){.type = WIRE_DATA, .version = WIRE_VERSION, .id = d->sid}, out);
+	put64(out + WIRE_PREFIX, d->counter);
+}
 
 enum wire_direction {
 	WIRE_TO_SERVER = 0,
@@ -87,7 +120,12 @@ enum wire_direction {
 };
 
 /* 12-byte AEAD nonce: the direction (u32), counter. */
-void wire_nonce(uint8_t nonce[12], enum wire_direction direction, uint64_t counter);
+static inline void
+wire_nonce(uint8_t nonce[12], enum wire_direction direction, uint64_t counter)
+{
+	put32(nonce, direction);
+	put64(nonce + 4, counter);
+}
 
 /* ---- frames inside DATA -------------------------------------------------------------- */
 
@@ -148,6 +186,7 @@ enum refuse_reason {
 #define REQUEST_HEADER 10
 #define RESPONSE_HEADER 14
 #define SLOW_DOWN_SIZE 9
+#define PONG_SIZE 27
 #define MESSAGE_BODY_MAX 1100
 #define NOTIFY_BODY_MAX 1100
 #define REQUEST_BODY_MAX 1100
@@ -253,6 +292,28 @@ int frame_read(struct frame *f, const uint8_t *in, size_t len);
  * ids/ranges are copied as they are. A body may overlap out: it is moved before the header is written; one that lies in
  * its place already stays there. */
 int frame_write(const struct frame *f, uint8_t *out, size_t cap);
+
+/* The DELIVER_HEADER bytes before a body of length. For fields that frame_read has let through: unlike frame_write this checks nothing. */
+static inline void
+wire_deliver_header(uint8_t *out, const struct frame_deliver *d)
+{
+	put32(out, (uint32_t)FRAME_DELIVER << 24 | (uint32_t)d->flags << 16 | d->length);
+	put32(out + 4, d->delivery);
+	put64(out + 8, d->from);
+	put64(out + 16, d->from_device);
+	put64(out + 24, d->id);
+	put32(out + 32, d->prev_delta);
+	put32(out + 36, d->floor_delta);
+	put64(out + 40, d->sent_at);
+}
+
+/* The RECEIPT_HEADER bytes before count ids; as above. */
+static inline void
+wire_receipt_header(uint8_t *out, uint8_t level, uint8_t reason, uint8_t count, uint32_t retry_ms)
+{
+	put32(out, (uint32_t)FRAME_RECEIPT << 24 | (uint32_t)level << 16 | (uint32_t)reason << 8 | count);
+	put32(out + 4, retry_ms);
+}
 
 message_id_t wire_receipt_id(const struct frame_receipt *r, unsigned i);
 void wire_receipt_put(uint8_t *ids, unsigned i, message_id_t id);

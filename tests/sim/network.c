@@ -122,7 +122,7 @@ check_nonce(struct sim *s, const uint8_t *data, size_t len)
 	const struct sealed *e = sealed_find(s->network.sealed, data, len, &fresh);
 
 	if (e != NULL && !fresh && e->content != hash_of(data, len)) {
-		struct wire_data w;
+		struct wire_data w = {0};
 
 		wire_data_read(&w, data, len);
 		fail(s, "the server has sealed two packets with one nonce: session %016llx, epoch %u, sequence %llu", (unsigned long long)w.sid,

@@ -25,19 +25,6 @@ const uint8_t gateway_ip6[16] = {0xfd, 0, [15] = 0xfe};
 const uint8_t far_ip6[16] = {0x20, 0x01, 0x0d, 0xb8, [15] = 0x07};
 const uint8_t zero_ip6[16];
 
-void
-put16(uint8_t *p, uint16_t v)
-{
-	p[0] = (uint8_t)(v >> 8);
-	p[1] = (uint8_t)v;
-}
-
-uint16_t
-get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
 uint16_t
 inet_sum(const uint8_t *p, size_t len, uint32_t start)
 {

@@ -8,6 +8,7 @@
 #include "dataplane/ingress.h"
 #include "dataplane/neighbor.h"
 #include "dataplane/packet.h"
+#include "shared/bytes.h"
 #include "shared/counters.h"
 
 #include <rte_mbuf.h>
@@ -29,8 +30,6 @@ extern const uint8_t our_ip6[16], our_ip6_link_local[16], peer_ip6[16], gateway_
 
 /* ---- building ---- */
 uint16_t inet_sum(const uint8_t *p, size_t len, uint32_t start);
-void put16(uint8_t *p, uint16_t v);
-uint16_t get16(const uint8_t *p);
 void frame_ether(struct frame_bytes *f, const uint8_t *dst, const uint8_t *src, uint16_t type);
 void frame_append(struct frame_bytes *f, const void *data, size_t len);
 /* Whole datagrams to our address: Ethernet, IP, UDP with right checksums. */

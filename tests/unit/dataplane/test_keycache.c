@@ -56,7 +56,7 @@ get(struct keycache *c, uint64_t tag)
 	struct session_keys k = keys_of(tag);
 
 	assert_true(tag < TAGS);
-	keycache_prefetch(c, tag, places[tag], sizeof(text));
+	keycache_prefetch(c, places[tag], sizeof(text));
 	return keycache_get(c, tag, &k, &places[tag]);
 }
 
