@@ -51,7 +51,7 @@ pcap_write(const char *path, const char *server_mac, uint32_t sessions)
 		fail("%s is no MAC address", server_mac);
 	w.clients = calloc(sessions, sizeof(*w.clients));
 	w.order = calloc(sessions, sizeof(*w.order));
-	w.lanes[0].pool = rte_pktmbuf_pool_create("pcap", 63, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, options.memory);
+	w.lanes[0].pool = rte_pktmbuf_pool_create("pcap", 63, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, options.memory);
 	w.lanes[0].in = rte_ring_create("pcap", 64, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
 	if (w.clients == NULL || w.order == NULL || w.lanes[0].pool == NULL || w.lanes[0].in == NULL)
 		fail("no memory for %u sessions", sessions);

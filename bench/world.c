@@ -120,7 +120,7 @@ device_make(struct world *w)
 
 	for (unsigned i = 0; i < w->lane_count; i++, serial++) {
 		snprintf(name, sizeof(name), "packets%u", serial);
-		pools[i] = need(rte_pktmbuf_pool_create(name, POOL_PACKETS, 256, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, options.memory),
+		pools[i] = need(rte_pktmbuf_pool_create(name, POOL_PACKETS, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, options.memory),
 				"packets");
 		w->lanes[i].pool = pools[i];
 		w->lanes[i].in = in[i] = wire_make("in", serial);

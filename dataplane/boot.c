@@ -11,6 +11,7 @@
 #include <rte_lcore.h>
 #include <rte_log.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_dyn.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -307,6 +308,27 @@ init_in_runtime_dir(const struct config *c, struct arguments *a)
 	return rc < 0 ? -rte_errno : 0;
 }
 
+void
+boot_stop(const struct config *c)
+{
+	(void)rte_eal_cleanup();
+	telemetry_remove(c);
+	log_restore();
+}
+
+/* Claims the place of packet_info in every mbuf. */
+static int
+claim_packet_info(void)
+{
+	const struct rte_mbuf_dynfield field = {
+		.name = "rookery_packet_info",
+		.size = sizeof(struct packet_info),
+		.align = _Alignof(struct packet_info),
+	};
+
+	return rte_mbuf_dynfield_register_offset(&field, PACKET_INFO) < 0 ? -rte_errno : 0;
+}
+
 int
 boot_eal(const struct config *c, char *error, size_t cap)
 {
@@ -335,8 +357,15 @@ boot_eal(const struct config *c, char *error, size_t cap)
 	}
 	for (i = 0; i < a.count; i++)
 		free(a.text[i]);
-	if (rc == 0)
-		return 0;
+	if (rc == 0) {
+		rc = claim_packet_info();
+		if (rc == 0)
+			return 0;
+		snprintf(error, cap, "no room in packets for their addresses (%s): a device that dataplane.eal names takes the dynamic fields",
+			 strerror(-rc));
+		boot_stop(c);
+		return rc;
+	}
 	if (rc == -E2BIG)
 		snprintf(error, cap, "dataplane.eal: too many arguments");
 	else if (c->dataplane.hugepages)
@@ -350,14 +379,6 @@ boot_eal(const struct config *c, char *error, size_t cap)
 			 "dataplane.eal",
 			 strerror(-rc), c->dataplane.memory_mb);
 	return rc;
-}
-
-void
-boot_stop(const struct config *c)
-{
-	(void)rte_eal_cleanup();
-	telemetry_remove(c);
-	log_restore();
 }
 
 /* ---- memory ---------------------------------------------------------------------------------- */
@@ -390,7 +411,7 @@ boot_pool(struct rte_mempool **out, const struct config *c, uint32_t worker, cha
 	char name[RTE_MEMPOOL_NAMESIZE];
 
 	snprintf(name, sizeof(name), "packets-%u", worker);
-	*out = rte_pktmbuf_pool_create(name, packets, POOL_CACHE, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE,
+	*out = rte_pktmbuf_pool_create(name, packets, POOL_CACHE, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
 				       node);
 	if (*out != NULL)
 		return 0;

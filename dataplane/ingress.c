@@ -278,14 +278,14 @@ ingress_frame(struct link_queue *l, struct rte_mbuf *m, uint64_t now_ms)
 	}
 }
 
-/* All of it, for the checksum reads it all, and where its packet_info goes. */
+/* All of it, for the checksum reads it all, and the line of the mbuf where its packet_info goes. */
 static inline void
 packet_prefetch(const struct rte_mbuf *m)
 {
 	const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
 	size_t at;
 
-	rte_prefetch0(m + 1);
+	rte_prefetch0((const uint8_t *)m + RTE_CACHE_LINE_SIZE);
 	for (at = 0; at < m->data_len; at += RTE_CACHE_LINE_SIZE)
 		rte_prefetch0(data + at);
 }

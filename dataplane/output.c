@@ -68,10 +68,10 @@ prefetch_spare(struct worker *w)
 	if (c == NULL || c->len < SPARE_AHEAD)
 		return;
 	m = c->objs[c->len - SPARE_AHEAD];
-	for (size_t at = 0; at < sizeof(struct rte_mbuf) + PACKET_PRIV; at += RTE_CACHE_LINE_SIZE)
+	for (size_t at = 0; at < sizeof(struct rte_mbuf); at += RTE_CACHE_LINE_SIZE)
 		rte_prefetch0(m + at);
-	rte_prefetch0(m + sizeof(struct rte_mbuf) + PACKET_PRIV + PACKET_HEADROOM - RTE_CACHE_LINE_SIZE / 2);
-	rte_prefetch0(m + sizeof(struct rte_mbuf) + PACKET_PRIV + PACKET_HEADROOM + RTE_CACHE_LINE_SIZE / 2);
+	rte_prefetch0(m + sizeof(struct rte_mbuf) + PACKET_HEADROOM - RTE_CACHE_LINE_SIZE / 2);
+	rte_prefetch0(m + sizeof(struct rte_mbuf) + PACKET_HEADROOM + RTE_CACHE_LINE_SIZE / 2);
 }
 
 static struct rte_mbuf *
@@ -90,7 +90,7 @@ packet_seal(struct worker *w, const struct output_packet *o)
 {
 	uint8_t *data = rte_pktmbuf_mtod(o->mbuf, uint8_t *);
 	struct session *s = o->session;
-	struct aead_key *key = keycache_get(w->keycache, session_id_of(w, s), &s->keys, &s->key_place);
+	struct aead_key *key = keycache_get(w->keycache, o->sid, &s->keys, &s->key_place);
 
 	aead_seal(key, o->nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, o->length, data + WIRE_DATA_HEADER,
 		  data + WIRE_DATA_HEADER + o->length);
@@ -131,6 +131,7 @@ output_close(struct worker *w)
 	closed->mbuf = o->mbuf;
 	closed->session = s;
 	closed->length = o->length;
+	closed->sid = header.sid;
 	wire_nonce(closed->nonce, WIRE_TO_CLIENT, header.counter);
 	o->mbuf = NULL;
 	if (w->sealing_count == OUTPUT_SEALING)

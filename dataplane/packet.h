@@ -6,24 +6,26 @@
 #include "shared/address.h"
 
 #include <rte_mbuf.h>
+#include <rte_mbuf_dyn.h>
 
-/* Lives in the mbuf's private area. One segment always. Headroom is at least PACKET_HEADROOM for the port's headers. */
+/* Lies among the mbuf's dynamic fields (boot.c claims the place), on a line that every packet touches anyway. One segment always. Headroom
+ * is at least PACKET_HEADROOM for the port's headers. */
 struct packet_info {
 	struct endpoint peer; /* rx: source; tx: destination */
 	uint8_t port;         /* index of the port it came from or leaves by */
 	uint8_t local;        /* index of our address on that port (ethdev) */
 };
 
-#define PACKET_PRIV 64 /* so that a received frame begins at a cache line, and its headers are in it */
+#define PACKET_INFO offsetof(struct rte_mbuf, dynfield1)
 #define PACKET_HEADROOM RTE_PKTMBUF_HEADROOM
 #define PACKET_HEADERS 62 /* that a port puts before the data: Ethernet, IPv6, UDP */
 
-_Static_assert(sizeof(struct packet_info) <= PACKET_PRIV, "fits the private area");
+_Static_assert(sizeof(struct packet_info) <= sizeof(((struct rte_mbuf *)0)->dynfield1), "fits the dynamic fields");
 
 static inline struct packet_info *
-packet_info(struct rte_mbuf *m)
+packet_info(const struct rte_mbuf *m)
 {
-	return (struct packet_info *)rte_mbuf_to_priv(m);
+	return RTE_MBUF_DYNFIELD((uintptr_t)m, PACKET_INFO, struct packet_info *);
 }
 
 #endif

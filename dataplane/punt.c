@@ -35,7 +35,7 @@ event_open(struct worker *w, enum cell_type type, const void *data, size_t lengt
 bool
 punt_login(struct worker *w, const struct rte_mbuf *m)
 {
-	const struct packet_info *info = rte_mbuf_to_priv((struct rte_mbuf *)(uintptr_t)m);
+	const struct packet_info *info = packet_info(m);
 	struct cell *c;
 
 	c = cell_open(w, w->login_ring, PUNT_LOGIN, rte_pktmbuf_mtod(m, const void *), rte_pktmbuf_data_len(m));
@@ -50,7 +50,7 @@ punt_login(struct worker *w, const struct rte_mbuf *m)
 bool
 punt_stale(struct worker *w, session_id_t sid, const struct rte_mbuf *m)
 {
-	const struct packet_info *info = rte_mbuf_to_priv((struct rte_mbuf *)(uintptr_t)m);
+	const struct packet_info *info = packet_info(m);
 	struct cell *c;
 
 	c = cell_open(w, w->request_ring, PUNT_STALE, rte_pktmbuf_mtod(m, const void *), rte_pktmbuf_data_len(m));

@@ -25,7 +25,7 @@ struct worker_options {
 	uint32_t index;
 	uint32_t workers;
 	int numa_node;
-	struct rte_mempool *pool; /* packets: PACKET_PRIV private bytes */
+	struct rte_mempool *pool; /* packets */
 	struct port *ports;
 	unsigned port_count;
 	uint32_t activities; /* sessions that may exchange messages within a minute; 0: dataplane.activities */

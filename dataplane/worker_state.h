@@ -41,7 +41,8 @@ struct output_packet {
 	uint16_t length;       /* plaintext bytes */
 	uint16_t receipt;      /* offset of the last frame if it is a RECEIPT, else 0xffff */
 	bool elsewhere;        /* goes to an address other than the session's */
-	uint8_t nonce[AEAD_NONCE]; /* from output_close on */
+	uint8_t nonce[AEAD_NONCE]; /* from output_close on, and the next */
+	session_id_t sid;
 };
 
 /* The packet that brings the message which is looked at, for its forward: the text lies in it already. */

@@ -52,7 +52,7 @@ start(void)
 	c.gateway = "10.0.0.254";
 	c.gateway6 = "fd00::fe";
 	FUZZ_CHECK(iface_init(&iface[1], &c, &mac, error, sizeof(error)) == 0);
-	pool = rte_pktmbuf_pool_create("fuzz", 63, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	pool = rte_pktmbuf_pool_create("fuzz", 63, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	neighbors = neighbor_table_new(SOCKET_ID_ANY);
 	FUZZ_CHECK(pool != NULL && neighbors != NULL);
 }

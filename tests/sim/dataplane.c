@@ -62,7 +62,7 @@ dataplane_environment(void)
 {
 	if (eal_fixture_start() < 0)
 		return -1;
-	pool = rte_pktmbuf_pool_create("sim", 8191, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	pool = rte_pktmbuf_pool_create("sim", 8191, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	return pool == NULL ? -1 : 0;
 }
 

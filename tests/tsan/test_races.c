@@ -492,7 +492,7 @@ lanes_make(struct world *w)
 		live[0] = &l->peer;
 		control_user(w, 1 + i, false, live, 1);
 		snprintf(name, sizeof(name), "lane%u", i);
-		w->workers[i]->pool = rte_pktmbuf_pool_create_by_ops(name, 2047, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE,
+		w->workers[i]->pool = rte_pktmbuf_pool_create_by_ops(name, 2047, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
 								     SOCKET_ID_ANY, "locked");
 		assert_non_null(w->workers[i]->pool);
 	}

@@ -254,7 +254,7 @@ world_open(struct link_world *w, bool gateways)
 	assert_int_equal(iface_init(&w->iface, &c, &mac, error, sizeof(error)), 0);
 	snprintf(name, sizeof(name), "world%u", number++);
 	w->pool =
-		rte_pktmbuf_pool_create(name, 255, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+		rte_pktmbuf_pool_create(name, 255, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	assert_non_null(w->pool);
 	w->now_ms = 1000000;
 	w->link.iface = &w->iface;
@@ -297,7 +297,7 @@ world_mbuf(struct link_world *w, const void *data, size_t len)
 	assert_non_null(m);
 	/* what an earlier packet left in it must not matter */
 	memset(rte_pktmbuf_mtod(m, void *), 0xa5, rte_pktmbuf_tailroom(m));
-	memset(packet_info(m), 0xa5, PACKET_PRIV);
+	memset(packet_info(m), 0xa5, sizeof(struct packet_info));
 	at = rte_pktmbuf_append(m, (uint16_t)len);
 	assert_non_null(at);
 	memcpy(at, data, len);

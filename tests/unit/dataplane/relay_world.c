@@ -91,7 +91,7 @@ world_new(uint32_t workers)
 	assert_non_null(w->tables);
 	/* A world that a failed test left behind keeps its name. */
 	snprintf(name, sizeof(name), "world%u", serial++);
-	w->pool = rte_pktmbuf_pool_create(name, world_quick ? 1023 : 8191, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	w->pool = rte_pktmbuf_pool_create(name, world_quick ? 1023 : 8191, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	assert_non_null(w->pool);
 	w->port = (struct port){.ops = &memory_port, .queues = (uint16_t)workers, .state = w};
 	for (uint32_t i = 0; i < workers; i++) {

@@ -178,7 +178,7 @@ bench_new(uint32_t limit, unsigned capacity)
 	snprintf(name, sizeof(name), "nic-out%u", number);
 	b->out = rte_ring_create(name, 64, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
 	snprintf(name, sizeof(name), "nic%u", number++);
-	b->pool = rte_pktmbuf_pool_create(name, 511, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	b->pool = rte_pktmbuf_pool_create(name, 511, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	id = rte_eth_from_rings(name, &b->in, 1, &b->out, 1, 0);
 	assert_true(b->pool != NULL && id >= 0);
 	assert_int_equal(rte_eth_dev_get_name_by_port((uint16_t)id, b->device), 0);

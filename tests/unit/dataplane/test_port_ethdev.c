@@ -54,7 +54,7 @@ wires_make(struct wires *w, unsigned devices)
 		snprintf(name, sizeof(name), "out%u", number);
 		w->wire_out[i] = rte_ring_create(name, 64, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
 		snprintf(name, sizeof(name), "pool%u", number++);
-		w->pool[i] = rte_pktmbuf_pool_create(name, 511, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE,
+		w->pool[i] = rte_pktmbuf_pool_create(name, 511, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
 						     SOCKET_ID_ANY);
 		assert_non_null(w->pool[i]);
 		w->queue[i] = (struct port_queue){.port = &w->port,

@@ -44,7 +44,7 @@ world_open(struct world *w, const char *listen, uint16_t queues)
 	w->config.listen = (char *)(uintptr_t)listen;
 	for (i = 0; i < QUEUES; i++) {
 		snprintf(name, sizeof(name), "socket%u", number++);
-		w->pool[i] = rte_pktmbuf_pool_create(name, 255, 0, PACKET_PRIV, RTE_MBUF_DEFAULT_BUF_SIZE,
+		w->pool[i] = rte_pktmbuf_pool_create(name, 255, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
 						     SOCKET_ID_ANY);
 		assert_non_null(w->pool[i]);
 		w->queue[i] = (struct port_queue){.port = &w->port,
