@@ -69,6 +69,36 @@ handoff_flush(struct worker *w)
 			batch_flush(&w->handoff_out[to]);
 }
 
+/* Starts loading what the items are about: it is cold, and much of it in another core's cache. */
+static void
+items_prefetch(const struct worker *w, const struct handoff_item *items, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const struct handoff_item *item = &items[i];
+
+		if (item->kind == HANDOFF_PACKET) {
+			rte_mbuf_prefetch_part1(item->packet);
+			rte_mbuf_prefetch_part2(item->packet);
+		} else if (item->kind == HANDOFF_DELIVER) {
+			session_prefetch(&w->sessions, item->sid);
+			message_prefetch_record(item->message);
+		} else {
+			rte_prefetch0(&w->messages.messages[item->record.index]);
+		}
+	}
+	for (unsigned i = 0; i < n; i++) {
+		const struct session *s;
+
+		if (items[i].kind == HANDOFF_PACKET) {
+			rte_prefetch0(rte_pktmbuf_mtod(items[i].packet, void *));
+		} else if (items[i].kind == HANDOFF_DELIVER) {
+			s = session_find(&w->sessions, items[i].sid);
+			if (s != NULL)
+				activity_prefetch(&w->sessions, s);
+		}
+	}
+}
+
 unsigned
 handoff_poll(struct worker *w)
 {
@@ -78,6 +108,7 @@ handoff_poll(struct worker *w)
 	unsigned n;
 
 	n = rte_ring_sc_dequeue_burst_elem(w->handoff.ring, items, sizeof(items[0]), PORT_BURST, NULL);
+	items_prefetch(w, items, n);
 	for (unsigned i = 0; i < n; i++) {
 		const struct handoff_item *item = &items[i];
 

@@ -114,7 +114,7 @@ delivery_finish(struct worker *w, struct delivery *d, enum delivery_outcome outc
 /* ---- the session's lists ------------------------------------------------------------ */
 
 static void
-list_append(struct worker *w, uint32_t *head, uint32_t *tail, uint32_t *n, struct delivery *d)
+list_append(struct worker *w, uint32_t *head, uint32_t *tail, uint16_t *n, struct delivery *d)
 {
 	uint32_t i = delivery_index(w, d);
 
@@ -129,7 +129,7 @@ list_append(struct worker *w, uint32_t *head, uint32_t *tail, uint32_t *n, struc
 }
 
 static void
-list_remove(struct worker *w, uint32_t *head, uint32_t *tail, uint32_t *n, struct delivery *d)
+list_remove(struct worker *w, uint32_t *head, uint32_t *tail, uint16_t *n, struct delivery *d)
 {
 	if (d->prev != NONE)
 		delivery_at(w, d->prev)->next = d->next;

@@ -6,7 +6,6 @@
 #include <rte_malloc.h>
 #include <string.h>
 
-#define PREFETCH_BYTES 512 /* the fields and a short text */
 #define BUCKETS_PER_RECORD 4 /* a record that is not the one looked for is a cache miss */
 
 int
@@ -73,18 +72,6 @@ message_prefetch(const struct message_table *t, session_id_t sender, message_id_
 	__builtin_prefetch(&t->buckets[bucket_of(t, sender, id)]);
 }
 
-/* The record that will be handed out next: cold, since it was freed with many others. */
-static void
-prefetch_free(const struct message_table *t)
-{
-	const uint8_t *m = (const uint8_t *)&t->messages[t->free];
-
-	if (t->free == NONE)
-		return;
-	for (size_t at = 0; at < PREFETCH_BYTES; at += 64)
-		__builtin_prefetch(m + at, 1);
-}
-
 struct message *
 message_alloc(struct message_table *t, session_id_t sender, message_id_t id, enum message_state state)
 {
@@ -95,7 +82,9 @@ message_alloc(struct message_table *t, session_id_t sender, message_id_t id, enu
 		return NULL;
 	m = &t->messages[i];
 	t->free = m->hash_next;
-	prefetch_free(t);
+	/* The next one is cold, since it was freed with many others. */
+	if (t->free != NONE)
+		message_prefetch_record(&t->messages[t->free]);
 	t->used++;
 	t->control += state == MESSAGE_CONTROL;
 	m->state = state;

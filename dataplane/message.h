@@ -58,8 +58,10 @@ struct message {
 	uint32_t pending;    /* CONTROL: deliveries without a result */
 	struct live_session live[USER_SESSIONS_MAX]; /* live_count of them */
 
-	uint8_t payload[MESSAGE_PAYLOAD_MAX]; /* shared */
+	_Alignas(64) uint8_t payload[MESSAGE_PAYLOAD_MAX]; /* shared */
 };
+
+_Static_assert(offsetof(struct message, live[1]) <= 128, "of a message to one device two lines and those of its text are touched");
 
 struct message_table {
 	struct message *messages;
@@ -74,6 +76,7 @@ struct message_table {
 };
 
 #define MESSAGE_TICK_US 5000
+#define MESSAGE_PREFETCH_TEXT 256 /* a short text */
 
 int message_table_init(struct message_table *t, uint32_t capacity, int numa_node, uint64_t now_us, uint64_t seed);
 void message_table_fini(struct message_table *t);
@@ -82,6 +85,16 @@ void message_table_fini(struct message_table *t);
 struct message *message_find(const struct message_table *t, session_id_t sender, message_id_t id);
 /* Starts loading what message_find reads first. */
 void message_prefetch(const struct message_table *t, session_id_t sender, message_id_t id);
+/* Starts loading the record and the beginning of its text. */
+static inline void
+message_prefetch_record(const struct message *m)
+{
+	__builtin_prefetch(m);
+	__builtin_prefetch(&m->from);
+	for (size_t at = 0; at < MESSAGE_PREFETCH_TEXT; at += 64)
+		__builtin_prefetch(m->payload + at);
+}
+
 /* A fresh record in state; what it says (from, to, sent_at, the deltas, live and payload) is the caller's to write, all else is zero.
  * With sender != 0 it is found by message_find. NULL when none is free. */
 struct message *message_alloc(struct message_table *t, session_id_t sender, message_id_t id, enum message_state state);

@@ -489,17 +489,6 @@ sort(struct worker *w, struct rte_mbuf *m, struct wire_data *d)
 	return false;
 }
 
-static void
-session_prefetch(const struct worker *w, session_id_t sid)
-{
-	const struct session *s = &w->sessions.sessions[session_id_index(sid)];
-
-	if (session_id_index(sid) >= w->sessions.capacity)
-		return;
-	rte_prefetch0(s);
-	rte_prefetch0(&s->keys);
-}
-
 /* Once the session's lines are there. */
 static void
 session_prefetch_more(const struct worker *w, const struct arrival *a)
@@ -554,17 +543,13 @@ receive_burst(struct worker *w, struct rte_mbuf **pkts, uint16_t n)
 	uint16_t ours = 0, opened = 0;
 
 	for (uint16_t i = 0; i < n; i++) {
-		rte_prefetch0(rte_pktmbuf_mtod(pkts[i], void *));
-		rte_mbuf_prefetch_part2(pkts[i]); /* freeing reads it */
-	}
-	for (uint16_t i = 0; i < n; i++) {
 		struct arrival *a = &arrivals[ours];
 
 		if (!sort(w, pkts[i], &a->d))
 			continue;
 		a->m = pkts[i];
 		wire_nonce(a->nonce, WIRE_TO_SERVER, a->d.counter);
-		session_prefetch(w, a->d.sid);
+		session_prefetch(&w->sessions, a->d.sid);
 		ours++;
 	}
 	for (uint16_t i = 0; i < ours; i++)

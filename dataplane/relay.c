@@ -297,18 +297,6 @@ message_new(struct worker *w, const struct session *s, struct activity *a, const
 	return m;
 }
 
-/* The recipient's session will take the message at once. */
-static void
-recipient_prefetch(const struct worker *w, session_id_t sid)
-{
-	uint32_t i = session_id_index(sid);
-
-	if (session_id_worker(sid) != w->index || i >= w->sessions.capacity)
-		return;
-	rte_prefetch0(&w->sessions.sessions[i]);
-	rte_prefetch0(&w->sessions.sessions[i].keys);
-}
-
 void
 relay_look_up(struct worker *w, const struct session **senders, const struct frame_message **messages,
 	      struct relay_lookup **out, uint32_t n)
@@ -327,8 +315,10 @@ relay_look_up(struct worker *w, const struct session **senders, const struct fra
 	tables_users(w->tables, to, n, users);
 	for (uint32_t i = 0; i < n; i++) {
 		*out[i] = (struct relay_lookup){.from = pairs[i][0], .verdict = verdicts[i], .user = users[i]};
+		/* The recipient's session will take the message at once. */
 		for (uint32_t k = 0; k < users[i].live_count; k++)
-			recipient_prefetch(w, user_live(&users[i])[k].sid);
+			if (session_id_worker(user_live(&users[i])[k].sid) == w->index)
+				session_prefetch(&w->sessions, user_live(&users[i])[k].sid);
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		session_id_t sid = user_live(&users[i])[0].sid;

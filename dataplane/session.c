@@ -26,7 +26,7 @@ session_table_init(struct session_table *t, uint32_t capacity, uint32_t activiti
 	t->activity_free = NONE;
 	for (uint32_t i = activities; i-- > 0;) {
 		t->activities[i].session = NONE;
-		t->activities[i].next_free = t->activity_free;
+		t->activities[i].next = t->activity_free;
 		t->activity_free = i;
 	}
 	timer_wheel_init(&t->wheel, &t->sessions[0].timer, sizeof(struct session), capacity, SESSION_TICK_US, now_us);
@@ -97,7 +97,7 @@ activity_get(struct session_table *t, struct session *s, uint64_t now_us)
 	if (i == NONE) {
 		i = t->activity_free;
 		if (i != NONE)
-			t->activity_free = t->activities[i].next_free;
+			t->activity_free = t->activities[i].next;
 		else
 			i = activity_steal(t, now_us);
 		if (i == NONE)
@@ -105,7 +105,6 @@ activity_get(struct session_table *t, struct session *s, uint64_t now_us)
 		a = &t->activities[i];
 		*a = (struct activity){
 			.session = session_index(t, s),
-			.next_free = NONE,
 			.records = NONE,
 			.inflight_head = NONE,
 			.inflight_tail = NONE,
@@ -127,7 +126,7 @@ activity_release(struct session_table *t, struct session *s)
 	if (i == NONE)
 		return;
 	t->activities[i].session = NONE;
-	t->activities[i].next_free = t->activity_free;
+	t->activities[i].next = t->activity_free;
 	t->activity_free = i;
 	s->activity = NONE;
 }
@@ -166,7 +165,7 @@ session_table_check(const struct session_table *t)
 	}
 	if (slots + live != t->capacity)
 		return false;
-	for (uint32_t i = t->activity_free; i != NONE && free_count <= t->activity_capacity; i = t->activities[i].next_free)
+	for (uint32_t i = t->activity_free; i != NONE && free_count <= t->activity_capacity; i = t->activities[i].next)
 		free_count++;
 	return live == t->live && used + free_count == t->activity_capacity && timer_wheel_check(&t->wheel);
 }

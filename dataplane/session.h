@@ -62,33 +62,38 @@ _Static_assert(sizeof(struct session) == 128, "a session is two cache lines");
 _Static_assert(offsetof(struct session, keys) == 64, "the lines are divided as said");
 
 struct activity {
+	/* first line: every message, on both sides */
 	uint32_t session; /* slot that has it, NONE: free */
-	uint32_t next_free;
+	union {
+		uint32_t records; /* list of message records, newest first */
+		uint32_t next;    /* of a free block */
+	};
 	message_id_t confirmed;  /* the client has the final answer of all ids up to this */
-	uint32_t records;        /* list of message records, newest first */
-	uint32_t record_count;
 	uint32_t inflight_head;  /* deliveries sent and not acknowledged, by delivery number */
 	uint32_t inflight_tail;
-	uint32_t inflight_count;
 	uint32_t pending_head;   /* deliveries that wait for room in the window */
 	uint32_t pending_tail;
-	uint32_t pending_count;
+	uint16_t record_count;
+	uint16_t inflight_count;
+	uint16_t pending_count;
 	uint32_t srtt_us;        /* 0: no sample yet (RFC 6298) */
 	uint32_t rttvar_us;
 	uint64_t used_us;        /* last use: an idle block may be taken from its session */
+	/* token buckets (shared/rate.h); an idle minute, after which the block may be taken, fills them */
+	uint64_t message_bucket;
+	/* second line */
+	uint64_t conversation_bucket;
+	uint64_t request_bucket;
 	/* path validation: the address that was challenged */
 	uint64_t path_token;     /* 0: none */
 	uint64_t path_sent_us;
 	struct endpoint path_peer;
 	uint8_t path_port;
 	uint8_t path_local;
-	/* token buckets (shared/rate.h); an idle minute, after which the block may be taken, fills them */
-	uint64_t message_bucket;
-	uint64_t conversation_bucket;
-	uint64_t request_bucket;
-};
+} __attribute__((aligned(64)));
 
 _Static_assert(sizeof(struct activity) == 128, "an activity is two cache lines");
+_Static_assert(offsetof(struct activity, conversation_bucket) == 64, "the lines are divided as said");
 
 struct session_table {
 	struct session *sessions;
@@ -98,7 +103,7 @@ struct session_table {
 	uint32_t free_tail;      /* takes the last, because control takes the first that it knows of */
 	struct activity *activities;
 	uint32_t activity_capacity;
-	uint32_t activity_free;  /* list through next_free */
+	uint32_t activity_free;  /* list through next */
 	uint32_t activity_hand;  /* clock hand of the search for an idle block */
 	struct timer_wheel wheel;
 };
@@ -127,6 +132,18 @@ session_find(const struct session_table *t, session_id_t sid)
 	return s->generation != 0 && s->generation == session_id_generation(sid) ? s : NULL;
 }
 
+/* Starts loading both lines of the slot that sid names. */
+static inline void
+session_prefetch(const struct session_table *t, session_id_t sid)
+{
+	const struct session *s = &t->sessions[session_id_index(sid)];
+
+	if (session_id_index(sid) >= t->capacity)
+		return;
+	__builtin_prefetch(s, 1);
+	__builtin_prefetch(&s->keys, 1);
+}
+
 static inline uint32_t
 session_index(const struct session_table *t, const struct session *s)
 {
@@ -142,16 +159,14 @@ activity_of(const struct session_table *t, const struct session *s)
 	return s->activity == NONE ? NULL : &t->activities[s->activity];
 }
 
-/* Starts loading it. */
+/* Starts loading what a message touches. */
 static inline void
 activity_prefetch(const struct session_table *t, const struct session *s)
 {
-	const uint8_t *a = (const uint8_t *)activity_of(t, s);
+	const struct activity *a = activity_of(t, s);
 
-	if (a == NULL)
-		return;
-	for (size_t at = 0; at < sizeof(struct activity); at += 64)
-		__builtin_prefetch(a + at);
+	if (a != NULL)
+		__builtin_prefetch(a, 1);
 }
 
 /* A challenge that was not answered does not count: else a client that answers none would keep its block for good. */
