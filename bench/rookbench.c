@@ -34,7 +34,7 @@ static const char usage[] =
 	"a heartbeat costs then. About 200 bytes of memory a session.\n";
 
 /* Without reserved hugepages the tables lie in memory of our own that the kernel is asked to back with transparent ones:
- * EAL's is a shared mapping, where it does not. EAL keeps a little, for what rte_hash takes there. */
+ * EAL's is a shared mapping, where it does not. EAL keeps a little. */
 #define EAL_MB 256ul
 #define EAL_BYTES_PER_SESSION 6
 
