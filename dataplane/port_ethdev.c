@@ -149,7 +149,7 @@ ethdev_rx(struct port_queue *q, struct rte_mbuf **pkts, uint16_t max, uint64_t n
 	n = rte_eth_rx_burst(eq->device, eq->queue, pkts, max);
 	q->full = n == max;
 	if (q->shedding != NULL)
-		n = shed_frames(q, eq->link.iface, pkts, n);
+		n = q->trace != NULL ? trace_shed(q, eq->link.iface, pkts, n) : shed_frames(q, eq->link.iface, pkts, n);
 	if (n == 0)
 		return 0;
 	if (unlikely(q->trace != NULL))

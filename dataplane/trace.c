@@ -2,6 +2,7 @@
 #include "trace.h"
 
 #include "ingress.h"
+#include "shed.h"
 #include "worker_state.h"
 
 #include <netinet/in.h>
@@ -136,6 +137,14 @@ record_end(struct worker *w, const struct cell_trace *r, const uint8_t *data, ui
 	if (length != 0)
 		memcpy(c->data, data, length);
 	ring_publish(t->ring);
+}
+
+/* The packet goes on, and where it ends it is asked about again: it must neither use up the second nor be lost twice. */
+static void
+record_leave(struct trace *t, bool begun, uint32_t lost_before)
+{
+	t->left += begun;
+	t->lost = lost_before;
 }
 
 /* Is this how a received packet ends (counters.h)? */
@@ -334,13 +343,13 @@ trace_receive(struct worker *w, struct rte_mbuf **pkts, uint16_t n, trace_receiv
 
 /* Source and payload of an IP frame that may be malformed in any way. False: it has no such thing. */
 static bool
-frame_source(const struct rte_mbuf *m, struct packet_info *info, const uint8_t **payload, size_t *length)
+frame_source(const struct rte_mbuf *m, uint8_t port, struct packet_info *info, const uint8_t **payload, size_t *length)
 {
 	const uint8_t *frame = rte_pktmbuf_mtod(m, const uint8_t *), *ip = frame + sizeof(struct rte_ether_hdr);
 	size_t have = rte_pktmbuf_data_len(m), headers;
 	const struct rte_udp_hdr *udp;
 
-	*info = (struct packet_info){.port = 0};
+	*info = (struct packet_info){.port = port};
 	if (have < sizeof(struct rte_ether_hdr) + sizeof(struct rte_ipv4_hdr))
 		return false;
 	if (((const struct rte_ether_hdr *)frame)->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4)) {
@@ -365,6 +374,44 @@ frame_source(const struct rte_mbuf *m, struct packet_info *info, const uint8_t *
 	return true;
 }
 
+static bool
+frame_begin(struct worker *w, struct cell_trace *r, const struct rte_mbuf *m, uint8_t port, uint8_t *data, uint16_t *data_length)
+{
+	struct packet_info info;
+	const uint8_t *payload;
+	size_t size;
+
+	return frame_source(m, port, &info, &payload, &size) && record_begin(w, r, TRACE_IN, &info, payload, size, data, data_length);
+}
+
+uint16_t
+trace_shed(struct port_queue *q, const struct iface *f, struct rte_mbuf **pkts, uint16_t n)
+{
+	uint8_t data[WIRE_DATAGRAM_MAX];
+	uint64_t before[COUNTER_COUNT];
+	struct worker *w = q->trace;
+	struct cell_trace r;
+	uint16_t length, kept = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *m = pkts[i];
+		uint32_t lost = w->trace.lost;
+		bool traced = f != NULL ? frame_begin(w, &r, m, q->index, data, &length)
+					: record_begin(w, &r, TRACE_IN, packet_info(m), rte_pktmbuf_mtod(m, const uint8_t *),
+						       rte_pktmbuf_data_len(m), data, &length);
+
+		memcpy(before, w->counters, sizeof(before));
+		if ((f != NULL ? shed_frames(q, f, &m, 1) : shed_datagrams(q, &m, 1)) != 0) {
+			record_leave(&w->trace, traced, lost);
+			pkts[kept++] = m;
+		} else if (traced) {
+			record_counters(&r, before, w->counters, true);
+			record_end(w, &r, data, length);
+		}
+	}
+	return kept;
+}
+
 uint16_t
 trace_ingress(struct worker *w, struct link_queue *l, struct rte_mbuf **pkts, uint16_t n, struct rte_mbuf **replies, uint16_t *reply_count,
 	      uint64_t now_ms)
@@ -372,20 +419,18 @@ trace_ingress(struct worker *w, struct link_queue *l, struct rte_mbuf **pkts, ui
 	uint8_t data[WIRE_DATAGRAM_MAX];
 	uint16_t up = 0, length, more;
 	uint64_t before[COUNTER_COUNT];
+	struct cell_trace r;
 
 	*reply_count = 0;
 	for (uint16_t i = 0; i < n; i++) {
 		struct rte_mbuf *m = pkts[i];
-		struct packet_info info;
-		const uint8_t *payload;
-		struct cell_trace r;
-		size_t size;
-		bool traced = frame_source(m, &info, &payload, &size) &&
-			      record_begin(w, &r, TRACE_IN, &info, payload, size, data, &length);
+		uint32_t lost = w->trace.lost;
+		bool traced = frame_begin(w, &r, m, l->port, data, &length);
 
 		memcpy(before, w->counters, sizeof(before));
 		if (ingress_burst(l, &m, 1, replies + *reply_count, &more, now_ms) != 0) {
-			pkts[up++] = m; /* trace_receive says the rest */
+			record_leave(&w->trace, traced, lost); /* trace_receive says the rest */
+			pkts[up++] = m;
 		} else if (traced) {
 			record_counters(&r, before, w->counters, true);
 			record_end(w, &r, data, length);

@@ -9,6 +9,7 @@
  *   trace_receive   a burst from a port or from another worker     trace_opened   its frames, once they can be read
  *   trace_ingress   frames of an ethdev, for what ends there       trace_sealing  packets to clients, while they can still be read
  *   trace_transmit  a burst to a port                              trace_session  what happens without a packet: timers, ends
+ *   trace_shed      what a worker that is behind drops unseen
  *
  * Records go into a ring of their own and are lost, and counted, when it is full or there are more than TRACE_PER_SECOND. Neither keys
  * nor texts are in them: bytes, if they are asked for, are those on the wire.
@@ -30,6 +31,7 @@
 
 struct worker;
 struct session;
+struct iface;
 struct link_queue;
 struct output_packet;
 
@@ -64,6 +66,8 @@ void trace_opened(struct worker *w, const uint8_t *plain, size_t length);
 /* As ingress_burst. */
 uint16_t trace_ingress(struct worker *w, struct link_queue *l, struct rte_mbuf **pkts, uint16_t n, struct rte_mbuf **replies,
 		       uint16_t *reply_count, uint64_t now_ms);
+/* As shed_frames, or for no iface as shed_datagrams. q->trace is set. */
+uint16_t trace_shed(struct port_queue *q, const struct iface *f, struct rte_mbuf **pkts, uint16_t n);
 void trace_sealing(struct worker *w, const struct output_packet *packets, uint32_t n);
 /* As the port's tx. */
 void trace_transmit(struct worker *w, struct port_queue *q, struct rte_mbuf **pkts, uint16_t n);

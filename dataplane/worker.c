@@ -204,7 +204,7 @@ port_poll(struct worker *w, unsigned i)
 		if (got == PORT_BURST - n)
 			q->full = true;
 		if (behind && !q->port->ops->sheds)
-			got = shed_datagrams(q, pkts + n, got);
+			got = q->trace != NULL ? trace_shed(q, NULL, pkts + n, got) : shed_datagrams(q, pkts + n, got);
 		n += got;
 		bursts++;
 	} while (behind && q->full && n <= PORT_BURST / 2 && bursts < SHED_BURSTS);

@@ -3,6 +3,7 @@
  * of. */
 #include "dataplane/guard.h"
 #include "dataplane/port.h"
+#include "dataplane/worker_state.h"
 #include "eal_fixture.h"
 #include "frames.h"
 #include "shared/wire.h"
@@ -245,6 +246,123 @@ test_full_bursts(void **state)
 	wires_close(&w);
 }
 
+/* The worker that traces: only its counters and its trace. */
+static void
+tracer_open(struct worker *t, struct ipc *ipc, struct wires *w, const char *prefix)
+{
+	static const struct ipc_options options = {
+		.workers = 1,
+		.event_cells = 2,
+		.request_cells = 2,
+		.login_cells = 2,
+		.inject_cells = 2,
+		.table_cells = 2,
+		.sessions_per_worker = 1,
+	};
+	struct trace_filter f = {.kind = TRACE_ADDRESS, .bytes = 1};
+	struct cell c = {.type = INJECT_TRACE, .length = TRACE_FILTERS_MAX * sizeof(f)};
+	char path[64];
+
+	memset(t, 0, sizeof(*t));
+	snprintf(path, sizeof(path), "%s/rings.shm", getenv("RUNTIME_DIRECTORY"));
+	assert_int_equal(ipc_new(ipc, path, &options), 0);
+	unlink(path);
+	assert_int_equal(prefix_parse(&f.prefix, prefix), 0);
+	memcpy(c.data, &f, sizeof(f));
+	t->ipc = ipc;
+	t->trace.ring = ipc_ring(ipc, IPC_TRACE, 0);
+	trace_set(t, &c);
+	w->queue[0].counters = t->counters;
+	w->queue[0].trace = t;
+}
+
+/* The next record is of a frame with so many bytes of payload that ended so. */
+static void
+traced(const struct worker *t, const uint8_t *from, enum counter end, uint16_t size)
+{
+	const struct cell *c = ring_front(t->trace.ring);
+	const struct cell_trace *r;
+
+	assert_non_null(c);
+	r = &c->trace;
+	assert_int_equal(r->kind, TRACE_IN);
+	assert_int_equal(r->port, 2);
+	assert_memory_equal(r->peer.ip + 12, from, 4);
+	assert_true(r->counter_count > 0);
+	assert_string_equal(counter_info[r->counters[0]].name, counter_info[end].name);
+	assert_int_equal(r->size, size);
+	assert_int_equal(c->length, size);
+	ring_release(t->trace.ring);
+}
+
+/* What ends in the link is said there, with its counter; what goes up is left to the worker, and uses nothing of what may be said. */
+static void
+test_trace(void **state)
+{
+	static const uint8_t echo[20] = {8};
+	struct rte_mbuf *pkts[PORT_BURST];
+	static struct worker tracer;
+	struct guard guard = {0};
+	struct frame_bytes f;
+	struct wires w;
+	struct ipc ipc;
+
+	(void)state;
+	wires_make(&w, 1);
+	assert_int_equal(wires_open(&w), 0);
+	settle(&w);
+	tracer_open(&tracer, &ipc, &w, "10.0.0.0/24");
+	frame_udp4(&f, peer_ip4, 40001, our_ip4, 8000, 400);
+	wire_send(&w, 0, &f);
+	frame_udp4(&f, peer_ip4, 40001, our_ip4, 8001, 399);
+	wire_send(&w, 0, &f);
+	frame_icmp4(&f, peer_ip4, our_ip4, echo, sizeof(echo));
+	wire_send(&w, 0, &f);
+	/* nobody asked */
+	frame_udp4(&f, far_ip4, 40001, our_ip4, 8001, 100);
+	wire_send(&w, 0, &f);
+	frame_arp(&f, broadcast_mac, 1, peer_mac, peer_ip4, our_mac, our_ip4);
+	wire_send(&w, 0, &f);
+	assert_int_equal(poll_queue(&w, 0, pkts), 1);
+	assert_int_equal(rte_pktmbuf_data_len(pkts[0]), 400);
+	rte_pktmbuf_free(pkts[0]);
+	traced(&tracer, peer_ip4, COUNTER_drop_udp_port, 399);
+	traced(&tracer, peer_ip4, COUNTER_link_echo, sizeof(echo) - 8);
+	assert_null(ring_front(tracer.trace.ring));
+	assert_int_equal(tracer.trace.left, TRACE_PER_SECOND - 2);
+
+	/* Behind: LOGINs end before ingress, those that were asked for are said. */
+	w.queue[0].shedding = &guard;
+	for (unsigned i = 0; i < 4; i++) {
+		frame_udp4(&f, i % 2 == 0 ? peer_ip4 : far_ip4, 40001, our_ip4, 8000, 400 + i);
+		f.data[42] = WIRE_LOGIN;
+		wire_send(&w, 0, &f);
+	}
+	frame_udp4(&f, peer_ip4, 40001, our_ip4, 8001, 398);
+	wire_send(&w, 0, &f);
+	assert_int_equal(poll_queue(&w, 0, pkts), 0);
+	assert_int_equal(tracer.counters[COUNTER_drop_login_busy], 4);
+	traced(&tracer, peer_ip4, COUNTER_drop_login_busy, 400);
+	traced(&tracer, peer_ip4, COUNTER_drop_login_busy, 402);
+	traced(&tracer, peer_ip4, COUNTER_drop_udp_port, 398);
+	assert_null(ring_front(tracer.trace.ring));
+
+	/* Nothing may be said any more: what goes up is not lost here. */
+	w.queue[0].shedding = NULL;
+	tracer.trace.left = 0;
+	frame_udp4(&f, peer_ip4, 40001, our_ip4, 8000, 400);
+	wire_send(&w, 0, &f);
+	assert_int_equal(poll_queue(&w, 0, pkts), 1);
+	rte_pktmbuf_free(pkts[0]);
+	assert_int_equal(tracer.trace.lost, 0);
+	frame_udp4(&f, peer_ip4, 40001, our_ip4, 8001, 400);
+	wire_send(&w, 0, &f);
+	assert_int_equal(poll_queue(&w, 0, pkts), 0);
+	assert_int_equal(tracer.trace.lost, 1);
+	ipc_leave(&ipc);
+	wires_close(&w);
+}
+
 static void
 test_link_is_answered(void **state)
 {
@@ -425,6 +543,7 @@ main(void)
 		cmocka_unit_test(test_datagrams),
 		cmocka_unit_test(test_device_per_worker),
 		cmocka_unit_test(test_full_bursts),
+		cmocka_unit_test(test_trace),
 		cmocka_unit_test(test_link_is_answered),
 		cmocka_unit_test(test_announces),
 		cmocka_unit_test(test_mld_reports_are_limited),

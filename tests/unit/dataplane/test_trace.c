@@ -187,6 +187,57 @@ drops_are_named(void **state)
 	world_free(w);
 }
 
+/* A worker that is behind looks at one LOGIN, whoever sent it. What it sheds of those that were asked for is said, and nothing of others;
+ * sessions are said as ever. */
+static void
+shed_logins_are_seen(void **state)
+{
+	struct world *w = world_new(1);
+	uint8_t login[HANDSHAKE_LOGIN_MIN] = {WIRE_LOGIN, WIRE_VERSION};
+	struct trace_filter f = {.kind = TRACE_ADDRESS, .bytes = 1};
+	struct endpoint asked, other;
+	const struct cell *c;
+	struct peer p;
+
+	(void)state;
+	peer_join(&p, w, 0, 0, 1, 0);
+	assert_int_equal(endpoint_parse(&asked, "198.51.100.7:4000", 0), 0);
+	assert_int_equal(endpoint_parse(&other, "203.0.113.7:4000", 0), 0);
+	assert_int_equal(prefix_parse(&f.prefix, "198.51.100.0/24"), 0);
+	trace_put(w, &f, 1);
+	w->workers[0]->full_bursts[0] = UINT16_MAX;
+	world_send_raw(w, 0, &other, login, sizeof(login));
+	for (unsigned i = 0; i < 3; i++) {
+		world_send_raw(w, 0, &asked, login, sizeof(login) - i);
+		world_send_raw(w, 0, &other, login, sizeof(login));
+	}
+	peer_send(&p, 0, &ping, 1);
+	world_settle(w);
+	assert_int_equal(world_counter(w, COUNTER_drop_login_busy), 6);
+	assert_int_equal(world_counter(w, COUNTER_pings), 1);
+	for (unsigned i = 0; i < 3; i++) {
+		c = control_take(w, IPC_TRACE, 0, PUNT_TRACE);
+		assert_non_null(c);
+		assert_int_equal(c->trace.kind, TRACE_IN);
+		assert_int_equal(c->trace.type, WIRE_LOGIN);
+		assert_int_equal(c->trace.counter_count, 1);
+		assert_int_equal(c->trace.counters[0], COUNTER_drop_login_busy);
+		assert_true(endpoint_equal(&c->trace.peer, &asked));
+		assert_int_equal(c->trace.size, sizeof(login) - i);
+		assert_int_equal(c->length, sizeof(login) - i);
+		assert_memory_equal(c->data, login, c->length);
+	}
+	assert_null(next(w, 0));
+	/* The one that is looked at is said once, where it ends. */
+	w->now_us += 1000000;
+	w->workers[0]->full_bursts[0] = UINT16_MAX;
+	world_send_raw(w, 0, &asked, login, sizeof(login));
+	world_settle(w);
+	assert_int_equal(world_counter(w, COUNTER_drop_login_busy), 6);
+	assert_int_equal(next(w, 0)->type, WIRE_LOGIN);
+	world_free(w);
+}
+
 /* More than the ring holds, and nobody reads: lost, counted, and every packet handled all the same. */
 static void
 lost_when_nobody_reads(void **state)
@@ -283,6 +334,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(message_end_to_end),
 		cmocka_unit_test(drops_are_named),
+		cmocka_unit_test(shed_logins_are_seen),
 		cmocka_unit_test(lost_when_nobody_reads),
 		cmocka_unit_test(bytes_of_the_wire),
 		cmocka_unit_test(sessions_come_and_go),
