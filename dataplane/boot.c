@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dataplane/boot.h"
 
+#include "dataplane/machine.h"
 #include "dataplane/packet.h"
 #include "dataplane/telemetry.h"
 #include "shared/log.h"
@@ -332,7 +333,7 @@ claim_packet_info(void)
 int
 boot_eal(const struct config *c, char *error, size_t cap)
 {
-	char *lcores = malloc(ARGUMENT_SIZE);
+	char *lcores = malloc(ARGUMENT_SIZE), why[256];
 	struct arguments a;
 	int i, rc = -ENOMEM;
 
@@ -368,6 +369,8 @@ boot_eal(const struct config *c, char *error, size_t cap)
 	}
 	if (rc == -E2BIG)
 		snprintf(error, cap, "dataplane.eal: too many arguments");
+	else if (machine_eal_cause("", c, rc, why, sizeof(why)))
+		snprintf(error, cap, "EAL did not start: %s", why);
 	else if (c->dataplane.hugepages)
 		snprintf(error, cap,
 			 "EAL did not start (%s): see the lines above; reserve hugepages (`rookctl host init`) "

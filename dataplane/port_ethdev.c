@@ -5,6 +5,7 @@
  */
 #include "dataplane/egress.h"
 #include "dataplane/ingress.h"
+#include "dataplane/machine.h"
 #include "dataplane/port_kinds.h"
 #include "dataplane/shed.h"
 #include "dataplane/trace.h"
@@ -235,7 +236,7 @@ interface_missing(const char *text, char name[IF_NAMESIZE])
 static int
 device_find(struct ethdev_device *d, const char *text, char *error, size_t cap)
 {
-	char name[IF_NAMESIZE];
+	char name[IF_NAMESIZE], why[256];
 	int rc;
 
 	if (device_id(text, &d->id))
@@ -251,6 +252,10 @@ device_find(struct ethdev_device *d, const char *text, char *error, size_t cap)
 	}
 	if (rc == 0)
 		rc = -ENODEV;
+	if (machine_device_cause("", text, why, sizeof(why))) {
+		snprintf(error, cap, "device %s cannot be opened: %s", text, why);
+		return rc;
+	}
 	snprintf(error, cap, "device %s cannot be opened (%s); `rookctl host check` says what it lacks%s%s", text,
 		 strerror(-rc),
 		 rc == -ENOTSUP ? ", or DPDK's driver for it is not installed (Debian: librte-meta-net)" : "",

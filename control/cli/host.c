@@ -180,6 +180,12 @@ check_node(struct findings *f, const char *root, const struct config *c, int nod
 	struct finding *x;
 	if (all < 0 || need == 0)
 		return;
+	if (all >= need && unused == 0) {
+		x = finding_add(f, FINDING_NOTE, "hugepages", "a server that starts now finds none",
+				"node %d: all of %ld MiB are in use", node, all);
+		finding_mend(x, "nothing if this server runs; else end the other one or DPDK program that has them");
+		return;
+	}
 	if (all >= need) {
 		finding_add(f, FINDING_OK, "hugepages", "", "node %d: %ld MiB, %ld of them free; at most %ld are needed", node, all, unused,
 			    need);
@@ -263,6 +269,27 @@ check_memlock(struct findings *f, const char *root, const struct config *c)
 }
 
 static void
+check_address_space(struct findings *f, const char *root)
+{
+	struct finding *x;
+	long bytes;
+	if (!limit_of(root, "Max address space", &bytes) || bytes < 0)
+		return;
+	x = finding_add(f, FINDING_WARN, "memory limit", "EAL sets aside more address space than it uses", "%ld MiB of address space", bytes >> 20);
+	finding_mend(x, "ulimit -v unlimited, or LimitAS=infinity in the unit");
+}
+
+static void
+check_sysfs(struct findings *f, const char *root)
+{
+	struct finding *x;
+	if (!host_exists(root, "/proc/self") || host_exists(root, "/sys/module"))
+		return;
+	x = finding_add(f, FINDING_FAIL, "sysfs", "EAL asks it for CPUs, modules and memory, and does not start without", "no /sys/module");
+	finding_mend(x, "mount -t sysfs -o ro sysfs /sys; a container's runtime must show it");
+}
+
+static void
 check_limits(struct findings *f, const char *root, const struct config *c)
 {
 	long files;
@@ -292,6 +319,7 @@ check_limits(struct findings *f, const char *root, const struct config *c)
 void
 host_check(struct findings *f, const char *root, const struct config *c)
 {
+	check_sysfs(f, root);
 	check_cpu(f, root);
 	check_placement(f, root, c);
 	check_governor(f, root, c);
@@ -299,6 +327,7 @@ host_check(struct findings *f, const char *root, const struct config *c)
 	check_clock(f, root);
 	check_limits(f, root, c);
 	check_memlock(f, root, c);
+	check_address_space(f, root);
 	for (unsigned i = 0; i < c->dataplane.ports_count; i++)
 		host_check_port(f, root, c, i);
 }

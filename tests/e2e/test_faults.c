@@ -165,7 +165,7 @@ no_hugepages(void **state)
 	host_check_names(w, config, root, "node 0: 0 MiB reserved", "rookctl host init, or: echo ");
 	if (machine_has_hugepages())
 		return;
-	start_names(w, config, "hugepage", "rookctl host init");
+	start_names(w, config, "EAL did not start: no hugepages are reserved", "rookctl host init");
 }
 
 static void
@@ -176,7 +176,7 @@ wrong_pci_address(void **state)
 	char root[128];
 
 	doctor_names(w, config, "there is no PCI device ffff:ff:1f.7", "correct dataplane.ports.devices; NICs here: ");
-	start_names(w, config, "device ffff:ff:1f.7 cannot be opened", "rookctl host check");
+	start_names(w, config, "device ffff:ff:1f.7 cannot be opened: there is no PCI device ffff:ff:1f.7", "correct dataplane.ports.devices");
 	make_machine(w, root, "512\n", "../drivers/ixgbe");
 	host_check_names(w, config, root, "there is no PCI device ffff:ff:1f.7", "NICs here: " NIC);
 }

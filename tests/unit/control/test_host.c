@@ -47,6 +47,7 @@ set_up(void **state)
 		tree_put(m->root, path, "performance\n");
 	}
 	tree_put(m->root, "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages", "0\n");
+	tree_put(m->root, "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/free_hugepages", "500\n");
 	tree_put(m->root, "/sys/devices/system/node/node0/cpulist", "0-1\n");
 	tree_put(m->root, "/sys/devices/system/node/node0/distance", "10 21\n");
 	tree_put(m->root, "/sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages", "512\n");
@@ -144,6 +145,12 @@ test_hugepages(void **state)
 	tree_put(m->root, "/sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages", "40\n");
 	check(m, GOOD);
 	only(m, FINDING_WARN, "hugepages", "node 1: 80 MiB reserved; up to ", "host init");
+	/* Somebody has them all: this server itself, perhaps. */
+	tree_put(m->root, "/sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages", "512\n");
+	tree_put(m->root, "/sys/devices/system/node/node1/hugepages/hugepages-2048kB/free_hugepages", "0\n");
+	check(m, GOOD);
+	only(m, FINDING_NOTE, "hugepages", "node 1: all of 1024 MiB are in use", "end the other one");
+	tree_put(m->root, "/sys/devices/system/node/node1/hugepages/hugepages-2048kB/free_hugepages", "1\n");
 	/* Large ones count as well. */
 	tree_put(m->root, "/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/nr_hugepages", "2\n");
 	check(m, GOOD);
@@ -268,6 +275,28 @@ test_clock_and_limits(void **state)
 	only(m, FINDING_NOTE, "socket buffer", "212992", "net.core.rmem_max");
 }
 
+/* What EAL does not start without (dataplane/machine.h). */
+static void
+test_no_start(void **state)
+{
+	struct machine *m = *state;
+	tree_put(m->root, "/proc/self/limits", "Max address space         1073741824  unlimited    bytes\n");
+	check(m, GOOD);
+	only(m, FINDING_WARN, "memory limit", "1024 MiB of address space", "ulimit -v unlimited");
+	tree_put(m->root, "/proc/self/limits", "Max address space         unlimited  unlimited    bytes\n");
+	check(m, GOOD);
+	assert_int_equal(count_bad(m), 0);
+	tree_drop(m->root, "/sys/module/vfio_pci/parameters/ids");
+	tree_drop(m->root, "/sys/module/vfio_pci/parameters");
+	tree_drop(m->root, "/sys/module/vfio_pci");
+	tree_drop(m->root, "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit");
+	tree_drop(m->root, "/sys/module/vfio_iommu_type1/parameters");
+	tree_drop(m->root, "/sys/module/vfio_iommu_type1");
+	tree_drop(m->root, "/sys/module");
+	check(m, "dataplane: {cpus: 2-3}\n");
+	only(m, FINDING_FAIL, "sysfs", "no /sys/module", "mount -t sysfs");
+}
+
 /* Where nothing can be read, nothing is claimed and nothing breaks. */
 static void
 test_empty_root(void **state)
@@ -303,7 +332,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_good),       TEST(test_hugepages),	     TEST(test_device),
 		TEST(test_iommu),      TEST(test_cpus),		     TEST(test_numa),
-		TEST(test_interfaces), TEST(test_clock_and_limits), TEST(test_empty_root),
+		TEST(test_interfaces), TEST(test_clock_and_limits), TEST(test_no_start), TEST(test_empty_root),
 		cmocka_unit_test(test_lists),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
