@@ -10,6 +10,7 @@
 #define FIRST_INTERVAL (250 * MS)
 #define MAX_INTERVAL (4 * SECOND)
 #define RETRIES 3
+#define KEY_SENDS 3 /* so many LOGINs without an answer: perhaps the server has another key by now */
 /* After this long without an answer a LOGIN is made anew: the server may have forgotten the one before. */
 #define ATTEMPT (12 * SECOND)
 #define ATTEMPT_BESIDE_SESSION (5 * SECOND)
@@ -624,6 +625,7 @@ login_tick(struct rk_client *c)
 		if (l->resuming && l->sends >= RESUME_RETRIES && c->now_us >= l->due_us) {
 			c->resume.skip = true;
 			attempt(c);
+			query_key(c);
 			break;
 		}
 		if (c->now_us - l->began_us >= (c->session.up ? ATTEMPT_BESIDE_SESSION : ATTEMPT)) {
@@ -634,7 +636,7 @@ login_tick(struct rk_client *c)
 		} else if (c->now_us >= l->due_us) {
 			l->queued = true;
 			again_later(c);
-			if (l->sends == RETRIES + 2 && !c->session.up)
+			if (l->sends == KEY_SENDS && !c->session.up)
 				query_key(c);
 		}
 		break;

@@ -136,7 +136,7 @@ test_changed_key(void **state)
 	forget_log(p);
 	server_new_key(w->server);
 	person_start(w, p);
-	world_until(w, p, "key changed", 1, 60000);
+	world_until(w, p, "key changed", 1, 5000);
 	world_run(w, 60000);
 	assert_int_equal(told(p, "key changed"), 1); /* told once, refused by default */
 	assert_int_equal(told(p, "enrol_needed"), 0);
@@ -157,7 +157,7 @@ test_wrong_configured_key(void **state)
 	p->server_key = other.public;
 	person_start(w, p);
 	world_until(w, p, "disconnected", 1, 10000);
-	world_until(w, p, "key changed", 1, 60000);
+	world_until(w, p, "key changed", 1, 5000);
 	assert_int_equal(rk_client_answer_key(p->client, true), -EPERM);
 	world_run(w, 30000);
 	assert_int_equal(server_logins(w->server), 0);
