@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -113,6 +114,29 @@ server_anew(void **state)
 	server_finish(w);
 }
 
+/* A server of the same address with another key and without accounts: who has a ticket of the old one is told so before it gives up. */
+static void
+server_of_another_key(void **state)
+{
+	struct world *w = *state;
+	struct client *alice, *bob;
+	char path[160];
+
+	with_ticket(w, 0, &alice, &bob);
+	client_quit(alice);
+	client_quit(bob);
+	server_stop(w);
+	snprintf(path, sizeof(path), "%s/rookery.db", w->server->state_dir);
+	world_check(w, unlink(path) == 0);
+	snprintf(path, sizeof(path), "%s/server.key", w->server->state_dir);
+	world_check(w, unlink(path) == 0);
+	server_start(w);
+	alice = client_start(w, &(struct client_options){.user = "alice"});
+	client_expect(alice, "server_key", NULL);
+	client_kill(alice);
+	server_finish(w);
+}
+
 /* Thrown out: the next session needs a login. With another password not even that helps. */
 static void
 void_tickets(void **state)
@@ -197,6 +221,7 @@ main(void)
 		{"server anew", server_anew},
 		{"void tickets", void_tickets},
 		{"next keys", next_keys},
+		{"server of another key", server_of_another_key},
 	};
 	static const struct scenario_list list = {scenarios, sizeof(scenarios) / sizeof(scenarios[0])};
 	static const struct scenario_set set = {{.kind = KIND_SOCKET, .family = AF_INET}, &list};
