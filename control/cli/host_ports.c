@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <limits.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,12 @@ check_interface(struct findings *f, const char *root, const struct config *c, co
 	struct finding *x;
 	if (!device_value(device, "iface", name, sizeof(name)))
 		return;
+	/* /sys shows the network namespace in which it was mounted. */
+	if (*root == '\0' && !host_exists(root, "/sys/class/net/%s", name) && if_nametoindex(name) != 0) {
+		finding_add(f, FINDING_NOTE, "interface", "its state, MTU and queues were not looked at",
+			    "/sys is of another network namespace than %s", name);
+		return;
+	}
 	if (!host_exists(root, "/sys/class/net/%s", name)) {
 		x = finding_add(f, FINDING_FAIL, "interface", "the port sends and receives through it", "there is no interface %s", name);
 		finding_mend(x, "correct iface= in dataplane.ports.devices; `ip -br link` lists them");
