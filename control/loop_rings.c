@@ -255,6 +255,8 @@ rings_join(struct rings *r, uint64_t now_ms)
 	r->refused_ms = 0;
 	r->seen = 0;
 	r->seen_ms = now_ms;
+	/* Of the control before us, if that was killed. */
+	atomic_store_explicit(&r->ipc.header->control_alive, 0, memory_order_release);
 	r->ipc.header->control_pid = (uint32_t)getpid();
 }
 
@@ -353,7 +355,6 @@ rings_watch(struct rings *r, uint64_t now_ms)
 	if (!r->joined)
 		return;
 	rings_alive(r, now_ms);
-	atomic_store_explicit(&r->ipc.header->control_alive, now_ms, memory_order_release);
 	/* A region that a killed dataplane left behind is not provisioned, only read. */
 	if (!r->attached && r->alive) {
 		server_set_unfinished(r->server,
@@ -362,6 +363,9 @@ rings_watch(struct rings *r, uint64_t now_ms)
 					    r->ipc.sessions_per_worker) == 0;
 		server_log_levels(r->server);
 	}
-	if (r->attached)
-		rings_ready(r);
+	if (!r->attached)
+		return;
+	/* Not before: with millions of sessions that took its time, which must not look like a hang. */
+	atomic_store_explicit(&r->ipc.header->control_alive, now_ms, memory_order_release);
+	rings_ready(r);
 }

@@ -26,6 +26,8 @@ struct housekeeping {
 	uint64_t cookie_us;
 	uint64_t published_us;
 	uint64_t tables_full;
+	uint64_t rounds;   /* that all workers have made */
+	uint64_t loops[SESSION_WORKERS_MAX]; /* of each, at the last of them */
 	struct bans_nic bans_nic;
 	int statm; /* /proc/self/statm, open before the process hides its memory; -1: not there */
 	uint64_t memory_us;
@@ -193,6 +195,26 @@ counters_publish(struct housekeeping *h, uint64_t now_us)
 	memory_publish(h, own, now_us);
 }
 
+/* For the launcher, who kills us when one of them hangs. A worker without work comes round every millisecond, too. */
+static void
+workers_watch(struct housekeeping *h)
+{
+	uint64_t now[SESSION_WORKERS_MAX];
+
+	for (uint32_t i = 0; i < h->count; i++) {
+		const uint64_t *counters = h->workers[i]->counters;
+
+		now[i] = __atomic_load_n(&counters[COUNTER_loops_busy], __ATOMIC_RELAXED) +
+			 __atomic_load_n(&counters[COUNTER_loops_idle], __ATOMIC_RELAXED);
+		if (h->rounds != 0 && now[i] == h->loops[i]) {
+			atomic_store_explicit(&h->ipc->header->worker_behind, i, memory_order_relaxed);
+			return;
+		}
+	}
+	memcpy(h->loops, now, h->count * sizeof(now[0]));
+	atomic_store_explicit(&h->ipc->header->workers_alive, ++h->rounds, memory_order_relaxed);
+}
+
 static bool
 punt_waiting(const struct housekeeping *h)
 {
@@ -217,6 +239,7 @@ housekeeping_poll(struct housekeeping *h, uint64_t now_us)
 
 		h->published_us = now_us;
 		counters_publish(h, now_us);
+		workers_watch(h);
 		guard_shared_rotate(&h->guard_shared, now_us, &h->cookie_us);
 		atomic_store_explicit(&header->dataplane_alive, now_us / 1000, memory_order_release);
 		if (first)

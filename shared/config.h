@@ -113,6 +113,10 @@ struct config {
 	} security;
 
 	struct {
+		unsigned hang_seconds; /* 0: a process may hang as long as it likes */
+	} launcher;
+
+	struct {
 		char *listen;          /* "127.0.0.1:8001"; "": none */
 		char *token_file;      /* absolute; "": none */
 	} metrics;

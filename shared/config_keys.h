@@ -156,6 +156,11 @@
 	       "system calls that the processes do not need once they run: `enforce` refuses them, `log` lets them pass and has"  \
 	       " the kernel log them")
 
+#define CONFIG_LAUNCHER_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                              \
+	NUMBER(S, hang_seconds, 0, 3600, "s",                                                                                     \
+	       "a process that runs but has done nothing for this long (its main loop, or one of its workers) is killed and"      \
+	       " started again, unless a debugger is attached; 0: never")
+
 #define CONFIG_LOG_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                                   \
 	CHOICE(S, level, log_levels, "least important lines that are written to standard error")                                  \
 	CHOICE(S, format, log_formats, "`logfmt`: `key=value` pairs; `json`: one object per line, with the same keys")            \
@@ -176,6 +181,7 @@
 	SECTION(control, CONFIG_CONTROL_KEYS)                                                                                     \
 	SECTION(limits, CONFIG_LIMITS_KEYS)                                                                                      \
 	SECTION(security, CONFIG_SECURITY_KEYS)                                                                               \
+	SECTION(launcher, CONFIG_LAUNCHER_KEYS)                                                                                   \
 	SECTION(metrics, CONFIG_METRICS_KEYS)                                                                                     \
 	SECTION(log, CONFIG_LOG_KEYS)
 

@@ -83,6 +83,7 @@ const cyaml_schema_value_t config_schema = {
 #define PREFIX_control "control."
 #define PREFIX_limits "limits."
 #define PREFIX_security "security."
+#define PREFIX_launcher "launcher."
 #define PREFIX_metrics "metrics."
 #define PREFIX_log "log."
 

@@ -93,7 +93,9 @@ struct ipc_header {
 
 	_Alignas(64) _Atomic uint64_t dataplane_alive; /* housekeeping: monotonic ms, about 10 a second; 0: stopped */
 	_Atomic uint64_t barrier;          /* housekeeping: value of the last TABLE_BARRIER */
-	_Alignas(64) _Atomic uint64_t control_alive;   /* control: monotonic ms */
+	_Atomic uint64_t workers_alive;    /* housekeeping: another value each time that all workers have gone round again */
+	_Atomic uint32_t worker_behind;    /* and the first that has not since */
+	_Alignas(64) _Atomic uint64_t control_alive;   /* control: monotonic ms; 0: it has not provisioned the dataplane yet */
 	_Atomic uint32_t control_sleeping; /* control sets 1 before it waits; housekeeping clears it and rings the doorbell */
 	_Atomic uint32_t server_key_set;   /* control: server_public is valid */
 	uint8_t server_public[32];         /* control */

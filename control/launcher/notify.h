@@ -22,7 +22,8 @@ void notify_open(struct notify *n);
 void notify_close(struct notify *n);
 /* lines: "READY=1\nSTATUS=..." */
 void notify_send(const struct notify *n, const char *lines);
-/* From now on the watchdog hears that the loop turns, until notify_alive_stop; a loop that hangs has the service started anew. */
+/* From now on the watchdog hears that the loop turns, until notify_alive_stop; a loop that hangs has the service started anew. What the other
+ * processes do is the business of watch.h: each can be started anew by itself. */
 int notify_alive_start(struct notify *n, uv_loop_t *loop);
 void notify_alive_stop(struct notify *n);
 

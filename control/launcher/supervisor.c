@@ -31,6 +31,7 @@ begin_stop(struct supervisor *s, int result)
 	notify_send(s->options->notify, "STOPPING=1");
 	probe_stop(&s->probe);
 	restart_end(s);
+	watch_stop(s);
 	if (s->admin != NULL)
 		admin_close(s->admin);
 	uv_timer_stop(&s->patience);
@@ -270,6 +271,7 @@ set_up(struct supervisor *s)
 	    (r = watch(s, &s->on_hup, on_stop_signal, SIGHUP)) < 0 ||
 	    (r = uv_timer_start(&s->patience, on_impatience, SUPERVISOR_PATIENCE_MS,
 				SUPERVISOR_PATIENCE_MS)) < 0 ||
+	    (r = watch_start(s)) < 0 ||
 	    (r = notify_alive_start(s->options->notify, &s->loop)) < 0)
 		return r;
 	return probe_start(&s->probe, &s->loop, s->options->control_socket, on_status, s);

@@ -7,6 +7,7 @@
 #include "control/launcher/probe.h"
 #include "control/launcher/restart.h"
 #include "control/launcher/supervisor.h"
+#include "control/launcher/watch.h"
 
 struct supervisor;
 
@@ -26,6 +27,7 @@ struct supervisor {
 	struct child children[SUPERVISED_COUNT];
 	struct probe probe;
 	struct restart restart;
+	struct watch watch;
 	struct admin *admin; /* NULL: `rookctl restart` does not work */
 	uv_signal_t on_child, on_int, on_term, on_hup;
 	uv_timer_t patience; /* until ready */

@@ -187,6 +187,36 @@ killed_in_a_row(void **state)
 	server_finish(w);
 }
 
+/* ---- processes that hang ---------------------------------------------------------------------- */
+
+/* A process that is there and does nothing is replaced, by itself. */
+static void
+hung(void **state)
+{
+	static const char *const programs[] = {"rookery-dataplane", "rookery-control"};
+	struct world *w = *state;
+	char *log, expected[96];
+	struct pair *p;
+
+	server_start_with(w, &(struct server_settings){.extra = "launcher:\n  hang_seconds: 4\n"});
+	p = pair_start(w, INTERVAL_MS);
+	for (unsigned i = 0; i < 2; i++) {
+		pid_t pid = server_child(w, programs[i], 0);
+
+		kill(pid, SIGSTOP);
+		server_replaced(w, programs[i], pid);
+		pair_expect(p, AFTERWARDS);
+		log = file_text(w->server->process->stderr_path);
+		snprintf(expected, sizeof(expected), "msg=\"process hangs: killed\" process=%s pid=%ld part=\"main loop\"", programs[i],
+			 (long)pid);
+		world_check(w, log && strstr(log, expected));
+		free(log);
+	}
+	world_check(w, pair_logins(p) == 2);
+	world_check(w, pair_finish(p) > 0);
+	server_finish(w);
+}
+
 /* ---- on order ------------------------------------------------------------------------------ */
 
 static void
@@ -337,6 +367,7 @@ main(void)
 		{"outage of the dataplane", outage_of_the_dataplane},
 		{"outage of control", outage_of_control},
 		{"killed in a row", killed_in_a_row},
+		{"hung", hung},
 		{"restart on order", restart_on_order},
 		{"bad upgrade", bad_upgrade},
 		{"configuration of each", configuration_of_each},

@@ -5,6 +5,7 @@
 #include "control/launcher/child.h"
 #include "control/launcher/lock.h"
 #include "control/launcher/notify.h"
+#include "control/launcher/watch.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -12,9 +13,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -241,6 +245,100 @@ test_notify_alive(void **state)
 	close(manager);
 }
 
+/* ---- processes that hang ----------------------------------------------------------------- */
+
+static void
+test_stands_still(void **state)
+{
+	(void)state;
+	struct watch_seen seen = {0};
+	/* The first look sees a value, the third after it the same for the third time. */
+	assert_false(watch_stands_still(&seen, 7, 100, 3));
+	assert_false(watch_stands_still(&seen, 7, 100, 3));
+	assert_false(watch_stands_still(&seen, 7, 100, 3));
+	assert_true(watch_stands_still(&seen, 7, 100, 3));
+	/* And once more if that did not help. */
+	assert_false(watch_stands_still(&seen, 7, 100, 3));
+	assert_false(watch_stands_still(&seen, 7, 100, 3));
+	assert_true(watch_stands_still(&seen, 7, 100, 3));
+	/* Any other value is a sign of life, not only a larger one. */
+	assert_false(watch_stands_still(&seen, 7, 100, 3));
+	assert_false(watch_stands_still(&seen, 7, 100, 3));
+	assert_false(watch_stands_still(&seen, 7, 99, 3));
+	assert_false(watch_stands_still(&seen, 7, 99, 3));
+	assert_false(watch_stands_still(&seen, 7, 99, 3));
+	/* Another process with the same value has just begun. */
+	assert_false(watch_stands_still(&seen, 8, 99, 3));
+	for (int i = 0; i < 10; i++)
+		assert_false(watch_stands_still(&seen, 0, 99, 3)); /* none that should run */
+	for (int i = 0; i < 10; i++)
+		assert_false(watch_stands_still(&seen, 8, 0, 3)); /* says nothing */
+	assert_false(watch_stands_still(&seen, 8, 99, 1));
+	assert_true(watch_stands_still(&seen, 8, 99, 1));
+}
+
+static void
+test_watch_read(void **state)
+{
+	(void)state;
+	static const struct ipc_options options = {.workers = 2, .event_cells = 2, .request_cells = 2, .login_cells = 2,
+						   .inject_cells = 2, .table_cells = 2, .sessions_per_worker = 8};
+	char dir[] = "/tmp/test_launcher.XXXXXX", path[64], other[64];
+	struct ipc_header h;
+	struct ipc ipc;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/rings.shm", dir);
+	snprintf(other, sizeof(other), "%s/link", dir);
+	assert_int_equal(watch_read(path, &h), -ENOENT);
+	assert_int_equal(ipc_new(&ipc, path, &options), 0);
+	atomic_store(&ipc.header->workers_alive, 5);
+	atomic_store(&ipc.header->control_alive, 6);
+	assert_int_equal(watch_read(path, &h), 0);
+	assert_int_equal(h.dataplane_pid, getpid());
+	assert_int_equal(h.workers_alive, 5);
+	assert_int_equal(h.control_alive, 6);
+	atomic_store(&ipc.header->control_alive, 7);
+	assert_int_equal(watch_read(path, &h), 0);
+	assert_int_equal(h.control_alive, 7);
+	assert_int_equal(symlink(path, other), 0);
+	assert_int_equal(watch_read(other, &h), -ELOOP);
+	ipc.header->version++;
+	assert_int_equal(watch_read(path, &h), -EAGAIN);
+	ipc_leave(&ipc);
+	assert_int_equal(truncate(path, 100), 0);
+	assert_int_equal(watch_read(path, &h), -EAGAIN);
+	/* Nobody writes into it, and nobody waits for that. */
+	unlink(path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_true(watch_read(path, &h) < 0);
+	unlink(path);
+	unlink(other);
+	rmdir(dir);
+}
+
+static void
+test_traced(void **state)
+{
+	(void)state;
+	int status;
+	assert_false(watch_is_traced(getpid()));
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+			_exit(1);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	if (!WIFSTOPPED(status))
+		skip(); /* this machine lets nobody trace */
+	assert_true(watch_is_traced(pid));
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_false(watch_is_traced(pid));
+}
+
 int
 main(void)
 {
@@ -249,7 +347,8 @@ main(void)
 		cmocka_unit_test(test_child),	      cmocka_unit_test(test_child_missing),
 		cmocka_unit_test(test_program_name),  cmocka_unit_test(test_reachable),
 		cmocka_unit_test(test_notify_nobody), cmocka_unit_test(test_notify),
-		cmocka_unit_test(test_notify_alive),
+		cmocka_unit_test(test_notify_alive),  cmocka_unit_test(test_stands_still),
+		cmocka_unit_test(test_watch_read),    cmocka_unit_test(test_traced),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -186,9 +186,11 @@ test_ready_when_provisioned(void **state)
 	watch(f, 100);
 	assert_true(f->rings.joined);
 	assert_false(f->rings.attached); /* it has not begun to live */
+	assert_int_equal(atomic_load(&f->dataplane.header->control_alive), 0);
 	alive(f);
 	watch(f, 100);
 	assert_true(f->rings.attached);
+	assert_int_equal(atomic_load(&f->dataplane.header->control_alive), f->h->now_ms);
 	assert_int_equal(atomic_load(&f->dataplane.header->server_key_set), 1);
 	assert_memory_equal(f->dataplane.header->server_public, f->h->key.public, 32);
 	assert_int_equal(f->dataplane.header->control_pid, getpid());
@@ -202,6 +204,7 @@ test_ready_when_provisioned(void **state)
 		watch(f, 100);
 	assert_false(is_ready(f));
 	assert_true(f->rings.attached);
+	assert_int_equal(atomic_load(&f->dataplane.header->control_alive), f->h->now_ms); /* we do not */
 	alive(f);
 	watch(f, 100);
 	assert_true(is_ready(f));

@@ -297,6 +297,44 @@ test_fence(void **state)
 	world_free(w);
 }
 
+/* What the launcher looks at. (The world makes the rounds itself; only the loop of a real worker counts them.) */
+static void
+test_worker_behind(void **state)
+{
+	struct world *w = world_new(3);
+	const struct ipc_header *h = w->ipc.header;
+	uint64_t before, at;
+
+	(void)state;
+	world_pass(w, 200000);
+	before = atomic_load(&h->workers_alive);
+	assert_int_not_equal(before, 0); /* one that never begins hangs, too */
+	world_pass(w, 1000000);
+	assert_int_equal(atomic_load(&h->workers_alive), before);
+	assert_int_equal(atomic_load(&h->worker_behind), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		w->workers[0]->counters[COUNTER_loops_busy]++;
+		w->workers[1]->counters[COUNTER_loops_idle]++;
+		world_pass(w, 200000);
+		assert_int_equal(atomic_load(&h->workers_alive), before);
+		assert_int_equal(atomic_load(&h->worker_behind), 2);
+	}
+	/* Not at the same time, but all since the last round. */
+	w->workers[2]->counters[COUNTER_loops_busy]++;
+	world_pass(w, 200000);
+	assert_int_not_equal(at = atomic_load(&h->workers_alive), before);
+	w->workers[0]->counters[COUNTER_loops_idle]++;
+	w->workers[2]->counters[COUNTER_loops_busy]++;
+	world_pass(w, 200000);
+	assert_int_equal(atomic_load(&h->workers_alive), at);
+	assert_int_equal(atomic_load(&h->worker_behind), 1);
+	/* Housekeeping itself is well all the while. */
+	before = atomic_load(&h->dataplane_alive);
+	world_pass(w, 200000);
+	assert_int_not_equal(atomic_load(&h->dataplane_alive), before);
+	world_free(w);
+}
+
 static void
 test_malformed_frames(void **state)
 {
@@ -615,6 +653,7 @@ main(void)
 		cmocka_unit_test(test_unknown_session),
 		cmocka_unit_test(test_epochs),
 		cmocka_unit_test(test_fence),
+		cmocka_unit_test(test_worker_behind),
 		cmocka_unit_test(test_malformed_frames),
 		cmocka_unit_test(test_restricted),
 		cmocka_unit_test(test_expiry),
