@@ -164,6 +164,7 @@ struct backlog {
  * succeeds. */
 enum lazy_kind {
 	LAZY_MESSAGE_DEL, LAZY_EVENT_DEL, LAZY_SESSION_DEL, LAZY_DEVICE_SEEN, LAZY_DEVICE_VOID, LAZY_PEER, LAZY_BANS_EXPIRE,
+	LAZY_PRESENCE,
 };
 struct lazy {
 	enum lazy_kind kind;
@@ -499,6 +500,8 @@ uint8_t presence_visible(const struct user *u);
 void presence_changed(struct server *s, struct user *u);
 /* The last session of the user ended. */
 void presence_gone(struct server *s, const struct user *u);
+/* Handler: whoever could not be told of the user, because the store did not say who, is told what the user is by now. */
+int presence_again(struct server *s, user_id_t id);
 /* What `viewer` may know of `of`, to all sessions of viewer. hidden: offline, whatever is true. */
 void presence_tell(struct server *s, user_id_t viewer, user_id_t of, const char *of_name, bool hidden);
 /* Fills n for what is true of user id now; strings point into the user or name. */

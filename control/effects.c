@@ -162,6 +162,8 @@ lazy_one(struct server *s, const struct lazy *l)
 		return n == NULL ? 0 : store_session_peer(s->store, n->sid, &n->peer, n->port);
 	case LAZY_BANS_EXPIRE:
 		return store_bans_expire(s->store, l->a);
+	case LAZY_PRESENCE:
+		return presence_again(s, l->a);
 	}
 	return 0;
 }

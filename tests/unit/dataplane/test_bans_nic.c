@@ -223,7 +223,8 @@ list_part(struct bench *b, bool first, bool last, const struct prefix *list, uns
 	if (first)
 		b->version++;
 	c.bans = (struct cell_bans){.version = b->version, .first = first, .last = last, .count = (uint16_t)n};
-	memcpy(c.data, list, n * sizeof(*list));
+	if (n != 0)
+		memcpy(c.data, list, n * sizeof(*list));
 	assert_true(cell_valid(&c));
 	bans_reclaim(&b->bans, b->qsbr);
 	assert_int_equal(bans_apply(&b->bans, &c, b->qsbr), 0);
