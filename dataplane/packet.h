@@ -16,11 +16,13 @@ struct packet_info {
 	uint8_t local;        /* index of our address on that port (ethdev) */
 };
 
-#define PACKET_INFO offsetof(struct rte_mbuf, dynfield1)
+/* The last of them: drivers that want some, as net_pcap for its time stamps, take the first that fit. */
+#define PACKET_INFO (offsetof(struct rte_mbuf, dynfield1) + sizeof(((struct rte_mbuf *)0)->dynfield1) - sizeof(struct packet_info))
 #define PACKET_HEADROOM RTE_PKTMBUF_HEADROOM
 #define PACKET_HEADERS 62 /* that a port puts before the data: Ethernet, IPv6, UDP */
 
 _Static_assert(sizeof(struct packet_info) <= sizeof(((struct rte_mbuf *)0)->dynfield1), "fits the dynamic fields");
+_Static_assert(PACKET_INFO % _Alignof(struct packet_info) == 0, "lies as its fields want it");
 
 static inline struct packet_info *
 packet_info(const struct rte_mbuf *m)
