@@ -21,6 +21,10 @@ struct supervisor;
 struct admin_reload {
 	struct config *config; /* the same that the program uses */
 	const char *path, *state; /* as given when it was started; NULL: not */
+	/* Whatever does not read its keys each time it needs them follows the new ones; may be NULL. Returns 0, or -errno with a line in
+	 * error: then the configuration stays as it was, too. */
+	int (*follow)(void *arg, const struct config *fresh, char *error, size_t error_cap);
+	void *follow_arg;
 };
 
 struct admin_call {

@@ -119,6 +119,19 @@ differences(const struct config_values *running, const struct config_values *the
 	return changes;
 }
 
+/* All of it, or nothing with a reason in text. */
+static int
+bring_into_force(struct admin_call *call, struct config *fresh)
+{
+	const struct admin_reload *r = call->reload;
+	int rc = r->follow ? r->follow(r->follow_arg, fresh, call->text, sizeof(call->text)) : 0;
+	if (rc < 0)
+		return rc;
+	reload_apply(r->config, fresh);
+	server_log_levels(call->server);
+	return 0;
+}
+
 enum admin_outcome
 admin_config_reload(struct admin_call *call)
 {
@@ -144,11 +157,14 @@ admin_config_reload(struct admin_call *call)
 	config_values_free(&now);
 	config_values_free(&theirs);
 	config_values_free(&file);
-	if (!dry_run) {
-		reload_apply(call->reload->config, fresh);
-		server_log_levels(call->server);
-		log_info("control", "configuration read again", "differences=%zu", json_array_size(changes));
+	if (!dry_run && bring_into_force(call, fresh) < 0) {
+		json_decref(changes);
+		config_free(fresh);
+		call->code = "invalid";
+		return ADMIN_ERROR;
 	}
+	if (!dry_run)
+		log_info("control", "configuration read again", "differences=%zu", json_array_size(changes));
 	config_free(fresh);
 	return answer(call, json_pack("{s:b, s:o}", "applied", !dry_run, "changes", changes));
 }

@@ -3,45 +3,29 @@
 
 #include "control/history.h"
 #include "control/http_access.h"
+#include "control/http_listener.h"
 #include "control/status_page.h"
-#include "shared/address.h"
 #include "shared/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define METRICS_AGE_MS 500
-#define DEADLINE_CHECK_MS 1000
 #define COUNTS_GAP_MS 10000
 #define COUNTS_SHARE 500 /* counting users takes at most 1/500 of the loop's time */
-
-struct connection {
-	struct http *http;
-	int fd;
-	uint64_t since_ms; /* the last request was answered, or it was accepted */
-	struct connection *next, **link;
-};
 
 struct http {
 	struct http_options options;
 	struct http_access access;
-	struct MHD_Daemon *daemon;
-	uv_poll_t poll;
-	uv_timer_t timer;  /* libmicrohttpd's, and the deadlines of requests */
+	struct http_listener_options listening;
+	struct http_listener *listener; /* NULL: nobody can ask */
 	uv_timer_t sample;
-	bool handles;
 	bool closing;
-	uint16_t port;
-	unsigned request_ms;
-	struct connection *connections;
-	bool room_made; /* a connection ended in this run */
 	struct history *history;
 	struct metrics_snapshot snapshot;
 	int statm; /* /proc/self/statm */
@@ -251,208 +235,87 @@ on_request(void *arg, struct MHD_Connection *c, const char *url, const char *met
 	}
 }
 
-/* ---- connections --------------------------------------------------------------------- */
-
-static void
-on_connection(void *arg, struct MHD_Connection *c, void **context, enum MHD_ConnectionNotificationCode code)
-{
-	struct http *h = arg;
-	struct connection *n = *context;
-
-	if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
-		h->room_made = true;
-		if (n == NULL)
-			return;
-		*n->link = n->next;
-		if (n->next != NULL)
-			n->next->link = n->link;
-		free(n);
-		*context = NULL;
-		return;
-	}
-	n = calloc(1, sizeof(*n));
-	if (n == NULL)
-		return; /* libmicrohttpd's own time-out is left */
-	n->http = h;
-	n->fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-	n->since_ms = uv_now(h->options.loop);
-	n->next = h->connections;
-	n->link = &h->connections;
-	if (n->next != NULL)
-		n->next->link = &n->next;
-	h->connections = n;
-	*context = n;
-}
-
-static void
-on_completed(void *arg, struct MHD_Connection *c, void **request, enum MHD_RequestTerminationCode code)
-{
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	struct http *h = arg;
-
-	*request = NULL;
-	(void)code;
-	if (info != NULL && info->socket_context != NULL)
-		((struct connection *)info->socket_context)->since_ms = uv_now(h->options.loop);
-}
-
-/* A client that sends or takes a byte now and then is not idle, but would hold its place for ever. */
-static void
-deadlines_check(struct http *h)
-{
-	uint64_t now_ms = uv_now(h->options.loop);
-
-	for (struct connection *n = h->connections; n != NULL; n = n->next)
-		if (now_ms - n->since_ms > h->request_ms)
-			shutdown(n->fd, SHUT_RDWR);
-}
-
-static void on_timer(uv_timer_t *timer);
-
-static void
-http_run(struct http *h)
-{
-	unsigned check_ms = h->request_ms < DEADLINE_CHECK_MS ? h->request_ms : DEADLINE_CHECK_MS;
-	MHD_UNSIGNED_LONG_LONG wait_ms;
-
-	if (h->closing)
-		return;
-	deadlines_check(h);
-	/* libmicrohttpd leaves its listening socket alone at the limit, and notices room only in the run after the one that
-	 * made it. */
-	do {
-		h->room_made = false;
-		MHD_run(h->daemon);
-	} while (h->room_made);
-	if (h->connections == NULL) {
-		uv_timer_stop(&h->timer);
-		return;
-	}
-	if (MHD_get_timeout(h->daemon, &wait_ms) != MHD_YES || wait_ms > check_ms)
-		wait_ms = check_ms;
-	uv_timer_start(&h->timer, on_timer, wait_ms, 0);
-}
-
-static void
-on_timer(uv_timer_t *timer)
-{
-	http_run(timer->data);
-}
-
-static void
-on_ready(uv_poll_t *poll, int status, int events)
-{
-	(void)status;
-	(void)events;
-	http_run(poll->data);
-}
-
-static void
-on_library_log(void *arg, const char *format, va_list args)
-{
-	char text[256];
-	size_t n;
-
-	(void)arg;
-	vsnprintf(text, sizeof(text), format, args);
-	n = strcspn(text, "\n");
-	text[n] = '\0';
-	log_debug("metrics", "libmicrohttpd", "reason=\"%s\"", text);
-}
-
 /* ---- open and close ------------------------------------------------------------------ */
 
-static int
-listen_open(struct http *h, const struct endpoint *e)
-{
-	struct sockaddr_storage ss;
-	socklen_t length = endpoint_to_sockaddr(e, &ss);
-	int on = 1, rc, fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&ss, length) < 0 || listen(fd, HTTP_CONNECTIONS_MAX) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&ss, &length) < 0) {
-		rc = -errno;
-		close(fd);
-		return rc;
-	}
-	h->port = ntohs(ss.ss_family == AF_INET ? ((struct sockaddr_in *)&ss)->sin_port :
-						 ((struct sockaddr_in6 *)&ss)->sin6_port);
-	return fd;
-}
-
-static int
-daemon_start(struct http *h, int fd)
-{
-	const union MHD_DaemonInfo *info;
-	int rc;
-
-	h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, h,
-				     MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
-				     MHD_OPTION_LISTEN_SOCKET, fd,
-				     MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
-				     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)HTTP_IDLE_S,
-				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MEMORY_MAX,
-				     MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
-				     MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_END);
-	if (h->daemon == NULL) {
-		close(fd);
-		return -ENOMEM;
-	}
-	info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	rc = info == NULL || info->epoll_fd < 0 ? -EIO : uv_poll_init(h->options.loop, &h->poll, info->epoll_fd);
-	if (rc < 0)
-		return rc;
-	uv_timer_init(h->options.loop, &h->timer);
-	uv_timer_init(h->options.loop, &h->sample);
-	h->handles = true;
-	h->poll.data = h->timer.data = h->sample.data = h;
-	rc = uv_poll_start(&h->poll, UV_READABLE, on_ready);
-	if (rc == 0)
-		rc = uv_timer_start(&h->sample, on_sample, 0, HISTORY_INTERVAL_MS);
-	return rc;
-}
-
 int
-http_open(struct http **out, const struct http_options *o, char *error, size_t error_cap)
+http_open(struct http **out, const struct http_options *o)
 {
-	const char *where = o->config->metrics.listen;
-	struct endpoint e;
-	struct http *h;
-	int rc;
+	struct http *h = calloc(1, sizeof(*h));
 
-	*out = NULL;
-	if (where[0] == '\0')
-		return 0;
-	h = calloc(1, sizeof(*h));
+	*out = h;
 	if (h == NULL)
 		return -ENOMEM;
 	h->options = *o;
-	h->request_ms = o->request_ms != 0 ? o->request_ms : HTTP_REQUEST_MS;
-	rc = http_access_init(&h->access, o->config, &e, error, error_cap);
-	if (rc == 0) {
-		h->history = history_new();
-		h->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-		rc = h->history == NULL ? -ENOMEM : listen_open(h, &e);
-		if (rc >= 0)
-			rc = daemon_start(h, rc);
-		if (rc < 0)
-			snprintf(error, error_cap, "metrics.listen: %s: %s%s", where, strerror(-rc),
-				 rc == -EADDRINUSE ? "; choose another port, or \"\" for none" : "");
+	h->listening = (struct http_listener_options){
+		.loop = o->loop,
+		.request_ms = o->request_ms != 0 ? o->request_ms : HTTP_REQUEST_MS,
+		.request = on_request,
+		.request_arg = h,
+	};
+	uv_timer_init(o->loop, &h->sample);
+	h->sample.data = h;
+	h->statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	h->history = history_new();
+	return h->history == NULL ? -ENOMEM : 0;
+}
+
+/* The new one beside the old one; where that is in its way (127.0.0.1 and 0.0.0.0 with the same port), in its place. */
+static int
+listener_replace(struct http *h, const struct endpoint *at)
+{
+	struct http_listener *fresh, *old = h->listener;
+	struct endpoint before;
+	int again, rc = http_listener_open(&fresh, &h->listening, at);
+
+	if (rc == -EADDRINUSE && old != NULL && http_listener_address(old)->port == at->port) {
+		before = *http_listener_address(old);
+		http_listener_close(old);
+		old = h->listener = NULL;
+		rc = http_listener_open(&fresh, &h->listening, at);
+		again = rc < 0 ? http_listener_open(&h->listener, &h->listening, &before) : 0;
+		if (again < 0)
+			log_error("metrics", "the endpoint's old address is taken, too", "reason=\"%s\"", strerror(-again));
 	}
 	if (rc < 0)
-		http_close(h);
-	/* After an error the loop may still have to run out of the handles. */
-	*out = h;
+		return rc;
+	http_listener_close(old);
+	h->listener = fresh;
+	return 0;
+}
+
+int
+http_listen(struct http *h, const struct config *config, char *error, size_t error_cap)
+{
+	struct http_access access;
+	struct endpoint at;
+	int rc;
+
+	if (config->metrics.listen[0] == '\0') {
+		http_listener_close(h->listener);
+		h->listener = NULL;
+		return 0;
+	}
+	rc = http_access_init(&access, config, &at, error, error_cap);
+	if (rc == 0 && (h->listener == NULL || !endpoint_equal(http_listener_address(h->listener), &at))) {
+		rc = listener_replace(h, &at);
+		if (rc < 0)
+			snprintf(error, error_cap, "metrics.listen: %s: %s%s", config->metrics.listen, strerror(-rc),
+				 rc == -EADDRINUSE ? "; choose another port, or \"\" for none" : "");
+	}
+	if (rc == 0) {
+		h->access = access;
+		/* From now on, also while nobody can look: the graphs have no gap then. */
+		if (!uv_is_active((uv_handle_t *)&h->sample))
+			uv_timer_start(&h->sample, on_sample, 0, HISTORY_INTERVAL_MS);
+	}
+	http_access_fini(&access);
 	return rc;
 }
 
 uint16_t
 http_port(const struct http *h)
 {
-	return h->port;
+	return h->listener == NULL ? 0 : http_listener_address(h->listener)->port;
 }
 
 void
@@ -461,11 +324,9 @@ http_close(struct http *h)
 	if (h == NULL || h->closing)
 		return;
 	h->closing = true;
-	if (h->handles) {
-		uv_close((uv_handle_t *)&h->poll, NULL);
-		uv_close((uv_handle_t *)&h->timer, NULL);
-		uv_close((uv_handle_t *)&h->sample, NULL);
-	}
+	http_listener_close(h->listener);
+	h->listener = NULL;
+	uv_close((uv_handle_t *)&h->sample, NULL);
 }
 
 void
@@ -475,8 +336,6 @@ http_free(struct http *h)
 
 	if (h == NULL)
 		return;
-	if (h->daemon != NULL)
-		MHD_stop_daemon(h->daemon);
 	responses[0] = h->page;
 	responses[1] = h->metrics;
 	responses[2] = h->status;

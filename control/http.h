@@ -32,18 +32,21 @@ struct http;
 struct http_options {
 	uv_loop_t *loop;
 	struct server *server;
-	const struct config *config;
 	const struct histogram *login_latency; /* may be NULL */
 	unsigned request_ms; /* 0: HTTP_REQUEST_MS */
 };
 
-/*
- * Listens on metrics.listen; "" leaves *out NULL. Returns 0, or -errno with a line in error: -EINVAL (the token file, or an
- * address off loopback without one), -EADDRINUSE, -EACCES, ... Opens all files that it will ever need.
- */
-int http_open(struct http **out, const struct http_options *o, char *error, size_t error_cap);
+/* Nobody can ask before http_listen. Returns 0 or -ENOMEM; *out goes to http_close and http_free in either case. */
+int http_open(struct http **out, const struct http_options *o);
 
-/* The port listened on; for tests, which ask for port 0. */
+/*
+ * Has the endpoint as metrics.listen and metrics.token_file of this configuration say, whatever it was before; the token is
+ * read anew. An address that stays keeps its connections. Returns 0, or -errno with a line in error and everything as it was:
+ * -EINVAL (the token file, or an address off loopback without one), -EADDRINUSE, -EACCES, ...
+ */
+int http_listen(struct http *h, const struct config *config, char *error, size_t error_cap);
+
+/* The port listened on, 0: none. */
 uint16_t http_port(const struct http *h);
 
 /* Idempotent. Closes everything; the handles are gone after the loop's next iterations. */

@@ -42,6 +42,7 @@ struct loop {
 	struct server *server;
 	struct admin *admin;
 	struct http *http;
+	struct admin_reload reload;
 };
 
 static uint64_t
@@ -258,22 +259,45 @@ doorbell_start(struct loop *l, const struct config *config, char *error, size_t 
 	return uv_failed(rc, "doorbell", error, cap);
 }
 
+static int
+endpoint_set(struct loop *l, const struct config *config, char *error, size_t cap)
+{
+	uint16_t port = http_port(l->http);
+	int rc = http_listen(l->http, config, error, cap);
+
+	if (rc < 0 && port == 0)
+		log_error("metrics", "no status page and no metrics", "reason=\"%s\"", error);
+	else if (rc == 0 && config->metrics.listen[0] != '\0')
+		log_info("metrics", "status page and metrics", "url=\"http://%s/\"", config->metrics.listen);
+	return rc;
+}
+
 /* A mistake in the configuration ends it; a port that is taken must not keep people from chatting. */
 static int
 http_start(struct loop *l, const struct config *config, char *error, size_t cap)
 {
-	struct http_options o = {
-		.loop = &l->uv, .server = l->server, .config = config, .login_latency = &l->rings.login_latency};
-	int rc = http_open(&l->http, &o, error, cap);
+	struct http_options o = {.loop = &l->uv, .server = l->server, .login_latency = &l->rings.login_latency};
+	int rc = http_open(&l->http, &o);
 
+	if (rc < 0)
+		return rc;
+	rc = endpoint_set(l, config, error, cap);
 	if (rc == -EINVAL)
 		return -EIO; /* its files are no error of usage */
-	if (rc < 0)
-		log_error("metrics", "no status page and no metrics", "reason=\"%s\"", error);
-	else if (l->http != NULL)
-		log_info("metrics", "status page and metrics", "url=\"http://%s/\"", config->metrics.listen);
 	error[0] = '\0';
 	return 0;
+}
+
+/* For a reload. An endpoint that did not come up at the start, and still does not, keeps no other key from changing. */
+static int
+endpoint_follow(void *arg, const struct config *fresh, char *error, size_t cap)
+{
+	struct loop *l = arg;
+	bool asked = strcmp(fresh->metrics.listen, l->reload.config->metrics.listen) != 0;
+	bool there = http_port(l->http) != 0;
+	int rc = endpoint_set(l, fresh, error, cap);
+
+	return rc == -EINVAL || asked || there ? rc : 0;
 }
 
 static int
@@ -288,7 +312,7 @@ parts_start(struct loop *l, const struct loop_options *o, char *error, size_t ca
 		.wall_ms = clock_ms(CLOCK_REALTIME),
 	};
 	struct admin_options ao = {
-		.reload = o->reload,
+		.reload = &l->reload,
 		.loop = &l->uv,
 		.config = o->config,
 		.program = ADMIN_CONTROL,
@@ -298,6 +322,9 @@ parts_start(struct loop *l, const struct loop_options *o, char *error, size_t ca
 	char path[PATH_SIZE];
 	int rc;
 
+	l->reload = *o->reload;
+	l->reload.follow = endpoint_follow;
+	l->reload.follow_arg = l;
 	rc = server_new(&l->server, &so);
 	explicit_bzero(&so.key, sizeof(so.key));
 	if (rc < 0) {

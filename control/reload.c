@@ -27,9 +27,14 @@
 	X(log.level)                    \
 	X(log.format)
 
+/* The endpoint follows them: http_listen. */
+#define LIVE_TEXTS(X)          \
+	X(metrics.listen)      \
+	X(metrics.token_file)
+
 static const char *const live_keys[] = {
 #define NAME(key) #key,
-	LIVE_KEYS(NAME)
+	LIVE_KEYS(NAME) LIVE_TEXTS(NAME)
 #undef NAME
 };
 
@@ -58,7 +63,16 @@ reload_outcome_of(const char *key)
 			return RELOAD_DATAPLANE;
 	if (begins(key, "session."))
 		return RELOAD_BOTH;
-	return begins(key, "control.") || begins(key, "limits.") || begins(key, "metrics.") ? RELOAD_CONTROL : RELOAD_STOP;
+	return begins(key, "control.") || begins(key, "limits.") ? RELOAD_CONTROL : RELOAD_STOP;
+}
+
+static void
+swap(char **a, char **b)
+{
+	char *text = *a;
+
+	*a = *b;
+	*b = text;
 }
 
 void
@@ -71,6 +85,9 @@ reload_apply(struct config *to, struct config *from)
 	LIVE_KEYS(COPY)
 #undef COPY
 	/* Each is freed with its configuration. */
+#define SWAP(key) swap(&to->key, &from->key);
+	LIVE_TEXTS(SWAP)
+#undef SWAP
 	to->log.areas = from->log.areas;
 	to->log.areas_count = from->log.areas_count;
 	from->log.areas = areas;

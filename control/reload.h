@@ -16,7 +16,7 @@ enum reload_outcome {
 /* What it takes to change this key ("dataplane.workers"). */
 enum reload_outcome reload_outcome_of(const char *key);
 
-/* Copies all RELOAD_LIVE keys. */
+/* Copies all RELOAD_LIVE keys; texts and lists trade places, for each configuration to free its own. */
 void reload_apply(struct config *to, struct config *from);
 
 #endif

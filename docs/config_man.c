@@ -19,7 +19,8 @@ static const char head[] =
 	"It names only the keys that differ from the defaults. Sections are merged key by key, a list replaces the default\\(aqs list as a\n"
 	"whole. An unknown key, a value out of range and a combination that cannot work are errors, named with file and line;\n"
 	".B rookctl config check\n.I FILE\ntries a file. After a change,\n.B rookctl config diff\n"
-	"tells what brings it into force:\n.BR \"rookctl config reload\" ,\nthe restart of one process, or of the server.\n"
+	"tells what brings it into force, and so does the word after \"change\" below:\n"
+	".BR \"rookctl config reload\" ,\n.B rookctl restart\nof the dataplane, of control or of both, or a stop and a start of the server.\n"
 	".PP\n"
 	"A leading ~ is the home directory, a leading $VAR or ${VAR} that variable; a relative path starts at the directory in which the\n"
 	"program was started. Below, a dot separates a section from its key:\n"
@@ -110,7 +111,7 @@ print_key(FILE *out, yaml_document_t *doc, const struct config_key *key)
 		fputs("; ", out);
 		roff(out, key->range);
 	}
-	fputs(".\n", out);
+	fprintf(out, "; change: %s.\n", config_change_takes(key->path));
 	free(standard);
 	return rc;
 }

@@ -2,6 +2,7 @@
 /* Markers "keys: PREFIX [KEY...]": the keys of a section ("-": those outside of any), or those named. */
 #include "docs/page.h"
 
+#include "control/reload.h"
 #include "shared/config_default.h"
 
 #include <errno.h>
@@ -70,6 +71,23 @@ config_default_print(FILE *out, yaml_document_t *doc, const struct config_key *k
 	return 0;
 }
 
+const char *
+config_change_takes(const char *key)
+{
+	switch (reload_outcome_of(key)) {
+	case RELOAD_LIVE:
+		return "reload";
+	case RELOAD_DATAPLANE:
+		return "dataplane";
+	case RELOAD_CONTROL:
+		return "control";
+	case RELOAD_BOTH:
+		return "both";
+	default:
+		return "stop";
+	}
+}
+
 static int
 print_key(FILE *out, yaml_document_t *doc, const struct config_key *key)
 {
@@ -84,7 +102,7 @@ print_key(FILE *out, yaml_document_t *doc, const struct config_key *key)
 		fprintf(out, "%s`%s`", i == 0 ? "" : ", ", key->words[i].str);
 	if (key->range != NULL)
 		fputs(key->range, out);
-	fprintf(out, " | %s | %s |\n", key->unit == NULL ? "" : key->unit, key->meaning);
+	fprintf(out, " | %s | %s | %s |\n", key->unit == NULL ? "" : key->unit, config_change_takes(key->path), key->meaning);
 	return rc;
 }
 
@@ -121,7 +139,7 @@ config_page(FILE *out, const char *argument)
 	snprintf(section, sizeof(section), "%.*s", (int)n, argument);
 	if (argument[n] != '\0')
 		snprintf(words, sizeof(words), "%s ", argument + n);
-	fputs("| key | default | range | unit | meaning |\n|---|---|---|---|---|\n", out);
+	fputs("| key | default | range | unit | change | meaning |\n|---|---|---|---|---|---|\n", out);
 	for (size_t i = 0; config_keys[i].path != NULL && i < KEYS_MAX && rc == 0; i++) {
 		if (!belongs(&config_keys[i], strcmp(section, "-") == 0 ? NULL : section, words))
 			continue;

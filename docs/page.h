@@ -20,6 +20,9 @@ int config_page_complete(void);
 /* The default of a key, as Markdown; doc is config/default.yaml. */
 int config_default_print(FILE *out, yaml_document_t *doc, const struct config_key *key);
 
+/* What brings a change of the key into force: "reload", "dataplane", ...; docs/configuration.md explains the words. */
+const char *config_change_takes(const char *key);
+
 /* config_man.c: the man page. Returns 0 or -errno. */
 int config_man(FILE *out);
 

@@ -42,7 +42,7 @@ static call_list common = {
 	"clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time",
 	"getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getrandom", "getrusage", "sysinfo", "uname",
 	"poll", "ppoll", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "shutdown",
-	"sendto", "sendmsg", "sendmmsg", "recvfrom", "recvmsg", "recvmmsg",
+	"recvfrom", "recvmsg", "recvmmsg",
 	"unlink", "unlinkat", "rmdir",
 };
 
@@ -132,6 +132,29 @@ allow_if_bits(struct filter *f, const char *name, unsigned arg, uint64_t mask, u
 	rule(f, SCMP_ACT_ALLOW, name, 1, &condition);
 }
 
+/* metrics.listen may change: TCP sockets to listen on. As connect is not allowed they lead nowhere. */
+static void
+allow_listening(struct filter *f)
+{
+	static const int families[] = {AF_INET, AF_INET6};
+	struct scmp_arg_cmp reuse[] = {{.arg = 1, .op = SCMP_CMP_EQ, .datum_a = SOL_SOCKET},
+				       {.arg = 2, .op = SCMP_CMP_EQ, .datum_a = SO_REUSEADDR}};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct scmp_arg_cmp tcp[] = {{.arg = 0, .op = SCMP_CMP_EQ, .datum_a = (uint64_t)families[i]},
+					     {.arg = 1, .op = SCMP_CMP_EQ, .datum_a = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC},
+					     {.arg = 2, .op = SCMP_CMP_EQ, .datum_a = 0}};
+
+		rule(f, SCMP_ACT_ALLOW, "socket", 3, tcp);
+	}
+	rule(f, SCMP_ACT_ALLOW, "setsockopt", 2, reuse);
+	rule(f, SCMP_ACT_ALLOW, "bind", 0, NULL);
+	rule(f, SCMP_ACT_ALLOW, "listen", 0, NULL);
+	/* A packet, but no TCP connection that begins with it. */
+	allow_if_bits(f, "sendto", 3, MSG_FASTOPEN, 0);
+	allow_if_bits(f, "sendmsg", 2, MSG_FASTOPEN, 0);
+}
+
 /* Arguments decide. */
 static void
 allow_parts(struct filter *f)
@@ -151,8 +174,11 @@ allow_parts(struct filter *f)
 static void
 allow_role(struct filter *f, enum sandbox_role role, unsigned needs)
 {
-	/* DPDK's telemetry: who asks, and at the end whose the link is. */
+	/* Packets; DPDK's telemetry: who asks, and at the end whose the link is. */
 	if (role == SANDBOX_DATAPLANE) {
+		rule(f, SCMP_ACT_ALLOW, "sendto", 0, NULL);
+		rule(f, SCMP_ACT_ALLOW, "sendmsg", 0, NULL);
+		rule(f, SCMP_ACT_ALLOW, "sendmmsg", 0, NULL);
 		rule(f, SCMP_ACT_ALLOW, "accept", 0, NULL);
 		rule(f, SCMP_ACT_ALLOW, "readlink", 0, NULL);
 		rule(f, SCMP_ACT_ALLOW, "readlinkat", 0, NULL);
@@ -161,6 +187,7 @@ allow_role(struct filter *f, enum sandbox_role role, unsigned needs)
 	if (role == SANDBOX_CONTROL) {
 		allow(f, control);
 		allow_if(f, "socket", 0, AF_UNIX);
+		allow_listening(f);
 		allow_if(f, "setsockopt", 1, IPPROTO_TCP); /* libmicrohttpd, when it sends */
 		allow_if(f, "ioctl", 1, FIONBIO);
 		allow_if(f, "ioctl", 1, FIOCLEX);

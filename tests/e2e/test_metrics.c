@@ -26,11 +26,18 @@ static const char *const counters[] = {
 #undef NAME
 };
 
+/* The world's port at 127.0.0.host. */
+static struct sockaddr_in
+address_of(struct world *w, unsigned host)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(w->port), .sin_addr = {htonl(INADDR_LOOPBACK - 1 + host)}};
+}
+
 /* The whole answer, headers too; to be freed. NULL: nobody listens. */
 static char *
-http_get(struct world *w, const char *path)
+http_get_at(struct world *w, unsigned host, const char *path)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(w->port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct sockaddr_in to = address_of(w, host);
 	struct timeval patience = {.tv_sec = WAIT_EVENT};
 	char request[256], *answer = calloc(1, ANSWER_MAX);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -50,6 +57,12 @@ http_get(struct world *w, const char *path)
 	world_check(w, n == 0);
 	close(fd);
 	return answer;
+}
+
+static char *
+http_get(struct world *w, const char *path)
+{
+	return http_get_at(w, 1, path);
 }
 
 /* What DPDK answers to a command; to be freed. */
@@ -167,12 +180,66 @@ surfaces_after_a_kill(void **state)
 	server_finish(w);
 }
 
+/* Its address in the configuration file, and what `rookctl config reload` says then; err to be freed. */
+static int
+reload_at(struct world *w, unsigned host, char **err)
+{
+	static const char *const args[] = {"config", "reload", NULL};
+	static char listen[64];
+
+	listen[0] = '\0';
+	if (host != 0)
+		snprintf(listen, sizeof(listen), "127.0.0.%u:%u", host, w->port);
+	w->server->settings.metrics = listen;
+	server_write_config(w);
+	return rookctl_status(w, args, NULL, err);
+}
+
+static void
+check_health_at(struct world *w, unsigned host, bool there)
+{
+	char *text = http_get_at(w, host, "/health");
+
+	world_check(w, there ? text != NULL && strstr(text, "200 OK") != NULL : text == NULL);
+	free(text);
+}
+
+static void
+another_address_while_it_runs(void **state)
+{
+	struct world *w = *state;
+	struct sockaddr_in taken = address_of(w, 3);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char *err;
+
+	world_check(w, bind(fd, (struct sockaddr *)&taken, sizeof(taken)) == 0 && listen(fd, 1) == 0);
+	start(w);
+	world_check(w, reload_at(w, 2, &err) == 0);
+	free(err);
+	check_health_at(w, 1, false);
+	check_health_at(w, 2, true);
+	world_check(w, reload_at(w, 3, &err) == 1);
+	world_check(w, strstr(err, "127.0.0.3") != NULL && strstr(err, strerror(EADDRINUSE)) != NULL);
+	free(err);
+	check_health_at(w, 2, true);
+	world_check(w, reload_at(w, 0, &err) == 0);
+	free(err);
+	check_health_at(w, 2, false);
+	close(fd);
+	world_check(w, reload_at(w, 3, &err) == 0);
+	free(err);
+	check_health_at(w, 3, true);
+	server_finish(w);
+	check_health_at(w, 3, false);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(every_counter_on_every_surface, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(surfaces_after_a_kill, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(another_address_while_it_runs, world_setup, world_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

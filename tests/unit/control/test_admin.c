@@ -39,6 +39,7 @@ struct fixture {
 	struct admin_reload reload;
 	char reload_path[64];
 	unsigned wakes;
+	bool follows; /* what has to follow the configuration can */
 };
 
 struct hash_work {
@@ -70,6 +71,15 @@ hash(void *arg, struct password_job *job)
 	h->job = job;
 	h->work.data = h;
 	uv_queue_work(&h->fixture->loop, &h->work, hash_run, hash_done);
+}
+
+static int
+follow(void *arg, const struct config *fresh, char *error, size_t cap)
+{
+	struct fixture *f = arg;
+	assert_int_equal(fresh->control.buddies_max, 7);
+	snprintf(error, cap, "no");
+	return f->follows ? 0 : -EADDRINUSE;
 }
 
 static bool
@@ -123,7 +133,8 @@ set_up(void **state)
 	f->batch.data = f;
 	uv_check_start(&f->batch, run_batch);
 	snprintf(f->reload_path, sizeof(f->reload_path), "%s/my.yaml", f->dir);
-	f->reload = (struct admin_reload){.config = f->config, .path = f->reload_path, .state = f->dir};
+	f->follows = true;
+	f->reload = (struct admin_reload){.config = f->config, .path = f->reload_path, .state = f->dir, .follow = follow, .follow_arg = f};
 	struct admin_options o = {
 		.reload = &f->reload,
 		.loop = &f->loop, .server = f->server, .config = f->config, .program = ADMIN_CONTROL,
@@ -452,6 +463,11 @@ test_config(void **state)
 	assert_true(json_is_true(json_object_get(change_of(r, "control.buddies_max"), "live")));
 	assert_int_equal(f->config->control.buddies_max, 2000);
 	json_decref(r);
+	/* Neither does one that cannot be followed. */
+	f->follows = false;
+	ask_refused(f, fd, "config.reload", "{}", "invalid");
+	assert_int_equal(f->config->control.buddies_max, 2000);
+	f->follows = true;
 	r = ask(f, fd, "config.reload", "{}");
 	const json_t *workers = change_of(r, "dataplane.workers");
 	assert_true(json_is_false(json_object_get(workers, "live")));
@@ -486,6 +502,8 @@ test_what_a_change_takes(void **state)
 		{"log.level", RELOAD_LIVE},
 		{"log.format", RELOAD_LIVE},
 		{"log.areas", RELOAD_LIVE},
+		{"metrics.listen", RELOAD_LIVE},
+		{"metrics.token_file", RELOAD_LIVE},
 		{"limits.searches_per_minute", RELOAD_CONTROL},
 		{"control.password_threads", RELOAD_CONTROL},
 		{"control.logins_per_second", RELOAD_DATAPLANE},

@@ -122,14 +122,20 @@ set_text(char **key, const char *text)
 }
 
 static int
-try_start(struct fixture *f, const char *listen, const char *token_file)
+try_listen(struct fixture *f, const char *listen, const char *token_file)
 {
-	struct http_options o = {.loop = &f->loop, .server = f->server, .config = f->config, .login_latency = &f->login,
-				 .request_ms = f->request_ms};
-
 	set_text(&f->config->metrics.listen, listen);
 	set_text(&f->config->metrics.token_file, token_file);
-	return http_open(&f->http, &o, f->error, sizeof(f->error));
+	return http_listen(f->http, f->config, f->error, sizeof(f->error));
+}
+
+static int
+try_start(struct fixture *f, const char *listen, const char *token_file)
+{
+	struct http_options o = {.loop = &f->loop, .server = f->server, .login_latency = &f->login, .request_ms = f->request_ms};
+
+	assert_int_equal(http_open(&f->http, &o), 0);
+	return try_listen(f, listen, token_file);
 }
 
 static void
@@ -522,7 +528,155 @@ test_refuses_to_start(void **state)
 	token_write(f, "0123456789abcdef\n0123456789abcdef\n", 0600, path);
 	assert_not_started(f, "127.0.0.1:0", path, "one line");
 	assert_int_equal(try_start(f, "", ""), 0);
-	assert_null(f->http);
+	assert_int_equal(http_port(f->http), 0);
+}
+
+/* ---- another address or token while it runs ---------------------------------------------- */
+
+static int
+health_with(struct fixture *f, const char *token)
+{
+	char header[128];
+
+	snprintf(header, sizeof(header), "Authorization: Bearer %s\r\n", token);
+	return status_of(ask(f, "GET", "/health", header));
+}
+
+static bool
+somebody_listens(uint16_t port)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 2)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool listens;
+
+	/* From an address of its own: otherwise it may get the same port, and be connected with itself. */
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	listens = connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0;
+	close(fd);
+	return listens;
+}
+
+/* Somebody else listens at 127.0.0.2, with port 0 on one of its own. */
+static int
+other_listener(uint16_t port, char where[32])
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1)};
+	socklen_t length = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, length), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &length), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	snprintf(where, 32, "127.0.0.2:%u", ntohs(at.sin_port));
+	return fd;
+}
+
+static void
+test_another_address(void **state)
+{
+	struct fixture *f = *state;
+	uint16_t old;
+	int kept;
+
+	start(f);
+	old = http_port(f->http);
+	kept = dial(f);
+	uv_run(&f->loop, UV_RUN_NOWAIT);
+	assert_int_equal(try_listen(f, "127.0.0.1:0", ""), 0);
+	assert_int_not_equal(http_port(f->http), old);
+	assert_false(somebody_listens(old));
+	assert_int_equal(status_of(ask(f, "GET", "/health", "")), 200);
+	/* Whoever was connected there is let go. */
+	say(kept, "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+	assert_string_equal(hear(f, kept), "");
+	old = http_port(f->http);
+	assert_int_equal(try_listen(f, "", ""), 0);
+	assert_false(somebody_listens(old));
+	assert_int_equal(http_port(f->http), 0);
+	assert_int_equal(try_listen(f, "127.0.0.1:0", ""), 0);
+	assert_int_equal(status_of(ask(f, "GET", "/health", "")), 200);
+}
+
+static void
+test_address_that_is_taken(void **state)
+{
+	char listen[32], path[96];
+	struct fixture *f = *state;
+	uint16_t port;
+	int other = other_listener(0, listen);
+
+	start(f);
+	port = http_port(f->http);
+	token_write(f, "0123456789abcdef\n", 0600, path);
+	assert_int_equal(try_listen(f, listen, path), -EADDRINUSE);
+	assert_non_null(strstr(f->error, listen));
+	assert_non_null(strstr(f->error, strerror(EADDRINUSE)));
+	assert_int_equal(try_listen(f, "192.0.2.1:0", path), -EADDRNOTAVAIL);
+	assert_int_equal(try_listen(f, "0.0.0.0:0", ""), -EINVAL);
+	/* Everything as it was, and no token either. */
+	assert_int_equal(http_port(f->http), port);
+	assert_int_equal(status_of(ask(f, "GET", "/health", "")), 200);
+	close(other);
+	assert_int_equal(try_listen(f, listen, path), 0);
+	assert_false(somebody_listens(port));
+}
+
+/* All addresses, with the port that one of them has: the old socket is in the new one's way. */
+static void
+test_address_that_overlaps(void **state)
+{
+	char listen[32], path[96], unused[32];
+	struct fixture *f = *state;
+	uint16_t port;
+	int other;
+
+	start(f);
+	port = http_port(f->http);
+	token_write(f, "0123456789abcdef\n", 0600, path);
+	snprintf(listen, sizeof(listen), "0.0.0.0:%u", port);
+	/* Somebody else is in its way, too: the old one comes back. */
+	other = other_listener(port, unused);
+	assert_int_equal(try_listen(f, listen, path), -EADDRINUSE);
+	assert_int_equal(http_port(f->http), port);
+	assert_int_equal(status_of(ask(f, "GET", "/health", "")), 200);
+	close(other);
+	assert_int_equal(try_listen(f, listen, path), 0);
+	assert_int_equal(http_port(f->http), port);
+	assert_int_equal(health_with(f, "0123456789abcdef"), 200);
+	assert_int_equal(status_of(ask(f, "GET", "/health", "")), 401);
+	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
+	assert_int_equal(try_listen(f, listen, ""), 0);
+	assert_int_equal(status_of(ask(f, "GET", "/health", "")), 200);
+}
+
+static void
+test_another_token(void **state)
+{
+	char listen[32], path[96];
+	struct fixture *f = *state;
+	uint16_t port;
+	int kept;
+
+	token_write(f, "0123456789abcdef\n", 0600, path);
+	assert_int_equal(try_start(f, "127.0.0.1:0", path), 0);
+	port = http_port(f->http);
+	snprintf(listen, sizeof(listen), "127.0.0.1:%u", port);
+	kept = dial(f);
+	uv_run(&f->loop, UV_RUN_NOWAIT);
+	/* The same file with another token in it. */
+	token_write(f, "fedcba9876543210\n", 0600, path);
+	assert_int_equal(try_listen(f, listen, path), 0);
+	assert_int_equal(http_port(f->http), port);
+	assert_int_equal(health_with(f, "0123456789abcdef"), 401);
+	assert_int_equal(health_with(f, "fedcba9876543210"), 200);
+	/* The connection lives on, but with the old token it gets nothing. */
+	say(kept, "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+		  "Authorization: Bearer 0123456789abcdef\r\n\r\n");
+	assert_int_equal(status_of(hear(f, kept)), 401);
+	token_write(f, "short\n", 0600, path);
+	assert_int_equal(try_listen(f, listen, path), -EINVAL);
+	assert_int_equal(health_with(f, "fedcba9876543210"), 200);
 }
 
 /* ---- bounds ----------------------------------------------------------------------------- */
@@ -631,6 +785,10 @@ main(void)
 		TEST(test_other_names_are_refused),
 		TEST(test_token),
 		TEST(test_refuses_to_start),
+		TEST(test_another_address),
+		TEST(test_address_that_is_taken),
+		TEST(test_address_that_overlaps),
+		TEST(test_another_token),
 		TEST(test_large_requests),
 		TEST(test_slow_client_is_cut),
 		TEST(test_connections_are_bounded),

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -156,6 +157,46 @@ try_inet(void)
 }
 
 static int
+tcp_socket(void)
+{
+	return socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+static int
+try_tcp_listen(void)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int fd = tcp_socket();
+
+	return fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 ? errno : result(listen(fd, 1));
+}
+
+/* Port 9 of this machine, where nobody listens. */
+static struct sockaddr_in
+elsewhere(void)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+}
+
+static int
+try_tcp_connect(void)
+{
+	struct sockaddr_in to = elsewhere();
+	int fd = tcp_socket();
+
+	return fd < 0 ? FAILED : result(connect(fd, (struct sockaddr *)&to, sizeof(to)));
+}
+
+static int
+try_tcp_fast_open(void)
+{
+	struct sockaddr_in to = elsewhere();
+	int fd = tcp_socket();
+
+	return fd < 0 ? FAILED : result(sendto(fd, "", 1, MSG_FASTOPEN, (struct sockaddr *)&to, sizeof(to)));
+}
+
+static int
 try_packet(void)
 {
 	return result(socket(AF_PACKET, SOCK_RAW, 0));
@@ -290,6 +331,9 @@ test_control(void **state)
 	assert_refused_everywhere();
 	assert_int_equal(outcome(try_bpf), 128 + SIGSYS);
 	assert_int_equal(outcome(try_inet), EPERM);
+	assert_int_equal(outcome(try_tcp_listen), ALIVE);
+	assert_int_equal(outcome(try_tcp_connect), EPERM);
+	assert_int_equal(outcome(try_tcp_fast_open), EPERM);
 	assert_int_equal(outcome(try_netlink), EPERM);
 	assert_int_equal(outcome(try_unix), ALIVE);
 	assert_int_equal(outcome(try_open_to_write), ALIVE);
