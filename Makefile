@@ -11,7 +11,8 @@
 #                a kernel of Debian's, some 150 MB)
 #   make fuzz    each fuzz target for FUZZ_SECONDS (60); make fuzz-coverage: which lines the corpora reach
 #   make model   the models of rings, tables, fences and provisioning, with spin; make tsan: ThreadSanitizer
-#   make nightly the simulation: SEEDS (100000) of each profile from START (1) on, PROCESSES at once; stops at the first failure
+#   make nightly the simulation, each profile in its turn: for MINUTES (480, a night), or SEEDS (100000) of each if those are done before, from START (1)
+#                on, PROCESSES at once; stops at the first failure, ends with the totals
 #   make planted can the simulation find mistakes? one planted at a time, the table of docs/simulation.md
 #   make swarm   200 clients, 100,000 messages, 30% loss, and everything that can be killed is: 15 minutes (ARGS="CLIENTS MESSAGES
 #                ROUNDS SEED" for another size); docs/reliability.md has the figures
@@ -55,10 +56,11 @@ fuzz:
 SEEDS ?= 100000
 START ?= 1
 PROCESSES ?= $(shell nproc)
+MINUTES ?= 480
 
 nightly: build
 	@ninja -C $(BUILD) rooksim
-	@tests/sim/nightly.sh $(BUILD)/rooksim $(SEEDS) $(PROCESSES) $(START)
+	@tests/sim/nightly.sh $(BUILD)/rooksim $(SEEDS) $(PROCESSES) $(START) $(MINUTES)
 
 planted:
 	@tests/sim/planted.sh

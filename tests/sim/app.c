@@ -87,6 +87,7 @@ app_write(struct device *d, unsigned to, uint32_t length)
 		.to = (uint8_t)to,
 		.length = length < HEAD_MAX ? HEAD_MAX : length,
 		.sent_us = s->now_us,
+		.resumes = device_resumes(d),
 	};
 	for (unsigned i = 0; i < s->device_count; i++)
 		if (s->devices[i].user == to && i != d->index && s->devices[i].app.registered)
@@ -108,15 +109,17 @@ app_write(struct device *d, unsigned to, uint32_t length)
 
 /*
  * A known gap: a message was shown, the server's memory of it ended before its sender was told (the dataplane was killed, the sender
- * logged in anew), the two ceased to be buddies, and the retry is refused. Only a record on disk for every live message could know better.
+ * has got a new session, by a login or by its ticket), the two ceased to be buddies, and the retry is refused. Only a record on disk
+ * for every live message could know better.
  * So: a pair that has parted, and a server that has forgotten since the text was written. Each is counted.
  */
 static bool
 may_be_both(struct sim *s, struct text *t)
 {
 	const struct device *from = &s->devices[t->from];
+	bool forgotten = dataplane_began(s) > t->sent_us || from->app.login_us > t->sent_us || device_resumes(from) != t->resumes;
 
-	if (!s->parted[from->user][t->to] || (dataplane_began(s) <= t->sent_us && from->app.login_us <= t->sent_us))
+	if (!s->parted[from->user][t->to] || !forgotten)
 		return false;
 	s->both += !t->both;
 	t->both = true;

@@ -309,6 +309,7 @@ struct text {
 	uint32_t length;
 	uint64_t local;
 	uint64_t sent_us, final_us; /* final: when the first final level was told */
+	uint64_t resumes;    /* of its device, when it was written */
 	uint64_t shown_us[DEVICES_MAX]; /* for the first time */
 	uint32_t final_run;  /* of its device, when the sender was told a final level */
 	uint8_t expected;    /* bit per device */
