@@ -80,12 +80,16 @@ run_status(struct admin_call *call)
 			  (json_int_t)s->workers * s->sessions_per_worker, "rings", admin_rings_json(s));
 	json_t *store = json_pack("{s:b, s:o, s:I}", "ok", s->store_ok, "error", text_json(s->store_error),
 				  "stored_messages", (json_int_t)s->stored_messages);
+	/* "listen" is null where none is wanted. */
+	const char *listen = call->config->metrics.listen;
+	json_t *page = json_pack("{s:s?, s:b, s:o}", "listen", listen[0] ? listen : NULL, "ok", listen[0] && !s->page_error[0], "error",
+				 text_json(s->page_error));
 	json_t *result = json_pack(
-		"{s:s, s:I, s:I, s:b, s:s, s:b, s:s, s:s, s:s, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "version",
+		"{s:s, s:I, s:I, s:b, s:s, s:b, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "version",
 		s->version ? s->version : ROOKERY_VERSION, "pid", (json_int_t)getpid(), "uptime_s",
 		(json_int_t)(s->uptime_ms / 1000), "ready", s->ready, "waiting_for", waiting_for(s), "draining", s->draining,
 		"state_dir", call->config->state_dir, "runtime_dir", call->config->runtime_dir, "server_key",
-		s->server_key, "ports", ports_json(call->config), "dataplane", dataplane, "store", store,
+		s->server_key, "ports", ports_json(call->config), "dataplane", dataplane, "store", store, "status_page", page,
 		"users", (json_int_t)s->users, "users_online", (json_int_t)s->users_online, "devices",
 		(json_int_t)s->devices, "sessions", (json_int_t)s->sessions, "sessions_restricted",
 		(json_int_t)s->sessions_restricted, "bans", (json_int_t)s->bans, "traces",

@@ -256,6 +256,7 @@ struct server {
 	bool unfinished; /* the dataplane is the same as before, but was not provisioned to the end */
 	bool store_ok;
 	char store_error[160];
+	char page_error[160];
 	uint64_t expire_ms;        /* next look for old messages */
 	bool expire_due;
 	uint64_t pump_ms;          /* next look for failed deliveries; UINT64_MAX: none */

@@ -265,6 +265,8 @@ endpoint_set(struct loop *l, const struct config *config, char *error, size_t ca
 	uint16_t port = http_port(l->http);
 	int rc = http_listen(l->http, config, error, cap);
 
+	if (rc == 0 || port == 0)
+		server_set_page(l->server, rc == 0 ? "" : error);
 	if (rc < 0 && port == 0)
 		log_error("metrics", "no status page and no metrics", "reason=\"%s\"", error);
 	else if (rc == 0 && config->metrics.listen[0] != '\0')

@@ -62,6 +62,7 @@ struct server_status {
 	uint64_t bans_enforced; /* by the workers, a moment ago */
 	bool store_ok;            /* the last commit succeeded */
 	char store_error[160];    /* what is wrong and the mend; "" when ok */
+	char page_error[160];     /* why there is no status page and no metrics although they are configured; "" when they are there */
 	char server_key[65];      /* public, hex */
 	struct server_ring_fill table;
 	struct {
@@ -308,6 +309,9 @@ bool server_provisioned(const struct server *s, uint64_t *barrier);
 /* The loop has published the key and saw the barrier: server_status.ready. ipc may be NULL (tests); it is
  * used for ring fill and counters only. */
 void server_set_ready(struct server *s, bool ready, const struct ipc *ipc, uint32_t dataplane_pid);
+
+/* For server_status.page_error. */
+void server_set_page(struct server *s, const char *error);
 
 /* Acts on cells in order, in one transaction together with finished passwords and admin operations. On return
  * all is committed and answered (or refused, when the store failed): the cells may be released. n may be 0.

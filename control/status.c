@@ -34,6 +34,12 @@ ring_fill(struct server_ring_fill *f, const struct ipc *ipc, enum ipc_ring kind,
 	f->backlog = (uint32_t)backlog;
 }
 
+void
+server_set_page(struct server *s, const char *error)
+{
+	snprintf(s->page_error, sizeof(s->page_error), "%s", error);
+}
+
 int
 server_status_counts(struct server *s, struct server_status *out)
 {
@@ -69,6 +75,7 @@ server_pulse(struct server *s, struct server_status *out)
 	out->traces = traces_count(s);
 	out->store_ok = s->store_ok;
 	snprintf(out->store_error, sizeof(out->store_error), "%s", s->store_error);
+	memcpy(out->page_error, s->page_error, sizeof(out->page_error));
 	sodium_bin2hex(out->server_key, sizeof(out->server_key), s->key.public, sizeof(s->key.public));
 	if (s->ipc == NULL || !s->attached)
 		return;

@@ -4,6 +4,7 @@
  * into libyaml's tree, which has lines, and the tree is held against libcyaml's own schema.
  */
 #include "shared/config_parse.h"
+#include "shared/spelling.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_MAX 64
 #define PATH_MAX_KEYS 256
 
 int
@@ -78,61 +78,6 @@ config_item(yaml_document_t *doc, yaml_node_t *node, unsigned i)
 
 /* ---- suggestions -------------------------------------------------------------------- */
 
-static unsigned
-min3(unsigned a, unsigned b, unsigned c)
-{
-	unsigned m = a < b ? a : b;
-
-	return m < c ? m : c;
-}
-
-/* Edits (insert, delete, replace, swap of neighbours) from a to b: optimal string alignment. */
-static unsigned
-edit_distance(const char *a, const char *b)
-{
-	unsigned row[3][KEY_MAX + 1];
-	size_t la = strlen(a), lb = strlen(b);
-	unsigned *before = row[0], *last = row[1], *now = row[2];
-
-	if (la > KEY_MAX || lb > KEY_MAX)
-		return UINT32_MAX;
-	for (size_t j = 0; j <= lb; j++)
-		last[j] = (unsigned)j;
-	for (size_t i = 1; i <= la; i++) {
-		unsigned *oldest = before;
-
-		now[0] = (unsigned)i;
-		for (size_t j = 1; j <= lb; j++) {
-			now[j] = min3(last[j] + 1, now[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < now[j])
-				now[j] = before[j - 2] + 1;
-		}
-		before = last;
-		last = now;
-		now = oldest;
-	}
-	return last[lb];
-}
-
-/* The better of two candidates for a word that is none of them. */
-static void
-consider(const char **best, unsigned *distance, const char *word, const char *candidate)
-{
-	unsigned d = edit_distance(word, candidate);
-
-	if (d < *distance) {
-		*distance = d;
-		*best = candidate;
-	}
-}
-
-/* Words farther off than this are not a slip of the finger. */
-static unsigned
-farthest(const char *word)
-{
-	return 1 + (unsigned)strlen(word) / 3;
-}
-
 static const cyaml_schema_field_t *
 field_find(const cyaml_schema_field_t *fields, const char *key)
 {
@@ -173,16 +118,16 @@ static int check_value(struct check *c, const cyaml_schema_value_t *schema, yaml
 static int
 unknown_key(struct check *c, const cyaml_schema_field_t *fields, const yaml_node_t *node, const char *path)
 {
-	const char *key = scalar_text(node), *best = NULL;
+	const char *key = scalar_text(node);
 	const char *in = path[0] == '\0' ? "" : " in ";
-	unsigned distance = UINT32_MAX;
+	struct spelling spelling = {.word = key};
 	char where[PATH_MAX_KEYS];
 
 	for (; fields->key != NULL; fields++)
-		consider(&best, &distance, key, fields->key);
-	if (distance <= farthest(key))
+		spelling_consider(&spelling, fields->key);
+	if (spelling_guess(&spelling) != NULL)
 		return config_error_at(c->error, config_line(node), "unknown key \"%s\"%s%s; did you mean \"%s\"?", key, in,
-				       path, best);
+				       path, spelling_guess(&spelling));
 	if (find_elsewhere(key, where, sizeof(where)))
 		return config_error_at(c->error, config_line(node), "unknown key \"%s\"%s%s; did you mean %s?", key, in, path,
 				       where);
@@ -276,8 +221,8 @@ check_boolean(struct check *c, const yaml_node_t *node, const char *path)
 static int
 check_choice(struct check *c, const cyaml_schema_value_t *schema, const yaml_node_t *node, const char *path)
 {
-	const char *text = scalar_text(node), *best = NULL;
-	unsigned distance = UINT32_MAX;
+	const char *text = scalar_text(node);
+	struct spelling spelling = {.word = text};
 	char all[256] = "";
 
 	for (uint32_t i = 0; i < schema->enumeration.count; i++) {
@@ -286,12 +231,12 @@ check_choice(struct check *c, const cyaml_schema_value_t *schema, const yaml_nod
 
 		if (strcmp(text, word) == 0)
 			return 0;
-		consider(&best, &distance, text, word);
+		spelling_consider(&spelling, word);
 		snprintf(all + used, sizeof(all) - used, "%s%s", i == 0 ? "" : ", ", word);
 	}
-	if (distance <= farthest(text))
+	if (spelling_guess(&spelling) != NULL)
 		return config_error_at(c->error, config_line(node), "%s: \"%s\" is none of %s; did you mean \"%s\"?", path,
-				       text, all, best);
+				       text, all, spelling_guess(&spelling));
 	return config_error_at(c->error, config_line(node), "%s: \"%s\" is none of %s", path, text, all);
 }
 

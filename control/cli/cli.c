@@ -2,6 +2,8 @@
 /* From words to a command, and its run. */
 #include "control/cli/cli.h"
 
+#include "shared/spelling.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -147,6 +149,8 @@ check_value(struct parse *p, const char *label, const struct cli_param *param, c
 		return wrong(p, "%s takes seconds from 0.1 to 86400, not `%s`", label, value);
 	if (param->type == CLI_DURATION && !is_duration(value))
 		return wrong(p, "%s takes a duration such as 90s, 10m, 2h or 7d, not `%s`", label, value);
+	if (param->type == CLI_WORD && strcmp(label, param->words) == 0 && !is_word(param->words, value))
+		return wrong(p, "`%s` takes %s, not `%s`", p->cli->command->name, label, value);
 	if (param->type == CLI_WORD && !is_word(param->words, value))
 		return wrong(p, "%s must be one of %s, not `%s`", label, param->words, value);
 	return 0;
@@ -241,16 +245,34 @@ take_short(struct parse *p, int argc, char **argv)
 
 /* ---- words ---------------------------------------------------------------------------- */
 
+/* The command that may have been meant: the nearest of the group's, or of the first words. */
+static const char *
+guess_command(struct spelling *s, const char *group)
+{
+	size_t skip = group ? strlen(group) + 1 : 0;
+	for (const struct command *c = cli_commands; c->name; c++) {
+		char word[SPELLING_MAX + 1];
+		if (group && (strncmp(c->name, group, skip - 1) != 0 || c->name[skip - 1] != ' '))
+			continue;
+		snprintf(word, sizeof(word), "%.*s", (int)strcspn(c->name + skip, " "), c->name + skip);
+		spelling_consider(s, word);
+	}
+	return spelling_guess(s);
+}
+
 static int
 take_word(struct parse *p, const char *word)
 {
 	struct cli *cli = p->cli;
+	struct spelling spelling = {.word = word};
 	if (cli->command) {
 		if (cli->arg_count == CLI_ARGS_MAX)
 			return wrong(p, "too many arguments: %s", word);
 		cli->args[cli->arg_count++] = word;
 	} else if (cli->group) {
 		cli->command = cli_find_command(cli->group, word);
+		if (!cli->command && guess_command(&spelling, cli->group))
+			return wrong(p, "`%s` has no command `%s`; did you mean `%s`?", cli->group, word, spelling_guess(&spelling));
 		if (!cli->command)
 			return wrong(p, "`%s` has no command `%s`; `rookctl %s --help` lists them",
 				     cli->group, word, cli->group);
@@ -260,6 +282,8 @@ take_word(struct parse *p, const char *word)
 		cli->group = word;
 	} else if (strcmp(word, "help") == 0) {
 		cli->help = true;
+	} else if (guess_command(&spelling, NULL)) {
+		return wrong(p, "unknown command `%s`; did you mean `%s`?", word, spelling_guess(&spelling));
 	} else {
 		return wrong(p, "unknown command `%s`; `rookctl --help` lists them", word);
 	}

@@ -61,7 +61,7 @@ show_changes(struct cli *cli, const json_t *changes, bool applied)
 	if (t.rows)
 		table_print(&t, cli->out);
 	else
-		fprintf(cli->out, "The server runs with what its file says.\n");
+		fprintf(cli->out, "The server runs with what its file says, or with the default where it has none.\n");
 	table_free(&t);
 }
 
@@ -98,7 +98,7 @@ run_log_level(struct cli *cli)
 	int r = cli_call(cli, "log.level", args, &result);
 	if (r != CLI_OK || cli->json)
 		return r == CLI_OK ? print_json(cli, result) : r;
-	fprintf(cli->out, "control logs %s%s%s from now on\n", cli->args[0],
+	fprintf(cli->out, "the server logs %s%s%s from now on\n", cli->args[0],
 		cli->arg_count > 1 ? " of area " : "", cli->arg_count > 1 ? cli->args[1] : "");
 	json_decref(result);
 	return CLI_OK;

@@ -218,7 +218,7 @@ check_listen(struct findings *f, const struct config *c)
 static void
 check_status(struct findings *f, const json_t *s)
 {
-	const json_t *store = json_object_get(s, "store");
+	const json_t *store = json_object_get(s, "store"), *page = json_object_get(s, "status_page");
 	struct finding *x;
 	if (json_is_true(json_object_get(s, "draining"))) {
 		x = finding_add(f, FINDING_WARN, "server", "nobody new can log in", "is being drained");
@@ -234,6 +234,12 @@ check_status(struct findings *f, const json_t *s)
 	} else {
 		x = finding_add(f, FINDING_FAIL, "store", "messages for absent users stay with their senders", "does not save");
 		finding_mend(x, "%s", text_of(store, "error"));
+	}
+	if (json_is_true(json_object_get(page, "ok"))) {
+		finding_add(f, FINDING_OK, "status page", "", "http://%s/", text_of(page, "listen"));
+	} else if (json_is_string(json_object_get(page, "listen"))) {
+		x = finding_add(f, FINDING_WARN, "status page", "neither a browser nor Prometheus sees this server", "%s", text_of(page, "error"));
+		finding_mend(x, "`ss -tlpn` shows who has an address; then, or with another metrics.listen: rookctl config reload");
 	}
 }
 

@@ -78,6 +78,7 @@ run_status(struct cli *cli)
 	if (r != CLI_OK || cli->json)
 		return r == CLI_OK ? print_json(cli, s) : r;
 	const json_t *dataplane = json_object_get(s, "dataplane"), *store = json_object_get(s, "store");
+	const json_t *page = json_object_get(s, "status_page");
 	FILE *out = cli->out;
 	if (json_is_true(json_object_get(s, "draining")))
 		fprintf(out, "draining: no new logins until `rookctl undrain`\n");
@@ -110,6 +111,10 @@ run_status(struct cli *cli)
 			number_of(store, "stored_messages"));
 	else
 		fprintf(out, "  %-12s NOT AVAILABLE: %s\n", "store", text_of(store, "error"));
+	if (json_is_true(json_object_get(page, "ok")))
+		fprintf(out, "  %-12s http://%s/\n", "status page", text_of(page, "listen"));
+	else if (json_is_string(json_object_get(page, "listen")))
+		fprintf(out, "  %-12s NOT AVAILABLE: %s\n", "status page", text_of(page, "error"));
 	if (json_is_true(json_object_get(dataplane, "connected")))
 		show_rings(out, json_object_get(dataplane, "rings"));
 	json_decref(s);

@@ -203,7 +203,13 @@ trace(struct cli *cli, const char *what, const char *value)
 		.record = print_record,
 	};
 	json_t *args = json_pack("{s:s, s:b}", what, value, "bytes", cli_value(cli, "bytes") != NULL);
-	return args ? stream_run(&s, args) : cli_fail(CLI_USAGE, "the argument must be UTF-8");
+	if (!args)
+		return cli_fail(CLI_USAGE, "the argument must be UTF-8");
+	uint64_t left = s.left;
+	int r = stream_run(&s, args);
+	if (r == CLI_OK && s.left == left && !cli->json)
+		fprintf(stderr, "no packet came or went\n");
+	return r;
 }
 
 int

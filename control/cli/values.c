@@ -54,8 +54,8 @@ show_duration(FILE *out, long long s)
 int
 print_json(struct cli *cli, json_t *result)
 {
-	/* Of a stream each is one line. */
-	json_dumpf(result, cli->out, cli->watch ? JSON_COMPACT : JSON_INDENT(2));
+	/* Of a stream each is one line. 0.992, not 0.99199999999999999. */
+	json_dumpf(result, cli->out, (cli->watch ? JSON_COMPACT : JSON_INDENT(2)) | JSON_REAL_PRECISION(9));
 	fputc('\n', cli->out);
 	json_decref(result);
 	return CLI_OK;

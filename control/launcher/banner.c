@@ -100,7 +100,7 @@ print_options(FILE *out, const struct banner *b)
 }
 
 static void
-print_next(FILE *out, const struct banner *b)
+print_next(FILE *out, const struct banner *b, const json_t *page)
 {
 	char cwd[PATH_MAX], program[PATH_MAX], beside[PATH_MAX], address[128];
 	const char *path = getenv("PATH");
@@ -119,8 +119,10 @@ print_next(FILE *out, const struct banner *b)
 		fprintf(out, "To look inside:\n  %s", program);
 		print_options(out, b);
 		fprintf(out, " status\n");
-		if (b->config->metrics.listen[0] != '\0')
-			fprintf(out, "  http://%s/ in a browser\n", b->config->metrics.listen);
+		if (json_is_true(json_object_get(page, "ok")))
+			fprintf(out, "  http://%s/ in a browser\n", json_string_value(json_object_get(page, "listen")));
+		else if (b->config->metrics.listen[0] != '\0')
+			fprintf(out, "  no page for a browser: %s\n", json_string_value(json_object_get(page, "error")));
 	}
 	fprintf(out, "Ctrl-C stops everything.\n\n");
 }
@@ -136,7 +138,7 @@ banner_print(FILE *out, const struct banner *b, const json_t *status)
 	fprintf(out, "  %-11s %s\n", "state", b->config->state_dir);
 	fprintf(out, "  %-11s %s\n", "admin", b->control_socket);
 	fprintf(out, "  %-11s %s\n", "server key", key ? key : "?");
-	print_next(out, b);
+	print_next(out, b, json_object_get(status, "status_page"));
 	fprintf(out, "rookery: ready\n");
 	fflush(out);
 }

@@ -349,7 +349,7 @@ static int
 schema_migrate(struct store *st)
 {
 	char pragma[64];
-	int version = 0, rc;
+	int version = 0, before, rc;
 
 	rc = schema_version(st, &version);
 	if (rc < 0)
@@ -362,6 +362,7 @@ schema_migrate(struct store *st)
 			st->path, version, SCHEMA_VERSION);
 		return -EPROTO;
 	}
+	before = version;
 	for (; version < SCHEMA_VERSION; version++) {
 		snprintf(pragma, sizeof(pragma), "PRAGMA user_version = %d", version + 1);
 		rc = exec(st, "BEGIN IMMEDIATE");
@@ -375,9 +376,11 @@ schema_migrate(struct store *st)
 			store_rollback(st);
 			return rc;
 		}
-		log_info("store", "database schema brought up to date", "path=\"%s\" version=%d", st->path,
-			 version + 1);
 	}
+	if (before == 0)
+		log_info("store", "new database", "path=\"%s\" version=%d", st->path, version);
+	else if (before != version)
+		log_info("store", "database schema brought up to date", "path=\"%s\" from=%d version=%d", st->path, before, version);
 	return 0;
 }
 

@@ -205,15 +205,31 @@ check_health_at(struct world *w, unsigned host, bool there)
 }
 
 static void
+check_page(struct world *w, bool there)
+{
+	json_t *status = rookctl(w, "status"), *page = json_object_get(status, "status_page");
+
+	world_check(w, json_is_true(json_object_get(page, "ok")) == there);
+	world_check(w, (strstr(json_string_value(json_object_get(page, "error")), strerror(EADDRINUSE)) == NULL) == there);
+	json_decref(status);
+}
+
+static void
 another_address_while_it_runs(void **state)
 {
 	struct world *w = *state;
 	struct sockaddr_in taken = address_of(w, 3);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char *err;
+	char *err, listen_at[64];
 
 	world_check(w, bind(fd, (struct sockaddr *)&taken, sizeof(taken)) == 0 && listen(fd, 1) == 0);
-	start(w);
+	snprintf(listen_at, sizeof(listen_at), "127.0.0.3:%u", w->port);
+	server_start_with(w, &(struct server_settings){.metrics = listen_at});
+	/* Clients can log in all the same. */
+	check_page(w, false);
+	world_check(w, reload_at(w, 1, &err) == 0);
+	free(err);
+	check_page(w, true);
 	world_check(w, reload_at(w, 2, &err) == 0);
 	free(err);
 	check_health_at(w, 1, false);
