@@ -192,7 +192,10 @@ group_cause(const char *root, const char *address, char *why, size_t cap)
 	rc = fd < 0 ? errno : 0;
 	if (fd >= 0)
 		close(fd);
-	if (rc == EACCES || rc == EPERM)
+	if (rc == EPERM && geteuid() == 0) /* a cgroup's rules: nothing else refuses root with it */
+		snprintf(why, cap, "%s may not be opened, though by root: the unit needs devices.conf, and vfio loaded before its start; "
+			 "a container the device", path);
+	else if (rc == EACCES || rc == EPERM)
 		snprintf(why, cap, "%s may not be opened by user %u: start as root, or `rookctl host init` gives it to security.user", path,
 			 (unsigned)geteuid());
 	else if (rc == EBUSY)

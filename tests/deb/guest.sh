@@ -150,6 +150,8 @@ ok "$(tail -1 /root/security.log)"
 install -D -m 644 /usr/share/rookery/systemd/devices.conf /etc/systemd/system/rookery.service.d/devices.conf
 systemctl daemon-reload
 systemd-analyze --man=no verify rookery.service || fail "systemd-analyze verify with devices.conf"
+# systemd looks DeviceAllow=char-vfio up before ExecStartPre: at boot the module must be there already.
+systemctl show -P After rookery.service | grep -q modprobe@vfio.service || fail "devices.conf loads vfio before the start"
 systemctl restart rookery || fail "it starts with devices.conf"
 for program in rookery-dataplane rookery-control; do
 	[ "$(awk '/^Uid/ { print $2 }' "/proc/$(pid_of $program)/status")" = "$(id -u rookery)" ] || fail "$program gave up root"
