@@ -420,7 +420,7 @@ key_lookup(void *ctx, uint32_t ops)
 	uint64_t start = rte_rdtsc_precise();
 
 	for (uint32_t i = 0; i < ops; i++)
-		sum += (uintptr_t)keycache_get(ctx, session_id_make(0, 1, picks[i]), &raw, &places[picks[i]]);
+		sum += (uintptr_t)keycache_get(ctx, session_id_make(0, 1, picks[i]), &raw, &places[picks[i]]).entry;
 	sink = sum;
 	return rte_rdtsc_precise() - start;
 }

@@ -90,10 +90,8 @@ packet_seal(struct worker *w, const struct output_packet *o)
 {
 	uint8_t *data = rte_pktmbuf_mtod(o->mbuf, uint8_t *);
 	struct session *s = o->session;
-	struct aead_key *key = keycache_get(w->keycache, o->sid, &s->keys, &s->key_place);
 
-	aead_seal(key, o->nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, o->length, data + WIRE_DATA_HEADER,
-		  data + WIRE_DATA_HEADER + o->length);
+	cached_key_seal(keycache_get(w->keycache, o->sid, &s->keys, &s->key_place), o->nonce, data, o->length);
 	o->mbuf->data_len = (uint16_t)(WIRE_DATA_HEADER + o->length + WIRE_TAG);
 	o->mbuf->pkt_len = o->mbuf->data_len;
 	transmit(w, o->mbuf);

@@ -345,11 +345,8 @@ data_open(struct worker *w, struct session *s, const struct arrival *a)
 {
 	uint8_t *data = rte_pktmbuf_mtod(a->m, uint8_t *);
 	size_t length = rte_pktmbuf_data_len(a->m) - WIRE_DATA_HEADER - WIRE_TAG;
-	struct aead_key *key;
 
-	key = keycache_get(w->keycache, a->d.sid, &s->keys, &s->key_place);
-	if (aead_open(key, a->nonce, data, WIRE_DATA_HEADER, data + WIRE_DATA_HEADER, length, data + WIRE_DATA_HEADER,
-		      data + WIRE_DATA_HEADER + length) != 0)
+	if (cached_key_open(keycache_get(w->keycache, a->d.sid, &s->keys, &s->key_place), a->nonce, data, length) != 0)
 		return -COUNTER_drop_tag;
 	return (int)length;
 }

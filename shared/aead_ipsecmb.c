@@ -8,31 +8,56 @@
 #include <sodium.h>
 #include <string.h>
 
+#define ROUND_KEYS_ROOM (sizeof(struct gcm_key_data) - sizeof(((struct gcm_key_data *)0)->ghash_keys))
+#define BRIEF_SIZE (ROUND_KEYS_ROOM + sizeof(((struct gcm_key_data *)0)->ghash_keys.sse_avx))
+
 _Static_assert(sizeof(struct gcm_key_data) <= sizeof(((struct aead_key *)0)->opaque), "the key fits");
 _Static_assert(_Alignof(struct gcm_key_data) <= _Alignof(struct aead_key), "the key is aligned");
+_Static_assert(BRIEF_SIZE <= sizeof(((struct aead_brief *)0)->opaque), "the brief key fits");
+_Static_assert(_Alignof(struct gcm_key_data) <= _Alignof(struct aead_brief), "the brief key is aligned");
 
-/* Written by aead_init before any other thread calls, read by all. Only its function pointers are used:
+/* Written by aead_init before any other thread calls, read by all. Only their function pointers are used:
  * the direct API keeps its state in the caller's key and context. */
 static IMB_MGR *manager;
+static IMB_MGR *brief_manager; /* of a processor's ways of AES-GCM none but VAES with AVX-512 needs more than BRIEF_SIZE */
+
+static void
+init_best(IMB_MGR *m)
+{
+	init_mb_mgr_auto(m, NULL);
+}
+
+static void
+init_brief(IMB_MGR *m)
+{
+	if (m->features & IMB_FEATURE_AVX2)
+		init_mb_mgr_avx2(m);
+	else
+		init_mb_mgr_auto(m, NULL);
+}
+
+static IMB_MGR *
+manager_new(void (*init)(IMB_MGR *))
+{
+	IMB_MGR *m = alloc_mb_mgr(0);
+
+	if (m == NULL)
+		return NULL;
+	init(m);
+	if (imb_get_errno(m) == 0 && m->gcm128_pre != NULL && m->gcm128_enc != NULL && m->gcm128_dec != NULL)
+		return m;
+	free_mb_mgr(m);
+	return NULL;
+}
 
 int
 aead_init(void)
 {
-	IMB_MGR *m;
-
-	if (manager != NULL)
-		return 0;
-	m = alloc_mb_mgr(0);
-	if (m == NULL)
-		return -ENOTSUP;
-	init_mb_mgr_auto(m, NULL);
-	if (imb_get_errno(m) != 0 || m->gcm128_pre == NULL || m->gcm128_enc == NULL ||
-	    m->gcm128_dec == NULL) {
-		free_mb_mgr(m);
-		return -ENOTSUP;
-	}
-	manager = m;
-	return 0;
+	if (manager == NULL)
+		manager = manager_new(init_best);
+	if (brief_manager == NULL)
+		brief_manager = manager_new(init_brief);
+	return manager != NULL && brief_manager != NULL ? 0 : -ENOTSUP;
 }
 
 static inline struct gcm_key_data *
@@ -50,6 +75,25 @@ aead_key_set(struct aead_key *k, const uint8_t raw[AEAD_KEY])
 
 void
 aead_key_clear(struct aead_key *k)
+{
+	sodium_memzero(k, sizeof(*k));
+}
+
+static inline struct gcm_key_data *
+brief_data(struct aead_brief *k)
+{
+	return (struct gcm_key_data *)(void *)k->opaque;
+}
+
+int
+aead_brief_set(struct aead_brief *k, const uint8_t raw[AEAD_KEY])
+{
+	IMB_AES128_GCM_PRE(brief_manager, raw, brief_data(k));
+	return 0;
+}
+
+void
+aead_brief_clear(struct aead_brief *k)
 {
 	sodium_memzero(k, sizeof(*k));
 }
@@ -81,6 +125,15 @@ aead_seal(struct aead_key *k, const uint8_t nonce[AEAD_NONCE], const uint8_t *aa
 	IMB_AES128_GCM_ENC(manager, key_data(k), &ctx, out, in, len, nonce, aad, aad_len, tag, AEAD_TAG);
 }
 
+void
+aead_brief_seal(struct aead_brief *k, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, size_t aad_len,
+		const uint8_t *in, size_t len, uint8_t *out, uint8_t tag[AEAD_TAG])
+{
+	struct gcm_context_data ctx;
+
+	IMB_AES128_GCM_ENC(brief_manager, brief_data(k), &ctx, out, in, len, nonce, aad, aad_len, tag, AEAD_TAG);
+}
+
 /* In constant time, and inline: a call into a library costs more than the comparison. */
 static inline bool
 tag_differs(const uint8_t a[AEAD_TAG], const uint8_t b[AEAD_TAG])
@@ -100,5 +153,16 @@ aead_open(struct aead_key *k, const uint8_t nonce[AEAD_NONCE], const uint8_t *aa
 	uint8_t computed[AEAD_TAG];
 
 	IMB_AES128_GCM_DEC(manager, key_data(k), &ctx, out, in, len, nonce, aad, aad_len, computed, AEAD_TAG);
+	return tag_differs(computed, tag) ? -EBADMSG : 0;
+}
+
+int
+aead_brief_open(struct aead_brief *k, const uint8_t nonce[AEAD_NONCE], const uint8_t *aad, size_t aad_len,
+		const uint8_t *in, size_t len, uint8_t *out, const uint8_t tag[AEAD_TAG])
+{
+	struct gcm_context_data ctx;
+	uint8_t computed[AEAD_TAG];
+
+	IMB_AES128_GCM_DEC(brief_manager, brief_data(k), &ctx, out, in, len, nonce, aad, aad_len, computed, AEAD_TAG);
 	return tag_differs(computed, tag) ? -EBADMSG : 0;
 }

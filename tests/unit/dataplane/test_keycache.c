@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dataplane/keycache.h"
 #include "eal_fixture.h"
+#include "shared/wire.h"
 
 #include <errno.h>
 #include <rte_memory.h>
@@ -32,25 +33,28 @@ static uint32_t places[TAGS]; /* what sessions remember */
 
 /* Is this the tag's key, expanded? Compared by what it does. */
 static void
-assert_key_of(struct aead_key *e, uint64_t tag)
+assert_key_of(struct cached_key e, uint64_t tag)
 {
 	struct session_keys raw = keys_of(tag);
+	uint8_t packet[WIRE_DATA_HEADER + sizeof(text) + WIRE_TAG] = "the header, in clear";
+	uint8_t again[sizeof(packet)];
+	uint8_t *body = packet + WIRE_DATA_HEADER;
 	struct aead_key *k = aligned_alloc(64, sizeof(*k));
-	uint8_t sealed[sizeof(text)];
-	uint8_t opened[sizeof(text)];
-	uint8_t tag_bytes[AEAD_TAG];
 
 	assert_non_null(k);
 	memset(k, 0, sizeof(*k));
 	assert_int_equal(aead_key_set(k, raw.key), 0);
-	aead_seal(k, nonce, nonce, sizeof(nonce), text, sizeof(text), sealed, tag_bytes);
-	assert_int_equal(aead_open(e, nonce, nonce, sizeof(nonce), sealed, sizeof(text), opened, tag_bytes), 0);
-	assert_memory_equal(opened, text, sizeof(text));
+	aead_seal(k, nonce, packet, WIRE_DATA_HEADER, text, sizeof(text), body, body + sizeof(text));
+	memcpy(again, packet, sizeof(packet));
+	assert_int_equal(cached_key_open(e, nonce, packet, sizeof(text)), 0);
+	assert_memory_equal(body, text, sizeof(text));
+	cached_key_seal(e, nonce, packet, sizeof(text));
+	assert_memory_equal(packet, again, sizeof(packet));
 	aead_key_clear(k);
 	free(k);
 }
 
-static struct aead_key *
+static struct cached_key
 get(struct keycache *c, uint64_t tag)
 {
 	struct session_keys k = keys_of(tag);
@@ -85,13 +89,13 @@ static void
 hit_after_miss(void **state)
 {
 	struct keycache *c = cache_new(ENTRIES);
-	struct aead_key *e;
+	struct cached_key e;
 
 	(void)state;
 	e = get(c, 7);
 	assert_int_equal(keycache_misses(c), 1);
 	assert_key_of(e, 7);
-	assert_ptr_equal(get(c, 7), e);
+	assert_ptr_equal(get(c, 7).entry, e.entry);
 	assert_int_equal(keycache_misses(c), 1);
 	keycache_free(c);
 }
@@ -166,7 +170,7 @@ drop_wipes(void **state)
 
 	(void)state;
 	get(c, 4);
-	e = get(c, 5);
+	e = get(c, 5).entry;
 	assert_memory_not_equal(e, &zero, sizeof(*e));
 	keycache_drop(c, 5, &places[5]);
 	assert_memory_equal(e, &zero, sizeof(*e));
@@ -180,6 +184,48 @@ drop_wipes(void **state)
 	assert_key_of(get(c, 5), 5);
 	assert_int_equal(keycache_misses(c), 3);
 	keycache_free(c);
+}
+
+/* Keys that pass are brief ones, and wiped as the others are. */
+static void
+passing_keys_are_wiped(void **state)
+{
+	static const struct aead_brief zero;
+	struct keycache *c = cache_new(KEYCACHE_ENTRIES_MIN);
+	struct cached_key e = {NULL, NULL};
+	uint64_t tag;
+
+	(void)state;
+	for (tag = 1; tag < TAGS && e.passing == NULL; tag++)
+		e = get(c, tag);
+	tag--;
+	assert_non_null(e.passing);
+	assert_null(e.entry);
+	assert_key_of(e, tag);
+	keycache_drop(c, tag, &places[tag]);
+	assert_memory_equal(e.passing, &zero, sizeof(zero));
+	e = get(c, tag);
+	assert_key_of(e, tag);
+	keycache_wipe(c);
+	if (e.passing != NULL)
+		assert_memory_equal(e.passing, &zero, sizeof(zero));
+	else
+		assert_memory_equal(e.entry, &(struct aead_key){0}, sizeof(*e.entry));
+	keycache_free(c);
+}
+
+/* The cipher library found no memory: nothing opens, and no plaintext leaves. */
+static void
+no_key_opens_nothing(void **state)
+{
+	static const uint8_t zero[sizeof(text) + WIRE_TAG];
+	uint8_t packet[WIRE_DATA_HEADER + sizeof(text) + WIRE_TAG];
+
+	(void)state;
+	memcpy(packet + WIRE_DATA_HEADER, text, sizeof(text));
+	assert_int_equal(cached_key_open((struct cached_key){NULL, NULL}, nonce, packet, sizeof(text)), -EBADMSG);
+	cached_key_seal((struct cached_key){NULL, NULL}, nonce, packet, sizeof(text));
+	assert_memory_equal(packet + WIRE_DATA_HEADER, zero, sizeof(zero));
 }
 
 /* Whatever is evicted, the key handed out is the tag's; also when the places remembered are nonsense. */
@@ -221,6 +267,8 @@ main(void)
 		cmocka_unit_test(answers_find_the_key_that_opened),
 		cmocka_unit_test(hot_sessions_are_admitted_and_stay),
 		cmocka_unit_test(drop_wipes),
+		cmocka_unit_test(passing_keys_are_wiped),
+		cmocka_unit_test(no_key_opens_nothing),
 		cmocka_unit_test(random_use_gives_right_keys),
 	};
 

@@ -50,6 +50,7 @@ nist_vectors(void **state)
 		size_t aad_len = hex_decode(vectors[i].aad, aad, sizeof(aad));
 		size_t len = hex_decode(vectors[i].plaintext, text, sizeof(text));
 		struct aead_key k = {0};
+		struct aead_brief brief = {0};
 
 		hex_decode(vectors[i].key, raw, sizeof(raw));
 		hex_decode(vectors[i].nonce, nonce, sizeof(nonce));
@@ -60,6 +61,15 @@ nist_vectors(void **state)
 		assert_int_equal(aead_open(&k, nonce, aad, aad_len, out, len, out, tag), 0);
 		assert_hex(out, len, vectors[i].plaintext);
 		aead_key_clear(&k);
+
+		assert_int_equal(aead_brief_set(&brief, raw), 0);
+		aead_brief_seal(&brief, nonce, aad, aad_len, text, len, out, tag);
+		assert_hex(out, len, vectors[i].ciphertext);
+		assert_hex(tag, sizeof(tag), vectors[i].tag);
+		assert_int_equal(aead_brief_open(&brief, nonce, aad, aad_len, out, len, out, tag), 0);
+		assert_hex(out, len, vectors[i].plaintext);
+		aead_brief_clear(&brief);
+		aead_brief_clear(&brief);
 	}
 }
 

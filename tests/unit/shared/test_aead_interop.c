@@ -32,6 +32,7 @@ each_opens_what_the_other_sealed(void **state)
 	static const uint8_t seed[randombytes_SEEDBYTES] = "rookery aead interop";
 	static uint8_t random[ROUNDS][64];
 	struct aead_key a = {0}, b = {0};
+	struct aead_brief c = {0};
 
 	(void)state;
 	randombytes_buf_deterministic(random, sizeof(random), seed);
@@ -54,7 +55,18 @@ each_opens_what_the_other_sealed(void **state)
 		assert_int_equal(aead_open(&a, nonce, aad, aad_len, two, len, two, tag[1]), 0);
 		assert_memory_equal(one, text, len);
 		assert_memory_equal(two, text, len);
+		/* The brief form is another implementation of the same. */
+		assert_int_equal(aead_brief_set(&c, raw), 0);
+		aead_brief_seal(&c, nonce, aad, aad_len, text, len, one, tag[0]);
+		openssl_seal(&b, nonce, aad, aad_len, text, len, two, tag[1]);
+		assert_memory_equal(one, two, len);
+		assert_memory_equal(tag[0], tag[1], AEAD_TAG);
+		assert_int_equal(aead_brief_open(&c, nonce, aad, aad_len, one, len, one, tag[0]), 0);
+		assert_memory_equal(one, text, len);
+		tag[1][i % AEAD_TAG] ^= (uint8_t)(1 << i % 8);
+		assert_int_equal(aead_brief_open(&c, nonce, aad, aad_len, two, len, two, tag[1]), -EBADMSG);
 	}
+	aead_brief_clear(&c);
 	aead_key_clear(&a);
 	openssl_key_clear(&b);
 }
