@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dataplane/boot.h"
 
+#include "dataplane/library_log.h"
 #include "dataplane/machine.h"
 #include "dataplane/packet.h"
 #include "dataplane/telemetry.h"
@@ -10,7 +11,6 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
-#include <rte_log.h>
 #include <rte_mbuf.h>
 #include <rte_mbuf_dyn.h>
 #include <sched.h>
@@ -29,65 +29,6 @@
 #define MANY_WORKERS 8
 #define POOL_PACKETS_ETHDEV 4096
 #define POOL_CACHE 256
-
-/* ---- DPDK's own messages, as lines of our log ------------------------------------------------ */
-
-struct log_line {
-	size_t length;
-	char text[512];
-};
-
-static struct log_line log_line;
-static FILE *log_stream;
-
-static void
-log_line_write(struct log_line *line)
-{
-	static struct log_site lines; /* all of them together */
-	int level = rte_log_cur_msg_loglevel();
-
-	line->text[line->length] = '\0';
-	/* Said at every start, about a socket that nobody asked for. */
-	if (line->length > 0 && strcmp(line->text, "TELEMETRY: No legacy callbacks, legacy socket not created") != 0)
-		log_write(&lines, level <= (int)RTE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "dpdk", line->text,
-			  "");
-	line->length = 0;
-}
-
-/* The stream's lock is held. */
-static ssize_t
-log_cookie_write(void *cookie, const char *buf, size_t size)
-{
-	struct log_line *line = cookie;
-	size_t i;
-
-	for (i = 0; i < size; i++) {
-		if (buf[i] == '\n')
-			log_line_write(line);
-		else if (line->length < sizeof(line->text) - 1)
-			line->text[line->length++] = buf[i];
-	}
-	return (ssize_t)size;
-}
-
-static void
-log_redirect(void)
-{
-	static const cookie_io_functions_t functions = {.write = log_cookie_write};
-
-	log_stream = fopencookie(&log_line, "w", functions);
-	if (log_stream != NULL)
-		rte_openlog_stream(log_stream);
-}
-
-static void
-log_restore(void)
-{
-	rte_openlog_stream(NULL);
-	if (log_stream != NULL)
-		fclose(log_stream);
-	log_stream = NULL;
-}
 
 /* ---- CPUs ------------------------------------------------------------------------------------ */
 
@@ -314,7 +255,7 @@ boot_stop(const struct config *c)
 {
 	(void)rte_eal_cleanup();
 	telemetry_remove(c);
-	log_restore();
+	library_log_close();
 }
 
 /* Claims the place of packet_info in every mbuf. */
@@ -348,13 +289,15 @@ boot_eal(const struct config *c, char *error, size_t cap)
 	free(lcores);
 	rc = a.failed ? -E2BIG : 0;
 	if (rc == 0) {
-		log_redirect();
+		library_log_open();
 		rc = init_in_runtime_dir(c, &a);
 		/* What EAL makes even without files of its own. */
 		if (rc != 0 || !telemetry_possible(c))
 			telemetry_remove(c);
 		if (rc != 0)
-			log_restore();
+			library_log_close();
+		else
+			library_log_drivers();
 	}
 	for (i = 0; i < a.count; i++)
 		free(a.text[i]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* rookery-dataplane: the packet path. */
 #include "dataplane/boot.h"
+#include "dataplane/library_log.h"
 #include "dataplane/port.h"
 #include "dataplane/privileges.h"
 #include "dataplane/telemetry.h"
@@ -412,8 +413,10 @@ main(int argc, char **argv)
 		rc = dataplane_start(d, error, sizeof(error));
 	if (rc == 0)
 		rc = privileges_drop(d->config, &d->account, error, sizeof(error));
-	if (rc == 0)
+	if (rc == 0) {
+		library_log_unprivileged();
 		rc = dataplane_run(d, error, sizeof(error));
+	}
 	if (rc != 0)
 		program_report("dataplane", error);
 	else

@@ -128,6 +128,18 @@ chat(struct client *a, struct client *b, const char *text)
 	client_expect(a, "receipt", "level", "delivered", NULL);
 }
 
+/* Whatever a library has to say about rights that are gone, or otherwise, is a line of our log. */
+static void
+check_libraries(struct world *w)
+{
+	char *text = file_text(w->server->process->stderr_path), *save = NULL;
+
+	for (char *line = strtok_r(text, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save))
+		if (strncmp(line, "lib", 3) == 0)
+			world_fail(w, "%s", line);
+	free(text);
+}
+
 static void
 rights(void **state)
 {
@@ -154,6 +166,7 @@ rights(void **state)
 	check_processes(w, kept);
 	chat(bob, alice, "nobody still does");
 	server_finish(w);
+	check_libraries(w);
 }
 
 /* The launcher is killed; what it leaves is taken over by the next one. */
