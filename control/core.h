@@ -74,6 +74,7 @@
 	C(messages_delivered, "stored messages acknowledged by their device")              \
 	C(messages_failed, "stored messages not acknowledged in time, tried again")        \
 	C(messages_expired, "stored messages dropped by age")                              \
+	C(rereads, "reads of the store that failed after a commit, to be done again")       \
 	C(notifications, "notifications sent, one per session")                            \
 	C(sessions_ended, "sessions ended for any reason")                                 \
 	C(stale, "packets of an earlier epoch")                                            \
@@ -164,11 +165,19 @@ struct backlog {
  * succeeds. */
 enum lazy_kind {
 	LAZY_MESSAGE_DEL, LAZY_EVENT_DEL, LAZY_SESSION_DEL, LAZY_DEVICE_SEEN, LAZY_DEVICE_VOID, LAZY_PEER, LAZY_BANS_EXPIRE,
-	LAZY_PRESENCE,
 };
 struct lazy {
 	enum lazy_kind kind;
 	uint64_t a, b;
+};
+
+/* What an effect could not read of the store, by what is done again later: after the commit nobody asks a second time. Each kind holds
+ * an id at most once. */
+enum reread_kind {
+	REREAD_PRESENCE, /* user: his buddies are told of him */
+	REREAD_USER,     /* user with a session: which of his devices are away */
+	REREAD_PUMP,     /* session: what flows to it by itself */
+	REREAD_KINDS,
 };
 
 /* Work that is not a cell: finished passwords, admin operations. run is a handler; fail gives the bad news
@@ -235,6 +244,9 @@ struct server {
 
 	struct lazy *lazy;
 	uint32_t lazy_count, lazy_capacity;
+	struct map reread[REREAD_KINDS]; /* id -> itself */
+	uint32_t reread_at[REREAD_KINDS]; /* how far the present round is */
+	uint64_t reread_ms; /* its next step; UINT64_MAX: none */
 	struct operation *operations, **operations_tail;
 
 	struct relations relations;
@@ -276,6 +288,13 @@ void effects_free(struct server *s);
 void lazy_add(struct server *s, enum lazy_kind kind, uint64_t a, uint64_t b);
 /* Inside a transaction. */
 int lazy_write(struct server *s);
+/* Effect: the store could not be read. */
+void reread_add(struct server *s, enum reread_kind kind, uint64_t id);
+/* Whom it was for is gone, or knows by now. */
+void reread_drop(struct server *s, enum reread_kind kind, uint64_t id);
+/* Does what is due; sets s->reread_ms. */
+void reread_timers(struct server *s);
+const char *reread_check(const struct server *s);
 void operation_add(struct server *s, struct operation *op);
 
 /* ---- output.c ------------------------------------------------------------------------- */
@@ -501,8 +520,8 @@ uint8_t presence_visible(const struct user *u);
 void presence_changed(struct server *s, struct user *u);
 /* The last session of the user ended. */
 void presence_gone(struct server *s, const struct user *u);
-/* Handler: whoever could not be told of the user, because the store did not say who, is told what the user is by now. */
-int presence_again(struct server *s, user_id_t id);
+/* Whoever could not be told of the user, because the store did not say who, is told what the user is by now. */
+void presence_again(struct server *s, user_id_t id);
 /* What `viewer` may know of `of`, to all sessions of viewer. hidden: offline, whatever is true. */
 void presence_tell(struct server *s, user_id_t viewer, user_id_t of, const char *of_name, bool hidden);
 /* Fills n for what is true of user id now; strings point into the user or name. */
@@ -547,6 +566,8 @@ struct held {
 void pump_fetch(struct server *s, struct session *n, uint32_t request, const struct held *held, size_t count);
 /* Sends failed ones again; sets s->pump_ms. */
 void pump_timers(struct server *s);
+/* The same for one, also with what the store did not say before. */
+void pump_retry(struct server *s, struct session *n);
 const char *pump_check(const struct pump *p);
 
 #define TOKEN_EVENT (UINT64_C(1) << 62)

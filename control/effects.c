@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What handlers leave to be done after the commit, and what is written without anybody waiting for it. */
+/* What handlers leave to be done after the commit, what is written without anybody waiting for it, and what could not be read. */
 #include "core.h"
 
 #include "shared/log.h"
@@ -162,8 +162,6 @@ lazy_one(struct server *s, const struct lazy *l)
 		return n == NULL ? 0 : store_session_peer(s->store, n->sid, &n->peer, n->port);
 	case LAZY_BANS_EXPIRE:
 		return store_bans_expire(s->store, l->a);
-	case LAZY_PRESENCE:
-		return presence_again(s, l->a);
 	}
 	return 0;
 }
@@ -176,6 +174,115 @@ lazy_write(struct server *s)
 	for (uint32_t i = 0; i < s->lazy_count && rc == 0; i++)
 		rc = lazy_one(s, &s->lazy[i]);
 	return rc;
+}
+
+/* ---- reads that failed ---------------------------------------------------------------- */
+
+#define REREAD_BURST 256 /* of a kind in one go */
+
+_Static_assert(sizeof(void *) == sizeof(uint64_t), "an id is kept as a pointer");
+
+static void
+reread_wake(struct server *s, uint64_t ms)
+{
+	if (ms < s->reread_ms)
+		s->reread_ms = ms;
+}
+
+void
+reread_add(struct server *s, enum reread_kind kind, uint64_t id)
+{
+	static const char *const names[] = {"who is told of a user", "where a user is", "what a session is sent"};
+
+	COUNT(s, rereads);
+	if (map_put(&s->reread[kind], id, (void *)(uintptr_t)id) < 0) {
+		log_error("store", "out of memory: a failed read is not repeated", "what=\"%s\" id=%016llx", names[kind],
+			  (unsigned long long)id);
+		return;
+	}
+	log_error("store", "cannot be read, tried again", "what=\"%s\" id=%016llx reason=\"%s\"", names[kind], (unsigned long long)id,
+		  store_error(s->store));
+	reread_wake(s, s->now_ms + STORE_RETRY_MS);
+}
+
+void
+reread_drop(struct server *s, enum reread_kind kind, uint64_t id)
+{
+	map_del(&s->reread[kind], id);
+}
+
+static void
+reread_one(struct server *s, enum reread_kind kind, uint64_t id)
+{
+	struct session *n;
+
+	switch (kind) {
+	case REREAD_PRESENCE:
+		presence_again(s, id);
+		break;
+	case REREAD_USER:
+		user_publish(s, id);
+		break;
+	default:
+		n = session_get(s, id);
+		if (n != NULL && n->pump != NULL)
+			pump_retry(s, n);
+	}
+}
+
+/* What fails again is added again, and waits for the next round. */
+static void
+reread_some(struct server *s, enum reread_kind kind)
+{
+	uint64_t due[REREAD_BURST];
+	uint32_t count = 0;
+	void *id = NULL;
+
+	while (count < REREAD_BURST && (id = map_next(&s->reread[kind], &s->reread_at[kind])) != NULL)
+		due[count++] = (uintptr_t)id;
+	for (uint32_t i = 0; i < count; i++) {
+		reread_drop(s, kind, due[i]);
+		reread_one(s, kind, due[i]);
+	}
+	if (id == NULL)
+		s->reread_at[kind] = 0;
+	/* A removal may move one that was not looked at to before where the round is. */
+	if (s->reread[kind].count != 0)
+		reread_wake(s, s->now_ms + (id == NULL ? STORE_RETRY_MS : 0));
+}
+
+void
+reread_timers(struct server *s)
+{
+	if (s->now_ms < s->reread_ms)
+		return;
+	s->reread_ms = UINT64_MAX;
+	store_read_begin(s->store);
+	for (unsigned kind = 0; kind < REREAD_KINDS; kind++)
+		reread_some(s, kind);
+	store_read_end(s->store);
+}
+
+const char *
+reread_check(const struct server *s)
+{
+	uint32_t position = 0;
+	void *id;
+
+	while ((id = map_next(&s->reread[REREAD_USER], &position)) != NULL) {
+		if (user_get(s, (uintptr_t)id) == NULL)
+			return "it is read again where a user is who is gone";
+	}
+	position = 0;
+	while ((id = map_next(&s->reread[REREAD_PUMP], &position)) != NULL) {
+		if (session_get(s, (uintptr_t)id) == NULL)
+			return "it is read again for a session that has ended";
+	}
+	for (unsigned kind = 0; kind < REREAD_KINDS; kind++) {
+		if (s->reread[kind].count != 0 && s->reread_ms == UINT64_MAX)
+			return "what could not be read is forgotten";
+	}
+	return NULL;
 }
 
 /* ---- operations --------------------------------------------------------------------- */

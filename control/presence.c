@@ -3,8 +3,6 @@
  * buddy. */
 #include "core.h"
 
-#include "shared/log.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,10 +155,10 @@ presence_broadcast(struct server *s, const struct user *u, uint8_t status, const
 	int count = relations_read(s, u->id, &buddies);
 
 	if (count < 0) {
-		log_error("presence", "buddies cannot be told of a change yet", "reason=\"%s\"", store_error(s->store));
-		lazy_add(s, LAZY_PRESENCE, u->id, 0);
+		reread_add(s, REREAD_PRESENCE, u->id);
 		return;
 	}
+	reread_drop(s, REREAD_PRESENCE, u->id); /* this is newer */
 	for (int i = 0; i < count; i++) {
 		bool told = buddies[i].state == ROOKERY__BUDDY_STATE__BUDDY_ACCEPTED && !buddies[i].blocked;
 		const struct user *b = told ? user_get(s, buddies[i].peer) : NULL;
@@ -204,39 +202,28 @@ presence_gone(struct server *s, const struct user *u)
 	presence_broadcast(s, &last, ROOKERY__STATUS__STATUS_OFFLINE, "");
 }
 
-struct presence_user {
-	user_id_t id;
-	char name[STORE_NAME_MAX + 1];
-};
-
-static void
-presence_again_run(struct server *s, void *data)
+void
+presence_again(struct server *s, user_id_t id)
 {
-	const struct presence_user *e = data;
-	const struct user *u = user_get(s, e->id);
-	struct user gone = {.id = e->id, .version = version_next(s)};
+	struct user gone = {.id = id, .version = version_next(s)};
+	const struct user *u = user_get(s, id);
+	struct store_user row;
+	int rc;
 
 	if (u != NULL) {
 		presence_broadcast(s, u, u->shown, u->shown_text);
 		return;
 	}
-	memcpy(gone.name, e->name, sizeof(gone.name));
-	presence_broadcast(s, &gone, ROOKERY__STATUS__STATUS_OFFLINE, "");
-}
-
-int
-presence_again(struct server *s, user_id_t id)
-{
-	struct presence_user e = {.id = id};
-	struct store_user row;
-	int rc = store_user_by_id(s->store, id, &row);
-
-	if (rc < 0)
-		return rc == -ENOENT ? 0 : rc;
-	memcpy(e.name, row.name, sizeof(e.name));
+	rc = store_user_by_id(s->store, id, &row);
+	if (rc == -ENOENT)
+		return;
+	if (rc < 0) {
+		reread_add(s, REREAD_PRESENCE, id);
+		return;
+	}
+	memcpy(gone.name, row.name, sizeof(gone.name));
 	explicit_bzero(row.hash, sizeof(row.hash));
-	effect_add(s, presence_again_run, NULL, &e, sizeof(e));
-	return 0;
+	presence_broadcast(s, &gone, ROOKERY__STATUS__STATUS_OFFLINE, "");
 }
 
 /* ---- SetPresence --------------------------------------------------------------------- */

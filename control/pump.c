@@ -7,7 +7,6 @@
  */
 #include "core.h"
 
-#include "shared/log.h"
 #include "shared/plant.h"
 
 #include <stdlib.h>
@@ -15,9 +14,12 @@
 
 #define ENTRIES_MAX 256  /* outstanding in all; as many as a worker keeps in flight for a session */
 #define HELD_MAX 1024    /* ranges in one FetchStored */
-#define READ_RETRY_MS 1000
 #define SCAN_MAX 512     /* rows looked at in one go */
 #define SCAN_PAUSE_MS 5
+
+#define START_RELATIONS 0x01
+#define START_EVENTS 0x02
+#define START_LAST 0x04 /* login_last */
 
 /* A notification that waits or is in flight. */
 struct note {
@@ -54,6 +56,7 @@ struct pump {
 	bool more;             /* there may be rows behind after */
 	bool paused;           /* what was in flight is gone with its dataplane: nothing until pump_start */
 	bool syncing;          /* Synced was not said yet */
+	unsigned unread;       /* START_: of what comes first, the store has not said these yet */
 	uint64_t login_last;   /* what it waits for */
 	uint32_t delivered;
 	uint64_t token_next;
@@ -210,23 +213,25 @@ note_event(struct pump *p, uint64_t token, const struct store_event *e)
 	note_body(p, token, &n);
 }
 
-/* No buddy any more? */
-static bool
-note_void(struct server *s, const struct session *n, struct note *note)
+/* Still a buddy? 1, 0, or an error of the store. */
+static int
+note_holds(struct server *s, const struct session *n, struct note *note)
 {
 	struct store_relation r;
+	int rc;
 
 	if (note->as_of == store_changes(s->store))
-		return false;
+		return 1;
+	rc = store_relation_get(s->store, n->user->id, note->peer, &r);
+	if (rc < 0)
+		return rc;
 	note->as_of = store_changes(s->store);
-	if (store_relation_get(s->store, n->user->id, note->peer, &r) < 0 || r.state != ROOKERY__BUDDY_STATE__BUDDY_ACCEPTED)
-		return true;
 	note->hidden = r.peer_blocked;
-	return false;
+	return r.state == ROOKERY__BUDDY_STATE__BUDDY_ACCEPTED;
 }
 
-/* Returns false when it is not to be sent any more. */
-static bool
+/* 1: sent; 0: it is not to be sent any more; an error of the store: not yet. */
+static int
 note_send(struct server *s, const struct session *n, struct note *note)
 {
 	struct frame f = {.type = FRAME_NOTIFY, .notify = {.body = note->body, .length = note->length}};
@@ -235,19 +240,21 @@ note_send(struct server *s, const struct session *n, struct note *note)
 	Rookery__Presence presence;
 
 	if (note->peer != 0) {
-		if (note_void(s, n, note))
-			return false;
+		int rc = note_holds(s, n, note);
+
+		if (rc <= 0)
+			return rc;
 		presence_fill(s, &presence, note->peer, note->name, note->hidden);
 		notification.body_case = ROOKERY__NOTIFICATION__BODY_PRESENCE;
 		notification.presence = &presence;
 		if (rookery__notification__get_packed_size(&notification) > sizeof(body))
-			return false;
+			return 0;
 		f.notify.length = (uint16_t)rookery__notification__pack(&notification, body);
 		f.notify.body = body;
 	}
 	COUNT(s, notifications);
 	emit_frame(s, n->sid, note->token, &f);
-	return true;
+	return 1;
 }
 
 /* ---- entries ------------------------------------------------------------------------ */
@@ -328,12 +335,17 @@ pump_notes(struct server *s, struct session *n)
 
 	while (p->notes != NULL && p->notes_out < PUMP_WINDOW) {
 		struct note *note = p->notes;
+		int rc = note_send(s, n, note);
 		struct entry *e;
 
+		if (rc < 0) {
+			reread_add(s, REREAD_PUMP, n->sid);
+			return;
+		}
 		p->notes = note->next;
 		if (p->notes == NULL)
 			p->notes_tail = &p->notes;
-		e = note_send(s, n, note) ? entry_add(p) : NULL;
+		e = rc > 0 ? entry_add(p) : NULL;
 		if (e == NULL) {
 			free(note);
 			continue;
@@ -404,7 +416,7 @@ pump_messages(struct server *s, struct session *n)
 		}
 		count = store_messages(s->store, n->device, p->after, room, &rows);
 		if (count < 0) {
-			wake_at(s, s->now_ms + READ_RETRY_MS);
+			reread_add(s, REREAD_PUMP, n->sid);
 			return;
 		}
 		for (int i = 0; i < count; i++)
@@ -440,7 +452,7 @@ pump_synced(struct server *s, struct session *n)
 	Rookery__Notification notification = ROOKERY__NOTIFICATION__INIT;
 	Rookery__Synced synced = ROOKERY__SYNCED__INIT;
 
-	if (!p->syncing || !pump_settled(p, p->login_last, false))
+	if (!p->syncing || p->unread & START_LAST || !pump_settled(p, p->login_last, false))
 		return;
 	p->syncing = false;
 	synced.delivered = p->delivered;
@@ -449,23 +461,7 @@ pump_synced(struct server *s, struct session *n)
 	note_body(p, token_make(s, p), &notification);
 }
 
-static void
-pump_run(struct server *s, struct session *n)
-{
-	struct pump *p = n->pump;
-
-	if (p->paused)
-		return;
-	pump_messages(s, n);
-	pump_synced(s, n);
-	pump_notes(s, n);
-	if (p->fetching && pump_settled(p, p->fetch_target, true)) {
-		p->fetching = false;
-		respond_code(s, n->sid, p->fetch_request, ROOKERY__CODE__CODE_OK, "");
-	}
-}
-
-static void
+static int
 start_relations(struct server *s, struct session *n)
 {
 	const struct store_relation *rows;
@@ -483,32 +479,76 @@ start_relations(struct server *s, struct session *n)
 			note_event(n->pump, token_make(s, n->pump), &e);
 		}
 	}
-	if (count < 0)
-		log_error("presence", "a session is not told of its buddies", "sid=%016llx reason=\"%s\"",
-			  (unsigned long long)n->sid, store_error(s->store));
+	return count;
+}
+
+static int
+start_events(struct server *s, struct session *n)
+{
+	struct store_event *events;
+	int count = store_events(s->store, n->user->id, &events);
+
+	for (int i = 0; i < count; i++) {
+		if (!token_known(n->pump, TOKEN_EVENT | events[i].id))
+			note_event(n->pump, TOKEN_EVENT | events[i].id, &events[i]);
+	}
+	if (count >= 0)
+		free(events);
+	return count;
+}
+
+/* Reads what comes first, or what of it could not be read before. */
+static void
+start_read(struct server *s, struct session *n)
+{
+	struct pump *p = n->pump;
+
+	if (p->unread & START_RELATIONS && start_relations(s, n) >= 0)
+		p->unread &= ~START_RELATIONS;
+	if (p->unread & START_EVENTS && start_events(s, n) >= 0)
+		p->unread &= ~START_EVENTS;
+	if (p->unread & START_LAST && store_message_last(s->store, n->device, &p->login_last) >= 0)
+		p->unread &= ~START_LAST;
+	if (PLANTED(unread))
+		p->unread = 0;
+	if (p->unread != 0)
+		reread_add(s, REREAD_PUMP, n->sid);
+}
+
+static void
+pump_run(struct server *s, struct session *n)
+{
+	struct pump *p = n->pump;
+
+	if (p->paused)
+		return;
+	if (p->unread != 0)
+		start_read(s, n);
+	/* What is delivered before it is known how much there was at login could not be counted. */
+	if (!(p->unread & START_LAST))
+		pump_messages(s, n);
+	pump_synced(s, n);
+	pump_notes(s, n);
+	if (p->fetching && pump_settled(p, p->fetch_target, true)) {
+		p->fetching = false;
+		respond_code(s, n->sid, p->fetch_request, ROOKERY__CODE__CODE_OK, "");
+	}
 }
 
 void
 pump_start(struct server *s, struct session *n, unsigned flags)
 {
 	struct pump *p = n->pump;
-	struct store_event *events;
-	int count;
 
 	pump_empty(p);
 	p->paused = false;
 	p->more = !(flags & PUMP_NO_MESSAGES);
-	start_relations(s, n);
-	count = store_events(s->store, n->user->id, &events);
-	for (int i = 0; i < count; i++)
-		note_event(p, TOKEN_EVENT | events[i].id, &events[i]);
-	if (count >= 0)
-		free(events);
+	p->unread |= START_RELATIONS | START_EVENTS;
 	if (flags & PUMP_LOGIN) {
 		p->syncing = true;
 		p->delivered = 0;
-		if (!p->more || store_message_last(s->store, n->device, &p->login_last) < 0)
-			p->login_last = 0;
+		p->login_last = 0;
+		p->unread = START_RELATIONS | START_EVENTS | (p->more ? START_LAST : 0);
 	}
 	pump_run(s, n);
 }
@@ -579,6 +619,13 @@ pump_result(struct server *s, struct session *n, uint64_t token, bool acked)
 }
 
 static void
+entry_reread(struct server *s, const struct session *n, struct entry *e)
+{
+	e->retry_ms = s->now_ms;
+	reread_add(s, REREAD_PUMP, n->sid);
+}
+
+static void
 entry_retry(struct server *s, struct session *n, uint32_t *i)
 {
 	struct pump *p = n->pump;
@@ -588,16 +635,19 @@ entry_retry(struct server *s, struct session *n, uint32_t *i)
 
 	e->retry_ms = 0;
 	if (e->note != NULL) {
-		if (note_send(s, n, e->note))
-			(*i)++;
-		else
+		int rc = note_send(s, n, e->note);
+
+		if (rc == 0)
 			entry_remove(p, *i);
+		else
+			(*i)++;
+		if (rc < 0)
+			entry_reread(s, n, e);
 		return;
 	}
 	count = store_messages(s->store, n->device, e->token - 1, 1, &row);
 	if (count < 0) {
-		e->retry_ms = s->now_ms + READ_RETRY_MS;
-		wake_at(s, e->retry_ms);
+		entry_reread(s, n, e);
 		(*i)++;
 		return;
 	}
@@ -610,7 +660,7 @@ entry_retry(struct server *s, struct session *n, uint32_t *i)
 	free(row);
 }
 
-static void
+void
 pump_retry(struct server *s, struct session *n)
 {
 	struct pump *p = n->pump;

@@ -31,7 +31,7 @@ server_new(struct server **out, const struct server_options *o)
 	s->io = o->io;
 	s->started_ms = o->now_ms;
 	s->store_ok = true;
-	s->pump_ms = UINT64_MAX;
+	s->pump_ms = s->reread_ms = UINT64_MAX;
 	s->expire_ms = o->now_ms + 60000;
 	s->restricted_tail = &s->restricted;
 	s->operations_tail = &s->operations;
@@ -70,6 +70,8 @@ sessions_free(struct server *s)
 	map_free(&s->users);
 	map_free(&s->devices);
 	map_free(&s->resumed);
+	for (unsigned kind = 0; kind < REREAD_KINDS; kind++)
+		map_free(&s->reread[kind]);
 }
 
 void
@@ -386,6 +388,8 @@ server_timers(struct server *s)
 	if (s->restricted != NULL)
 		next = earlier(next, s->restricted->deadline_ms);
 	tickets_rotate(s);
+	reread_timers(s);
+	next = earlier(next, s->reread_ms);
 	pump_timers(s);
 	next = earlier(next, s->pump_ms);
 	if (s->now_ms >= s->expire_ms) {
@@ -471,6 +475,8 @@ server_check(const struct server *s)
 
 	if (wrong == NULL)
 		wrong = check_slots(s);
+	if (wrong == NULL)
+		wrong = reread_check(s);
 	for (uint32_t i = 0; i <= SERVER_RING_TABLE; i++)
 		backlog += s->backlog[i].count;
 	if (wrong == NULL && backlog != s->backlog_total)

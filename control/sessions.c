@@ -200,7 +200,8 @@ user_location(struct server *s, user_id_t id, uint8_t *away, uint8_t *count,
 		live[(*count)++] = (struct live_session){.sid = k->sid, .device = k->device};
 	n = store_devices_recent(s->store, id, s->wall_ms > RECENT_MS ? s->wall_ms - RECENT_MS : 0, &devices);
 	if (n < 0) {
-		*away = 1; /* at worst a copy too many is asked to be stored */
+		*away = 1; /* until it is known: at worst a copy too many is asked to be stored */
+		reread_add(s, REREAD_USER, id);
 		return;
 	}
 	for (int i = 0; i < n; i++)
@@ -425,6 +426,7 @@ session_end(struct server *s, struct session *n, uint8_t close_reason, bool tell
 	map_del(&s->sessions, n->sid);
 	slot_release(s, n->sid);
 	lazy_add(s, LAZY_SESSION_DEL, n->sid, 0);
+	reread_drop(s, REREAD_PUMP, n->sid);
 	if (u == NULL) {
 		restricted_remove(s, n);
 	} else {
@@ -435,6 +437,7 @@ session_end(struct server *s, struct session *n, uint8_t close_reason, bool tell
 		user_detach(s, n);
 		if (u->sessions == NULL) {
 			map_del(&s->users, id);
+			reread_drop(s, REREAD_USER, id);
 			user_publish(s, id);
 			presence_gone(s, u);
 			free(u);

@@ -23,6 +23,7 @@
 	X(no_challenge, "a session moves to a new address without a challenge") \
 	X(no_expiry, "a session that expires is not reported") \
 	X(presence_lost, "a presence notification is lost when the ring is full") \
+	X(unread, "what the store could not say of buddies at login is never told") \
 	X(uncounted, "a packet dropped for its tag is not counted") \
 	X(leak, "a packet dropped for its tag is not freed")
 

@@ -4,6 +4,7 @@
 
 #include "control/core.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -482,6 +483,128 @@ test_account_removed(void **state)
 	assert_int_equal(verdict(h, alice.user, bob.user), VERDICT_UNKNOWN_USER);
 }
 
+/* ---- the store cannot be read after a commit ----------------------------------------------- */
+
+/* Takes tables away from control, or gives them back: what it writes then goes on, and what it reads of them fails. */
+static void
+tables_hide(struct harness *h, bool hide)
+{
+	const char *sql = hide ? "ALTER TABLE relations RENAME TO relations_away; ALTER TABLE events RENAME TO events_away;"
+			       : "ALTER TABLE relations_away RENAME TO relations; ALTER TABLE events_away RENAME TO events;";
+	char path[128];
+	sqlite3 *db;
+
+	snprintf(path, sizeof(path), "%s/rookery.db", h->dir);
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static uint64_t
+rereads(const struct harness *h)
+{
+	return h->server->counters[CONTROL_rereads];
+}
+
+static uint32_t
+waiting(const struct harness *h)
+{
+	uint32_t n = 0;
+
+	for (unsigned kind = 0; kind < REREAD_KINDS; kind++)
+		n += h->server->reread[kind].count;
+	return n;
+}
+
+/* A newcomer is told of its buddies and what they did meanwhile, once it can be read. */
+static void
+test_first_snapshot_unread(void **state)
+{
+	struct harness *h = *state;
+	struct client alice, bob, carol;
+
+	two_users(h, &alice, &bob);
+	befriend(h, &alice, "alice", &bob, "bob");
+	client_init(&carol, 0);
+	client_register(h, &carol, "carol", "secret1");
+	befriend(h, &carol, "carol", &bob, "bob");
+	session_event(h, bob.sid, SESSION_CLOSED);
+	assert_int_equal(delete_buddy(h, &carol, "bob"), ROOKERY__CODE__CODE_OK);
+	harness_sent_clear(h);
+	tables_hide(h, true);
+	assert_true(client_login(h, &bob, "bob"));
+	assert_int_equal(bob.result, ROOKERY__LOGIN_RESULT__LOGIN_OK);
+	for (unsigned i = 0; i < 3; i++)
+		harness_advance(h, STORE_RETRY_MS);
+	assert_false(saw_presence(h, &alice, bob.user, ONLINE));
+	assert_false(saw_presence(h, &bob, alice.user, ONLINE));
+	assert_int_equal(waiting(h), 2); /* whom bob's coming is told, what his session is sent */
+	assert_int_equal(rereads(h), 2 * 4);
+	tables_hide(h, false);
+	harness_advance(h, STORE_RETRY_MS);
+	assert_true(saw_presence(h, &alice, bob.user, ONLINE));
+	assert_true(saw_presence(h, &bob, alice.user, ONLINE));
+	assert_true(saw_buddy(h, &bob, carol.user, BUDDY(REMOVED)));
+	assert_int_equal(waiting(h), 0);
+	harness_sent_clear(h);
+	harness_advance(h, 10 * STORE_RETRY_MS);
+	assert_false(saw_presence(h, &bob, alice.user, ONLINE));
+	assert_int_equal(rereads(h), 2 * 4);
+}
+
+/* What was to be read for a session is forgotten with it; that buddies are to be told of its user is not. */
+static void
+test_session_ends_unread(void **state)
+{
+	struct harness *h = *state;
+	struct client alice, bob;
+
+	two_users(h, &alice, &bob);
+	befriend(h, &alice, "alice", &bob, "bob");
+	session_event(h, bob.sid, SESSION_CLOSED);
+	tables_hide(h, true);
+	assert_true(client_login(h, &bob, "bob"));
+	assert_int_equal(waiting(h), 2);
+	session_event(h, bob.sid, SESSION_CLOSED);
+	assert_int_equal(waiting(h), 1);
+	harness_sent_clear(h);
+	tables_hide(h, false);
+	harness_advance(h, STORE_RETRY_MS);
+	assert_true(saw_presence(h, &alice, bob.user, OFFLINE));
+	assert_int_equal(waiting(h), 0);
+}
+
+/* A presence that is sent again, and of which it cannot be read whether it still may be. */
+static void
+test_note_unread(void **state)
+{
+	struct harness *h = *state;
+	struct client alice, bob, carol;
+
+	two_users(h, &alice, &bob);
+	befriend(h, &alice, "alice", &bob, "bob");
+	session_event(h, bob.sid, SESSION_CLOSED);
+	assert_true(client_login(h, &bob, "bob"));
+	assert_true(saw_presence(h, &bob, alice.user, ONLINE));
+	for (uint32_t i = 0; i < h->count; i++) {
+		const struct cell *c = &h->sent[i].cell;
+
+		if (c->type == INJECT_FRAME && c->frame.token != 0 && c->frame.sids[0] == bob.sid)
+			delivered(h, bob.sid, c->frame.token, DELIVERY_FAILED);
+	}
+	client_init(&carol, 0);
+	client_register(h, &carol, "carol", "secret1"); /* the store has changed since */
+	harness_sent_clear(h);
+	tables_hide(h, true);
+	harness_advance(h, PUMP_RETRY_MS);
+	assert_false(saw_presence(h, &bob, alice.user, ONLINE));
+	assert_int_equal(waiting(h), 1);
+	tables_hide(h, false);
+	harness_advance(h, STORE_RETRY_MS);
+	assert_true(saw_presence(h, &bob, alice.user, ONLINE));
+	assert_int_equal(waiting(h), 0);
+}
+
 static void
 test_texts_are_cleaned(void **state)
 {
@@ -523,6 +646,9 @@ main(void)
 		T(test_snapshot_flows_in_a_window),
 		T(test_groups_and_pages),
 		T(test_account_removed),
+		T(test_first_snapshot_unread),
+		T(test_session_ends_unread),
+		T(test_note_unread),
 		cmocka_unit_test(test_texts_are_cleaned),
 	};
 
