@@ -19,8 +19,12 @@ session_add(struct worker *w, const struct cell_session_add *c)
 		return;
 	}
 	s = &t->sessions[i];
-	if (s->generation == session_id_generation(c->sid))
-		return; /* said twice */
+	if (s->generation == session_id_generation(c->sid)) {
+		/* Said twice: a control that was killed may have taken the word that it is heard with it. */
+		if (c->probe)
+			s->flags &= (uint8_t)~SESSION_FLAG_HEARD;
+		return;
+	}
 	/* Said twice, and it has ended in between. With the same keys and counters from 1 on, nonces would be used again and what was
 	 * captured accepted again. Control has the word of its end. */
 	if (s->generation == 0 && s->ended == session_id_generation(c->sid) && !PLANTED(session_again))

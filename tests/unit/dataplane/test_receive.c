@@ -442,6 +442,32 @@ test_expiry(void **state)
 	world_free(w);
 }
 
+/* A control that was killed while it provisioned has taken the word with it that the session is heard. */
+static void
+test_heard_again(void **state)
+{
+	struct world *w = world_new(1);
+	struct peer p;
+	struct cell *c;
+
+	(void)state;
+	peer_join(&p, w, 0, 0, 1, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		peer_send(&p, 0, &ping, 1);
+		assert_int_equal(next_session_event(w, SESSION_HEARD), i == 0);
+	}
+	for (unsigned probe = 0; probe < 2; probe++) {
+		c = control_put(w, IPC_INJECT, 0, INJECT_SESSION_ADD);
+		c->session_add = (struct cell_session_add){
+			.sid = p.sid, .user = p.user, .device = p.device, .keys = p.keys, .epoch = p.epoch, .peer = p.address, .probe = probe == 1};
+		control_publish(w, IPC_INJECT, 0);
+		world_settle(w);
+		peer_send(&p, 0, &ping, 1);
+		assert_int_equal(next_session_event(w, SESSION_HEARD), probe);
+	}
+	world_free(w);
+}
+
 static void
 test_end_waits_for_a_full_event_ring(void **state)
 {
@@ -657,6 +683,7 @@ main(void)
 		cmocka_unit_test(test_malformed_frames),
 		cmocka_unit_test(test_restricted),
 		cmocka_unit_test(test_expiry),
+		cmocka_unit_test(test_heard_again),
 		cmocka_unit_test(test_end_waits_for_a_full_event_ring),
 		cmocka_unit_test(test_many_expire_at_once),
 		cmocka_unit_test(test_address_change),
