@@ -87,7 +87,6 @@ app_write(struct device *d, unsigned to, uint32_t length)
 		.to = (uint8_t)to,
 		.length = length < HEAD_MAX ? HEAD_MAX : length,
 		.sent_us = s->now_us,
-		.resumes = device_resumes(d),
 	};
 	for (unsigned i = 0; i < s->device_count; i++)
 		if (s->devices[i].user == to && i != d->index && s->devices[i].app.registered)
@@ -117,7 +116,7 @@ static bool
 may_be_both(struct sim *s, struct text *t)
 {
 	const struct device *from = &s->devices[t->from];
-	bool forgotten = dataplane_began(s) > t->sent_us || from->app.login_us > t->sent_us || device_resumes(from) != t->resumes;
+	bool forgotten = dataplane_began(s) > t->sent_us || from->app.session_us > t->sent_us;
 
 	if (!s->parted[from->user][t->to] || !forgotten)
 		return false;
@@ -274,7 +273,7 @@ app_event(struct device *d, const struct rk_event *e)
 	case RK_EVENT_LOGIN:
 		trace(s, d->name, "is logged in");
 		d->app.registered = true;
-		d->app.online_us = d->app.login_us = s->now_us;
+		d->app.online_us = s->now_us;
 		break;
 	case RK_EVENT_LOGIN_REFUSED:
 		on_refused_login(d, &e->error);
@@ -413,10 +412,20 @@ void
 app_started(struct device *d)
 {
 	d->app.runs++;
+	d->app.sessions = 0;
 	d->app.closed = false;
 	d->app.again_us = 0;
 	d->app.listing = false;
 	d->app.list_us = d->sim->now_us;
+	memset(d->app.presence, 0, sizeof(d->app.presence));
+}
+
+/* What it knew of others is of a session that has ended: the new one tells it all. */
+void
+app_session(struct device *d)
+{
+	d->app.sessions = device_logins(d) + device_resumes(d);
+	d->app.session_us = d->sim->now_us;
 	memset(d->app.presence, 0, sizeof(d->app.presence));
 }
 

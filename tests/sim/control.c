@@ -27,6 +27,8 @@ struct control {
 	uint64_t down_us, start_us, stalled_us, turn_us;
 	uint64_t fails_until_us;
 	unsigned fails_permille;
+	bool fails_reads;  /* only outside of transactions: what follows from a commit finds nothing */
+	bool transaction;
 	struct password_job *jobs[JOBS_MAX];
 	unsigned job_count;
 	uint64_t starts;
@@ -62,7 +64,7 @@ store_step(void)
 
 	if (step())
 		return -EIO;
-	if (the->sim->now_us < the->fails_until_us && random_permille(&the->random, the->fails_permille))
+	if (the->sim->now_us < the->fails_until_us && !(the->fails_reads && the->transaction) && random_permille(&the->random, the->fails_permille))
 		return errors[random_below(&the->random, 3)];
 	return 0;
 }
@@ -89,9 +91,14 @@ const struct cell *control_ring_peek(const struct cell_ring *r, uint32_t ahead);
 int
 faulty_store_begin(struct store *st)
 {
-	int rc = store_step();
+	int rc;
 
-	return rc < 0 ? rc : store_begin(st);
+	the->transaction = true;
+	rc = store_step();
+	if (rc == 0)
+		rc = store_begin(st);
+	the->transaction = rc == 0;
+	return rc;
 }
 
 /* Killed before it: nothing of the transaction remains. Killed after it: nobody was told. */
@@ -100,6 +107,7 @@ faulty_store_commit(struct store *st)
 {
 	int rc = store_step();
 
+	the->transaction = false;
 	if (rc < 0) {
 		if (!the->dead)
 			store_rollback(st);
@@ -113,6 +121,7 @@ faulty_store_commit(struct store *st)
 void
 faulty_store_rollback(struct store *st)
 {
+	the->transaction = false;
 	/* The transaction of a dead process is rolled back when its file is closed. */
 	if (!the->dead)
 		store_rollback(st);
@@ -381,11 +390,12 @@ control_stall(struct sim *s, uint64_t us)
 }
 
 void
-control_store_fails(struct sim *s, unsigned permille, uint64_t until_us)
+control_store_fails(struct sim *s, unsigned permille, bool reads, uint64_t until_us)
 {
-	trace(s, "store", "fails at %u permille of its operations for %llu ms", permille,
+	trace(s, "store", "fails at %u permille of its %s for %llu ms", permille, reads ? "reads after a commit" : "operations",
 	      (unsigned long long)(until_us <= s->now_us ? 0 : (until_us - s->now_us) / MS_US));
 	s->control->fails_permille = permille;
+	s->control->fails_reads = reads;
 	s->control->fails_until_us = until_us;
 }
 
@@ -395,7 +405,7 @@ control_heal(struct sim *s)
 {
 	struct control *c = s->control;
 
-	control_store_fails(s, 0, 0);
+	control_store_fails(s, 0, false, 0);
 	c->stalled_us = 0;
 	if (!c->dead)
 		c->steps_left = UINT64_MAX;

@@ -313,6 +313,8 @@ device_input(struct device *d, const uint8_t *data, size_t len)
 	if (d->client == NULL || d->crashed || d->sim->now_us < d->cut_in_us)
 		return;
 	rk_client_input(d->client, d->sim->now_us, wall_ms(d), data, len);
+	if (device_logins(d) + device_resumes(d) != d->app.sessions)
+		app_session(d);
 	d->touched = true;
 }
 

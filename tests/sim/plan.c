@@ -297,7 +297,8 @@ happen(struct sim *s, enum fault f)
 		control_stall(s, outage(s) / 2);
 		break;
 	case FAULT_STORE:
-		control_store_fails(s, random_permille(r, 500) ? 1000 : (unsigned)random_between(r, 5, 300), s->now_us + outage(s));
+		control_store_fails(s, random_permille(r, 500) ? 1000 : (unsigned)random_between(r, 5, 300), random_permille(r, 500),
+				    s->now_us + outage(s));
 		break;
 	case FAULT_DATAPLANE_CRASH:
 		dataplane_crash(s, steps(s), outage(s) / 4);

@@ -22,7 +22,7 @@ profile_of() {
 	case $1 in
 	no_dedup | no_order | replay_window | sent_is_delivered) echo lossy ;;
 	early_ack | no_high | nonce_reuse | early_receipt | lost_inflight | session_again) echo crashy ;;
-	commit_ignored | presence_lost) echo full ;;
+	commit_ignored | presence_lost | unread) echo full ;;
 	no_challenge | uncounted | leak | resume_nonce) echo hostile ;;
 	*) echo everything ;;
 	esac

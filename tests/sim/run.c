@@ -271,7 +271,7 @@ addresses_change(struct sim *s)
 	check_texts(s);
 }
 
-/* The devices of others, bit each, that have been told that the user is (not) there. */
+/* The devices of others, bit each, that know of the user that he is there, or do not. */
 static uint8_t
 told_that(const struct sim *s, unsigned user, bool online)
 {
@@ -280,23 +280,34 @@ told_that(const struct sim *s, unsigned user, bool online)
 	for (unsigned i = 0; i < s->device_count; i++) {
 		const struct device *d = &s->devices[i];
 
-		if (d->client != NULL && d->user != user && (d->app.presence[user] != RK_STATUS_OFFLINE) == online)
+		if (d->client != NULL && d->user != user && (d->app.presence[user] > RK_STATUS_OFFLINE) == online)
 			told |= (uint8_t)(1u << i);
 	}
 	return told;
+}
+
+/* G5: whoever came was told who is there. */
+static void
+check_known(struct sim *s)
+{
+	for (unsigned user = 0; user < s->profile.users; user++) {
+		uint8_t wrong = told_that(s, user, false);
+
+		for (unsigned i = 0; i < s->device_count && !s->failed; i++)
+			if (wrong >> i & 1)
+				fail(s, "G5: %s does not know that %s is online", s->devices[i].name, user_names[user]);
+	}
 }
 
 /* G5: all devices of one user go; the others, who saw it online, know it in time. */
 static void
 user_leaves(struct sim *s, unsigned user, bool logout)
 {
-	uint8_t wrong = told_that(s, user, false);
+	uint8_t wrong;
 
 	for (unsigned i = 0; i < s->device_count && !s->failed; i++) {
 		struct device *d = &s->devices[i];
 
-		if (wrong >> i & 1)
-			fail(s, "G5: %s does not know that %s is online", d->name, user_names[user]);
 		if (d->user != user)
 			continue;
 		if (logout)
@@ -344,6 +355,7 @@ phases(struct sim *s)
 	check_texts(s);
 	check_waits(s);
 	addresses_change(s);
+	check_known(s);
 	user_leaves(s, 0, random_permille(&s->random, 500));
 	if (s->profile.users > 2)
 		user_leaves(s, 1, random_permille(&s->random, 500));

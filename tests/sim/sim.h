@@ -213,8 +213,8 @@ void control_crash(struct sim *s, unsigned steps, uint64_t down_us);
 void control_crash_provisioning(struct sim *s, unsigned sessions, uint64_t down_us);
 void control_stall(struct sim *s, uint64_t us);
 void control_heal(struct sim *s);
-/* Each operation of the store fails with this probability until then. */
-void control_store_fails(struct sim *s, unsigned permille, uint64_t until_us);
+/* Each operation of the store, or only each read outside of a transaction, fails with this probability until then. */
+void control_store_fails(struct sim *s, unsigned permille, bool reads, uint64_t until_us);
 bool control_ready(const struct sim *s);
 uint64_t control_next(const struct sim *s);
 void control_step(struct sim *s);
@@ -232,13 +232,15 @@ struct text;
 /* What an application has been told. */
 struct app {
 	uint32_t runs;         /* starts of the client */
+	uint64_t sessions;     /* that it has begun; the last one then */
+	uint64_t session_us;
 	bool registered;       /* a first RK_EVENT_LOGIN was seen, ever */
 	bool closed;           /* RK_EVENT_CLOSED: log in again soon */
 	uint64_t again_us;     /* when to log in again */
 	uint64_t list_us;      /* when to look after the buddies again */
 	bool listing;
 	uint8_t buddy[USERS_MAX];    /* enum rk_buddy_state as last listed */
-	uint8_t presence[USERS_MAX]; /* enum rk_status as last told */
+	uint8_t presence[USERS_MAX]; /* enum rk_status as last told; 0: never */
 	uint64_t presence_us[USERS_MAX];
 	uint64_t text_us;      /* when to say something next */
 	uint32_t next_order[USERS_MAX]; /* of the next text to that user */
@@ -248,7 +250,6 @@ struct app {
 	struct text *showing;  /* given by the last event; a crash may show it again */
 	uint64_t idle_us;      /* takes no events until then */
 	uint64_t online_us;    /* logged in or resumed last */
-	uint64_t login_us;     /* logged in last */
 };
 
 struct device {
@@ -309,7 +310,6 @@ struct text {
 	uint32_t length;
 	uint64_t local;
 	uint64_t sent_us, final_us; /* final: when the first final level was told */
-	uint64_t resumes;    /* of its device, when it was written */
 	uint64_t shown_us[DEVICES_MAX]; /* for the first time */
 	uint32_t final_run;  /* of its device, when the sender was told a final level */
 	uint8_t expected;    /* bit per device */
@@ -323,6 +323,7 @@ void app_event(struct device *d, const struct rk_event *e);
 /* Logs in, befriends, writes; returns when to be called again. */
 uint64_t app_step(struct device *d);
 void app_started(struct device *d);
+void app_session(struct device *d);
 void app_died(struct device *d);
 void app_fini(struct device *d);
 bool app_befriended(const struct device *d);
