@@ -32,35 +32,6 @@
 
 /* ---- CPUs ------------------------------------------------------------------------------------ */
 
-/* Reads "2,4-7" into cpus in the order given. Returns the number, or -EINVAL. */
-static int
-cpus_parse(const char *text, uint16_t *cpus, unsigned max)
-{
-	unsigned long first, last;
-	unsigned n = 0;
-	char *end;
-
-	while (*text != '\0') {
-		if (*text < '0' || *text > '9')
-			return -EINVAL;
-		first = last = strtoul(text, &end, 10);
-		if (*end == '-') {
-			if (end[1] < '0' || end[1] > '9')
-				return -EINVAL;
-			last = strtoul(end + 1, &end, 10);
-		}
-		if (last < first || last >= CPU_SETSIZE || (*end != '\0' && *end != ','))
-			return -EINVAL;
-		for (; first <= last; first++) {
-			if (n == max)
-				return -EINVAL;
-			cpus[n++] = (uint16_t)first;
-		}
-		text = *end == ',' ? end + 1 : end;
-	}
-	return (int)n;
-}
-
 /* "(0-2)@(0,1)": all lcores on all the CPUs that we may use, be they fewer than the lcores. */
 static int
 lcores_floating(unsigned lcores, const cpu_set_t *allowed, char *out, size_t cap)
@@ -85,7 +56,7 @@ lcores_pinned(const char *text, unsigned lcores, const cpu_set_t *allowed, char 
 	      size_t error_cap)
 {
 	uint16_t cpus[CPU_SETSIZE];
-	int count = cpus_parse(text, cpus, CPU_SETSIZE);
+	int count = config_cpus(text, cpus, CPU_SETSIZE);
 	unsigned i;
 	int at = 0;
 

@@ -267,35 +267,36 @@ expand_dirs(struct config *c, const char *state_dir_override, size_t state_line,
 
 /* ---- what no single key shows ------------------------------------------------------- */
 
-/* Counts the CPUs of a list like "2,4-7". Returns -1 when it is none. */
-static int
-count_cpus(const char *list)
+int
+config_cpus(const char *list, uint16_t *cpus, unsigned max)
 {
-	int count = 0;
+	unsigned count = 0;
 
 	for (const char *p = list;; p++) {
 		char *end;
 		unsigned long first, last;
 
 		if (*p < '0' || *p > '9')
-			return -1;
+			return -EINVAL;
 		first = last = strtoul(p, &end, 10);
 		if (*end == '-') {
 			p = end + 1;
 			if (*p < '0' || *p > '9')
-				return -1;
+				return -EINVAL;
 			last = strtoul(p, &end, 10);
 		}
 		if (last < first || last >= CPU_MAX)
-			return -1;
-		count += (int)(last - first + 1);
+			return -EINVAL;
+		for (; first <= last; first++, count++)
+			if (count < max)
+				cpus[count] = (uint16_t)first;
 		if (count > CPU_MAX)
-			return -1;
+			return -EINVAL;
 		p = end;
 		if (*p == '\0')
-			return count;
+			return (int)count;
 		if (*p != ',')
-			return -1;
+			return -EINVAL;
 	}
 }
 
@@ -435,7 +436,7 @@ check_dataplane(const struct config *c, yaml_document_t *doc, yaml_node_t *datap
 	if (c->dataplane.cpus[0] != '\0') {
 		size_t line = config_line(config_node(doc, dataplane, "cpus"));
 
-		cpus = count_cpus(c->dataplane.cpus);
+		cpus = config_cpus(c->dataplane.cpus, NULL, 0);
 		if (cpus < 0)
 			return config_error_at(e, line, "dataplane.cpus: \"%s\" is no list of CPUs, as \"2,4-7\"",
 					       c->dataplane.cpus);

@@ -148,6 +148,9 @@ int config_make_dirs(const struct config *c, const struct account *account, char
 const char *config_runtime_path(const struct config *c, const char *name, char *buf, size_t cap);
 const char *config_state_path(const struct config *c, const char *name, char *buf, size_t cap);
 
+/* The CPUs of a list as "2,4-7", in the order given, at most max of them. Returns how many it names, or -EINVAL when it is none. */
+int config_cpus(const char *list, uint16_t *cpus, unsigned max);
+
 /* MiB that the dataplane takes at most: of each worker, of what all share, and both together. */
 unsigned config_memory_worker_mb(const struct config *c);
 unsigned config_memory_common_mb(const struct config *c);

@@ -97,7 +97,8 @@ check_cpu(struct findings *f, const char *root)
 static void
 check_placement(struct findings *f, const char *root, const struct config *c)
 {
-	unsigned cpus[HOST_CPUS_MAX], count = host_cpus(c, cpus);
+	uint16_t cpus[HOST_CPUS_MAX];
+	unsigned count = host_cpus(c, cpus);
 	char online[256], isolated[256] = "", siblings[64];
 	struct finding *x;
 	bool busy = c->dataplane.poll == POLL_BUSY;
@@ -142,7 +143,8 @@ check_placement(struct findings *f, const char *root, const struct config *c)
 static void
 check_governor(struct findings *f, const char *root, const struct config *c)
 {
-	unsigned cpus[HOST_CPUS_MAX] = {0}, count = host_cpus(c, cpus);
+	uint16_t cpus[HOST_CPUS_MAX] = {0};
+	unsigned count = host_cpus(c, cpus);
 	char governor[32];
 	for (unsigned i = 0; i < (count ? count : 1); i++) {
 		if (!host_read(root, governor, sizeof(governor), "/sys/devices/system/cpu/cpu%u/cpufreq/scaling_governor", cpus[i]))

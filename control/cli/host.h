@@ -58,9 +58,9 @@ bool host_in_list(const char *list, unsigned n);
 
 /* ---- host_ports.c ------------------------------------------------------------------------ */
 
-/* The CPUs that the configuration names, housekeeping's first. Returns how many. */
+/* The CPUs of the configuration's lcores, housekeeping's first. Returns how many; 0: not pinned. */
 #define HOST_CPUS_MAX 256
-unsigned host_cpus(const struct config *c, unsigned cpus[HOST_CPUS_MAX]);
+unsigned host_cpus(const struct config *c, uint16_t cpus[HOST_CPUS_MAX]);
 /* -1: unknown. */
 int host_cpu_node(const char *root, unsigned cpu);
 void host_check_port(struct findings *f, const char *root, const struct config *c, unsigned port);

@@ -226,7 +226,8 @@ check_driver(struct findings *f, const char *root, const char *address)
 static void
 check_numa(struct findings *f, const char *root, const struct config *c, const char *address)
 {
-	unsigned cpus[HOST_CPUS_MAX], count = host_cpus(c, cpus);
+	uint16_t cpus[HOST_CPUS_MAX];
+	unsigned count = host_cpus(c, cpus);
 	char text[64], distances[256];
 	if (!host_read(root, text, sizeof(text), "/sys/bus/pci/devices/%s/numa_node", address) || atoi(text) < 0)
 		return; /* one node, or the machine does not tell */

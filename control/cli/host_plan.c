@@ -56,7 +56,8 @@ has_nic(const char *root, const struct config *c, int node)
 unsigned
 host_memory_mb(const char *root, const struct config *c, int node)
 {
-	unsigned cpus[HOST_CPUS_MAX], count = host_cpus(c, cpus), mb = 0;
+	uint16_t cpus[HOST_CPUS_MAX];
+	unsigned count = host_cpus(c, cpus), mb = 0;
 	int first = first_node(root), at;
 	for (unsigned lcore = 0; lcore <= c->dataplane.workers; lcore++) {
 		at = lcore < count ? host_cpu_node(root, cpus[lcore]) : first;

@@ -11,13 +11,13 @@
 #include <string.h>
 
 unsigned
-host_cpus(const struct config *c, unsigned cpus[HOST_CPUS_MAX])
+host_cpus(const struct config *c, uint16_t cpus[HOST_CPUS_MAX])
 {
-	unsigned count = 0;
-	for (unsigned cpu = 0; cpu < 4096 && count < HOST_CPUS_MAX; cpu++)
-		if (host_in_list(c->dataplane.cpus, cpu))
-			cpus[count++] = cpu;
-	return count;
+	unsigned lcores = c->dataplane.workers + 1;
+	int count = config_cpus(c->dataplane.cpus, cpus, HOST_CPUS_MAX);
+	if (count <= 0)
+		return 0;
+	return (unsigned)count < lcores ? (unsigned)count : lcores;
 }
 
 int

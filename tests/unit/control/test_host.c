@@ -230,6 +230,12 @@ test_numa(void **state)
 	tree_put(m->root, "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages", "512\n");
 	check(m, HEAD "  cpus: 0-1\n" PORT("\"" NIC "\""));
 	only(m, FINDING_WARN, "numa", "on node 1, worker 0's CPU 1 on node 0 (distance 21)", "among 2-3");
+	/* In the order given, and what no lcore runs on does not count. */
+	tree_put(m->root, "/sys/devices/system/cpu/isolated", "1-3\n");
+	check(m, HEAD "  cpus: 2,1,3\n" PORT("\"" NIC "\""));
+	only(m, FINDING_WARN, "numa", "on node 1, worker 0's CPU 1 on node 0 (distance 21)", "among 2-3");
+	check(m, HEAD "  cpus: 1,2,0\n" PORT("\"" NIC "\""));
+	assert_int_equal(count_bad(m), 0);
 }
 
 static void
