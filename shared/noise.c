@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* SHA256_*: OpenSSL would rather be asked through EVP, whose contexts are allocated; these live on the stack. Its code uses the SHA
+ * instructions of the machine, libsodium's does not. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "shared/noise.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <sodium.h>
 #include <stdbool.h>
 #include <string.h>
@@ -78,18 +82,56 @@ noise_open(const uint8_t key[NOISE_KEY], uint64_t counter, const uint8_t *ad, si
 
 /* ---- SymmetricState (section 5.2) ------------------------------------------------------ */
 
+/* HMAC (RFC 2104) of SHA-256 with a key of 32 bytes: the two hashes, once the key is in. */
+struct hmac {
+	SHA256_CTX inner, outer;
+};
+
+static void
+hmac_key(struct hmac *m, const uint8_t key[32])
+{
+	uint8_t block[SHA256_CBLOCK];
+
+	memset(block, 0x36, sizeof(block));
+	for (unsigned i = 0; i < 32; i++)
+		block[i] ^= key[i];
+	SHA256_Init(&m->inner);
+	SHA256_Update(&m->inner, block, sizeof(block));
+	for (unsigned i = 0; i < sizeof(block); i++)
+		block[i] ^= 0x36 ^ 0x5c;
+	SHA256_Init(&m->outer);
+	SHA256_Update(&m->outer, block, sizeof(block));
+	sodium_memzero(block, sizeof(block));
+}
+
+static void
+hmac(const struct hmac *m, uint8_t out[32], const uint8_t *input, size_t len)
+{
+	struct hmac now = *m;
+
+	SHA256_Update(&now.inner, input, len);
+	SHA256_Final(out, &now.inner);
+	SHA256_Update(&now.outer, out, 32);
+	SHA256_Final(out, &now.outer);
+	sodium_memzero(&now, sizeof(now));
+}
+
 /* HKDF with two outputs (section 4.3). */
 static void
 hkdf(const uint8_t ck[32], const uint8_t *input, size_t len, uint8_t out1[32], uint8_t out2[32])
 {
 	uint8_t temp[32], block[33];
+	struct hmac m;
 
-	crypto_auth_hmacsha256(temp, input, len, ck);
+	hmac_key(&m, ck);
+	hmac(&m, temp, input, len);
+	hmac_key(&m, temp);
 	block[0] = 0x01;
-	crypto_auth_hmacsha256(block, block, 1, temp); /* reads its input before it writes its output */
+	hmac(&m, block, block, 1); /* reads its input before it writes its output */
 	block[32] = 0x02;
-	crypto_auth_hmacsha256(out2, block, sizeof(block), temp);
+	hmac(&m, out2, block, sizeof(block));
 	memcpy(out1, block, 32);
+	sodium_memzero(&m, sizeof(m));
 	sodium_memzero(temp, sizeof(temp));
 	sodium_memzero(block, sizeof(block));
 }
@@ -97,12 +139,12 @@ hkdf(const uint8_t ck[32], const uint8_t *input, size_t len, uint8_t out1[32], u
 static void
 mix_hash(struct noise *n, const uint8_t *data, size_t len)
 {
-	crypto_hash_sha256_state state;
+	SHA256_CTX state;
 
-	crypto_hash_sha256_init(&state);
-	crypto_hash_sha256_update(&state, n->h, sizeof(n->h));
-	crypto_hash_sha256_update(&state, data, len);
-	crypto_hash_sha256_final(&state, n->h);
+	SHA256_Init(&state);
+	SHA256_Update(&state, n->h, sizeof(n->h));
+	SHA256_Update(&state, data, len);
+	SHA256_Final(n->h, &state);
 }
 
 static int
