@@ -80,7 +80,7 @@ tsan:
 
 bench: build
 	@config/packages.sh bench || echo "without them plots and veth_vs_kernel are missing" >&2
-	@ninja -C $(BUILD) rookbench bench/bench-login bench/bench-veth
+	@ninja -C $(BUILD) bench
 	@$(BUILD)/rookbench --dir $(BUILD)/bench $(ARGS)
 	@if command -v gnuplot >/dev/null; then gnuplot -e "dir='$(BUILD)/bench'; out='$(BUILD)/bench'" bench/plots.gp; fi
 

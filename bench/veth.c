@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The kernel peer: the real rookery-dataplane on one end of a veth pair, in a network namespace of its own, and a thousand
- * clients behind one UDP socket on the other end. Its ports take turns: kernel sockets, AF_PACKET, AF_XDP. The messages, the
- * sessions, the cipher and the worker are the same; what differs is how packets come in and go out.
+ * clients on the other end. Its ports take turns: kernel sockets, AF_PACKET, AF_XDP. The messages, the sessions, the cipher, the
+ * worker and the clients are the same; what differs is how packets come in and go out of the server.
  *
- * The figure is whole lives of 256-byte messages (MESSAGE, ACCEPTED, DELIVER, ACK, DELIVERED) per second of CPU time, all of it:
- * what /proc/stat counts as not idle on all cores (user, system, softirq; both sides). So nothing else may run meanwhile.
+ * The figure is whole lives of 256-byte messages (MESSAGE, ACCEPTED, DELIVER, ACK, DELIVERED) per second of CPU time, all of it
+ * (cpu_time.h): user, system, softirq, of both sides. So the clients do without the kernel's stack (veth_wire.h), as they do
+ * without it when they are on other machines. Each answer is opened and must be the right one.
  *
  * This program plays control: it provisions the sessions and the tables over the shared-memory rings.
  *
  *	bench-veth PROGRAMS-FOLDER ROUNDS SECONDS      as root; prints a line "port median min max messages/s" for each
  */
+#include "cpu_time.h"
 #include "fail.h"
 #include "identity.h"
 #include "player.h"
+#include "veth_wire.h"
 
 #include "shared/account.h"
 #include "shared/aead.h"
 #include "shared/log.h"
 #include "shared/wire.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -30,19 +32,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CLIENTS 1024u
 #define WINDOW 512u /* messages under way */
-#define BATCH 64u
 #define PAYLOAD 256u
+#define PLAINTEXT_MAX (VETH_DATAGRAM_MAX - WIRE_DATA_HEADER - WIRE_TAG)
 #define RESEND_MS 300u
+#define SEND_MIN 128u /* packets */
+#define PAUSE_US 100
+#define PATIENCE_MS 10000
 #define ROUNDS_MAX 99u
 #define SERVER_IFACE "rkb-s"
 #define CLIENT_IFACE "rkb-c"
+#define SERVER_MAC "02:00:00:00:00:01"
+#define CLIENT_MAC "02:00:00:00:00:02"
 
 enum port_kind { PORT_KIND_SOCKET, PORT_KIND_AF_PACKET, PORT_KIND_AF_XDP, PORT_KINDS };
 
@@ -66,21 +73,26 @@ struct bench {
 	const char *programs;
 	struct ipc ipc;
 	pid_t dataplane;
-	int fd;
+	struct veth_wire *wire;
+	char wire_program[512];
 	struct client *clients;
 	uint32_t queue[CLIENTS]; /* of clients that have something to send */
 	uint32_t queue_head, queue_count;
 	uint32_t under_way;
 	uint64_t delivered;
 	uint64_t resent;
+	uint64_t now_ms;
 	uint64_t foreign;
-	/* of one sendmmsg or recvmmsg */
-	uint8_t data[BATCH][2048];
-	struct iovec vectors[BATCH];
-	struct mmsghdr messages[BATCH];
 };
 
 static struct bench bench;
+static const struct veth_ends ends = {
+	.interface = CLIENT_IFACE,
+	.server_mac = {2, 0, 0, 0, 0, 1},
+	.client_mac = {2, 0, 0, 0, 0, 2},
+	.server_ip = {10, 78, 0, 1},
+	.client_ip = {10, 78, 0, 2},
+};
 
 /* ---- namespace and interfaces ---- */
 
@@ -108,12 +120,15 @@ system_make(struct bench *b)
 	if (unshare(CLONE_NEWNET) != 0)
 		fail("unshare: %s; root is needed", strerror(errno));
 	run(true, "ip link set lo up");
-	run(true, "ip link add " CLIENT_IFACE " type veth peer name " SERVER_IFACE " netns %s", b->netns);
+	run(true, "ip link add " CLIENT_IFACE " address " CLIENT_MAC " type veth peer name " SERVER_IFACE " address " SERVER_MAC
+	    " netns %s", b->netns);
 	run(true, "ip netns exec %s sysctl -q -w net.ipv6.conf.all.disable_ipv6=1", b->netns);
 	run(true, "sysctl -q -w net.ipv6.conf.all.disable_ipv6=1");
 	run(true, "ip addr add 10.78.0.2/24 dev " CLIENT_IFACE);
 	run(true, "ip link set " CLIENT_IFACE " up");
 	run(true, "ip -n %s link set " SERVER_IFACE " up", b->netns);
+	/* Only so does a veth without an XDP program of its own take frames in batches (Linux 5.13). */
+	run(true, "ip netns exec %s ethtool -K " SERVER_IFACE " gro on", b->netns);
 }
 
 static void
@@ -130,13 +145,9 @@ system_clean(struct bench *b)
 static void
 system_set(struct bench *b, enum port_kind kind)
 {
-	const char *on = kind == PORT_KIND_SOCKET ? "on" : "off";
-
 	run(false, "ip -n %s addr flush dev " SERVER_IFACE, b->netns);
 	if (kind == PORT_KIND_SOCKET)
 		run(true, "ip -n %s addr add 10.78.0.1/24 dev " SERVER_IFACE, b->netns);
-	run(true, "ethtool -K " CLIENT_IFACE " tx %s >/dev/null", on);
-	run(false, "ip neigh flush dev " CLIENT_IFACE);
 }
 
 /* ---- the dataplane ---- */
@@ -218,10 +229,9 @@ buddy_of(uint32_t i)
 static void
 provision(struct bench *b)
 {
-	static const uint8_t ip[4] = {10, 78, 0, 2};
 	struct endpoint at;
 
-	endpoint_set_ipv4(&at, ip, 4000);
+	endpoint_set_ipv4(&at, ends.client_ip, VETH_CLIENT_PORT);
 	for (uint32_t i = 0; i < CLIENTS; i++) {
 		struct session_keys keys;
 
@@ -250,7 +260,7 @@ enqueue(struct bench *b, uint32_t i)
 static size_t
 frame_add(uint8_t *packet, size_t length, const struct frame *f)
 {
-	int n = frame_write(f, packet + WIRE_DATA_HEADER + length, WIRE_PLAINTEXT_MAX - length);
+	int n = frame_write(f, packet + WIRE_DATA_HEADER + length, PLAINTEXT_MAX - length);
 
 	if (n < 0)
 		fail("a frame of type %u cannot be written", f->type);
@@ -287,7 +297,7 @@ frames_write(struct bench *b, uint32_t i, uint8_t *packet)
 		b->under_way++;
 	}
 	c->resend = false;
-	c->sent_ms = player_now_ms();
+	c->sent_ms = b->now_ms;
 	message.message = (struct frame_message){
 		.to = buddy_of(i) + 1, .id = c->id, .prev_delta = c->id > 1, .floor_delta = 1, .length = PAYLOAD, .body = text};
 	return frame_add(packet, length, &message);
@@ -315,29 +325,23 @@ packet_make(struct bench *b, uint32_t i, uint8_t *packet)
 static void
 send_some(struct bench *b)
 {
-	unsigned n = 0;
-
-	while (n < BATCH && b->queue_count != 0) {
+	while (b->queue_count != 0) {
 		uint32_t i = b->queue[b->queue_head];
+		uint8_t *packet = veth_wire_room(b->wire);
 		size_t length;
 
+		if (packet == NULL) {
+			veth_wire_send(b->wire);
+			continue;
+		}
 		b->queue_head = (b->queue_head + 1) % CLIENTS;
 		b->queue_count--;
 		b->clients[i].queued = false;
-		length = packet_make(b, i, b->data[n]);
-		if (length != 0) {
-			b->vectors[n].iov_base = b->data[n];
-			b->vectors[n].iov_len = length;
-			n++;
-		}
+		length = packet_make(b, i, packet);
+		if (length != 0)
+			veth_wire_put(b->wire, length);
 	}
-	for (unsigned done = 0; done < n;) {
-		int sent = sendmmsg(b->fd, b->messages + done, n - done, 0);
-
-		if (sent < 0 && errno != EINTR && errno != ENOBUFS && errno != ECONNREFUSED)
-			fail("sendmmsg: %s", strerror(errno));
-		done += sent > 0 ? (unsigned)sent : 0;
-	}
+	veth_wire_send(b->wire);
 }
 
 static void
@@ -376,16 +380,17 @@ deliver_read(struct bench *b, uint32_t i, const struct frame_deliver *d)
 }
 
 static void
-packet_read(struct bench *b, uint8_t *packet, size_t size)
+packet_read(void *context, const uint8_t *packet, size_t size)
 {
-	uint8_t *data = packet + WIRE_DATA_HEADER;
-	uint8_t nonce[AEAD_NONCE];
+	struct bench *b = context;
+	const uint8_t *sealed = packet + WIRE_DATA_HEADER;
+	uint8_t nonce[AEAD_NONCE], data[VETH_FRAME_MAX];
 	struct wire_data d;
 	struct frame f;
 	size_t length;
 	uint32_t i;
 
-	if (size < WIRE_DATA_HEADER + WIRE_TAG || wire_data_read(&d, packet, size) != 0) {
+	if (size < WIRE_DATA_HEADER + WIRE_TAG || size > VETH_FRAME_MAX || wire_data_read(&d, packet, size) != 0) {
 		b->foreign++;
 		return;
 	}
@@ -394,7 +399,7 @@ packet_read(struct bench *b, uint8_t *packet, size_t size)
 		fail("a packet went astray");
 	length = size - WIRE_DATA_HEADER - WIRE_TAG;
 	wire_nonce(nonce, WIRE_TO_CLIENT, d.counter);
-	if (aead_open(&b->clients[i].key, nonce, packet, WIRE_DATA_HEADER, data, length, data, data + length) != 0)
+	if (aead_open(&b->clients[i].key, nonce, packet, WIRE_DATA_HEADER, sealed, length, data, sealed + length) != 0)
 		fail("client %u cannot open what it got", i);
 	for (size_t at = 0; at < length;) {
 		int n = frame_read(&f, data + at, length - at);
@@ -409,32 +414,14 @@ packet_read(struct bench *b, uint8_t *packet, size_t size)
 	}
 }
 
-/* Returns the packets read. */
-static unsigned
-receive_some(struct bench *b)
-{
-	int n;
-
-	for (unsigned k = 0; k < BATCH; k++) {
-		b->vectors[k].iov_base = b->data[k];
-		b->vectors[k].iov_len = sizeof(b->data[k]);
-	}
-	n = recvmmsg(b->fd, b->messages, BATCH, MSG_DONTWAIT, NULL);
-	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNREFUSED)
-		fail("recvmmsg: %s", strerror(errno));
-	for (int k = 0; k < n; k++)
-		packet_read(b, b->data[k], b->messages[k].msg_len);
-	return n > 0 ? (unsigned)n : 0;
-}
-
 /* Sockets and rings may lose a packet when they are full. */
 static void
-resend_lost(struct bench *b, uint64_t now)
+resend_lost(struct bench *b)
 {
 	for (uint32_t i = 0; i < CLIENTS; i++) {
 		struct client *c = &b->clients[i];
 
-		if (c->under_way && now - c->sent_ms > RESEND_MS) {
+		if (c->under_way && b->now_ms - c->sent_ms > RESEND_MS) {
 			c->resend = true;
 			b->resent++;
 			enqueue(b, i);
@@ -447,88 +434,92 @@ resend_lost(struct bench *b, uint64_t now)
 static void
 chat(struct bench *b, uint64_t until)
 {
-	uint64_t now, checked = 0;
+	const struct timespec pause = {.tv_nsec = PAUSE_US * 1000};
+	uint64_t checked = 0;
 	unsigned loops = 0;
 
-	while ((now = player_now_ms()) < until) {
+	while ((b->now_ms = player_now_ms()) < until) {
+		veth_wire_receive(b->wire);
+		/* A call into the kernel costs as much as a dozen packets. */
+		if (b->queue_count < SEND_MIN) {
+			nanosleep(&pause, NULL);
+			veth_wire_receive(b->wire);
+		}
 		send_some(b);
-		while (receive_some(b) == BATCH)
-			;
-		if (now - checked >= RESEND_MS / 3) {
-			checked = now;
-			resend_lost(b, now);
+		if (b->now_ms - checked >= RESEND_MS / 3) {
+			checked = b->now_ms;
+			resend_lost(b);
 		}
 		if (++loops % 64 == 0)
 			player_empty(&b->ipc);
 	}
 }
 
-/* ---- figures ---- */
-
-/* Seconds that all cores were not idle, since boot. */
-static double
-cpu_seconds(void)
-{
-	unsigned long long user, nice_, system_, idle, iowait, irq, softirq;
-	FILE *f = fopen("/proc/stat", "r");
-
-	if (f == NULL || fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu", &user, &nice_, &system_, &idle, &iowait, &irq,
-				&softirq) != 7)
-		fail("/proc/stat cannot be read");
-	fclose(f);
-	return (double)(user + nice_ + system_ + irq + softirq) / (double)sysconf(_SC_CLK_TCK);
-}
-
+/* Until the server has found the clients' address and the first message has come through, and a second more. */
 static void
-socket_open(struct bench *b)
+warm_up(struct bench *b)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(4000)};
-	int bytes = 8 << 20;
+	uint64_t until = player_now_ms() + PATIENCE_MS;
 
-	b->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	inet_pton(AF_INET, "10.78.0.2", &a.sin_addr);
-	if (b->fd < 0 || bind(b->fd, (struct sockaddr *)&a, sizeof(a)) != 0)
-		fail("UDP port 4000: %s", strerror(errno));
-	a.sin_port = htons(8000);
-	inet_pton(AF_INET, "10.78.0.1", &a.sin_addr);
-	if (connect(b->fd, (struct sockaddr *)&a, sizeof(a)) != 0)
-		fail("connect: %s", strerror(errno));
-	(void)setsockopt(b->fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes));
-	(void)setsockopt(b->fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes));
-	for (unsigned k = 0; k < BATCH; k++)
-		b->messages[k].msg_hdr = (struct msghdr){.msg_iov = &b->vectors[k], .msg_iovlen = 1};
+	b->delivered = 0;
+	while (b->delivered == 0 && player_now_ms() < until)
+		chat(b, player_now_ms() + RESEND_MS);
+	if (b->delivered == 0)
+		fail("no message came through");
+	chat(b, player_now_ms() + 1000);
+	b->delivered = 0;
 }
+
+/* ---- figures ---- */
 
 struct figure {
 	double per_cpu_second, per_second;
+	uint64_t resent;
+	struct cpu_time per_message;
 };
 
 static struct figure
 measure(struct bench *b, enum port_kind kind, unsigned seconds)
 {
+	struct cpu_time from, to;
+	double total = 0;
 	struct figure f;
 	uint64_t start;
-	double cpu;
 
 	system_set(b, kind);
 	start_dataplane(b, kind);
 	b->queue_count = b->under_way = 0;
-	socket_open(b);
+	b->wire = veth_wire_open(&ends, b->wire_program, packet_read, b);
 	provision(b);
-	chat(b, player_now_ms() + 1000);
-	b->delivered = 0;
+	warm_up(b);
+	f.resent = b->resent;
 	start = player_now_ms();
-	cpu = cpu_seconds();
+	from = cpu_time_now(b->dataplane);
 	chat(b, start + seconds * 1000);
-	cpu = cpu_seconds() - cpu;
-	f.per_cpu_second = (double)b->delivered / cpu;
-	f.per_second = (double)b->delivered * 1000 / (double)(player_now_ms() - start);
+	to = cpu_time_now(b->dataplane);
+	f.resent = b->resent - f.resent;
 	if (b->delivered == 0)
-		fail("%s: no message came through", port_names[kind]);
-	close(b->fd);
+		fail("%s: messages stopped", port_names[kind]);
+	for (unsigned i = 0; i < CPU_SHARES; i++) {
+		total += to.share[i] - from.share[i];
+		f.per_message.share[i] = (to.share[i] - from.share[i]) / (double)b->delivered;
+	}
+	f.per_cpu_second = (double)b->delivered / total;
+	f.per_second = (double)b->delivered * 1000 / (double)(player_now_ms() - start);
+	veth_wire_close(b->wire);
 	stop_dataplane(b);
 	ipc_leave(&b->ipc);
 	return f;
+}
+
+/* On all cores, whoever started us: a server and its clients on one would wait for each other. */
+static void
+cpus_all(void)
+{
+	cpu_set_t all;
+
+	memset(&all, 0xff, sizeof(all));
+	(void)sched_setaffinity(0, sizeof(all), &all);
 }
 
 static int
@@ -567,6 +558,8 @@ main(int argc, char **argv)
 		fail("%s", error);
 	if (chown(b->dir, account.uid, account.gid) != 0)
 		fail("%s cannot be given to %s: %s", b->dir, account.name, strerror(errno));
+	snprintf(b->wire_program, sizeof(b->wire_program), "%s/bench/veth_wire.bpf.o", b->programs);
+	cpus_all();
 	system_make(b);
 	for (unsigned r = 0; r < rounds; r++)
 		for (unsigned kind = 0; kind < PORT_KINDS; kind++)
@@ -577,8 +570,13 @@ main(int argc, char **argv)
 		qsort(f, rounds, sizeof(f[0]), compare);
 		printf("%s %.6g %.6g %.6g %.6g\n", port_names[kind], f[rounds / 2].per_cpu_second, f[0].per_cpu_second,
 		       f[rounds - 1].per_cpu_second, f[rounds / 2].per_second);
+		fprintf(stderr, "%s: us of CPU time a message in the median round:", port_names[kind]);
+		for (unsigned i = 0; i < CPU_SHARES; i++)
+			fprintf(stderr, " %s %.2f", cpu_share_names[i], f[rounds / 2].per_message.share[i] * 1e6);
+		fprintf(stderr, "; %" PRIu64 " sent again\n", f[rounds / 2].resent);
 	}
-	fprintf(stderr, "%" PRIu64 " messages sent again, %" PRIu64 " foreign packets\n", b->resent, b->foreign);
+	if (b->foreign != 0)
+		fprintf(stderr, "%" PRIu64 " foreign packets\n", b->foreign);
 	free(b->clients);
 	return 0;
 }
