@@ -159,8 +159,8 @@ message_accept(struct worker *w, struct session *s, struct message *m, const str
 	m->live_count = (uint8_t)live_count;
 	for (unsigned i = 0; i < live_count; i++) {
 		m->live[i] = live[i];
-		/* To oneself: the other devices, not the one that speaks. */
-		if (live[i].sid != m->sender)
+		/* To oneself: the other devices, not the one that speaks, of which the table may still know an earlier session. */
+		if (live[i].device != m->from_device)
 			deliver |= (uint16_t)(1u << i);
 	}
 	m->parts = deliver;

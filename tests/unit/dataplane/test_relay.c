@@ -489,6 +489,30 @@ test_to_oneself(void **state)
 	world_free(w);
 }
 
+/* A device that has just come back: the table still knows its earlier session, to which its own message must neither be delivered nor,
+ * when that has failed, be stored for it. */
+static void
+test_to_oneself_of_an_earlier_session(void **state)
+{
+	struct world *w = world_new(1);
+	struct peer alice, earlier, phone;
+	const struct cell *store;
+
+	(void)state;
+	peer_join(&alice, w, 0, 1, 1, 0);
+	peer_join(&phone, w, 0, 2, 1, 0);
+	phone.device = alice.device + 1;
+	earlier = alice;
+	earlier.sid = session_id_make(0, 9, 9);
+	control_user(w, 1, false, (const struct peer *[]){&earlier, &phone}, 2);
+	control_allow(w, 1, 1, VERDICT_ALLOWED);
+	send_message(&alice, 0, 1, 1);
+	assert_true(peer_receive(&phone, FRAME_DELIVER, &(struct frame){0}));
+	store = control_take(w, IPC_EVENT, 0, PUNT_STORE);
+	assert_null(store);
+	world_free(w);
+}
+
 static void
 test_control_frames(void **state)
 {
@@ -622,6 +646,7 @@ main(void)
 		cmocka_unit_test(test_event_ring_full_loses_nothing),
 		cmocka_unit_test(test_request_ring_full_says_slow_down),
 		cmocka_unit_test(test_to_oneself),
+		cmocka_unit_test(test_to_oneself_of_an_earlier_session),
 		cmocka_unit_test(test_control_frames),
 		cmocka_unit_test(test_notification_outlasts_silence),
 		cmocka_unit_test(test_window),
