@@ -10,7 +10,8 @@
  *
  * This program plays control: it provisions the sessions and the tables over the shared-memory rings.
  *
- *	bench-veth PROGRAMS-FOLDER ROUNDS SECONDS      as root; prints a line "port median min max messages/s" for each
+ *	bench-veth PROGRAMS-FOLDER ROUNDS SECONDS      as root; prints a line for each port: name, median, lowest and highest round,
+ *	                                               messages/s, and the same three of its ratio to the socket port in the same round
  */
 #include "cpu_time.h"
 #include "fail.h"
@@ -431,6 +432,15 @@ resend_lost(struct bench *b)
 	}
 }
 
+static volatile sig_atomic_t stopped;
+
+static void
+on_term(int signo)
+{
+	(void)signo;
+	stopped = 1;
+}
+
 static void
 chat(struct bench *b, uint64_t until)
 {
@@ -452,6 +462,8 @@ chat(struct bench *b, uint64_t until)
 		}
 		if (++loops % 64 == 0)
 			player_empty(&b->ipc);
+		if (stopped)
+			fail("stopped");
 	}
 }
 
@@ -512,14 +524,16 @@ measure(struct bench *b, enum port_kind kind, unsigned seconds)
 	return f;
 }
 
-/* On all cores, whoever started us: a server and its clients on one would wait for each other. */
+/* On all cores and as any other program, whoever started us: a server and its clients on one core would wait for each other, and at
+ * real-time priority for ever. */
 static void
-cpus_all(void)
+run_as_usual(void)
 {
 	cpu_set_t all;
 
 	memset(&all, 0xff, sizeof(all));
 	(void)sched_setaffinity(0, sizeof(all), &all);
+	(void)sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0});
 }
 
 static int
@@ -530,10 +544,34 @@ compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static int
+compare_ratios(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* f is sorted, so are the ratios to the socket port in the same round: the machine's pace changes less from one port to the next than in a
+ * whole run. */
+static void
+report(enum port_kind kind, const struct figure *f, const double *ratios, unsigned rounds)
+{
+	unsigned middle = rounds / 2, last = rounds - 1;
+
+	printf("%s %.6g %.6g %.6g %.6g %.4g %.4g %.4g\n", port_names[kind], f[middle].per_cpu_second, f[0].per_cpu_second,
+	       f[last].per_cpu_second, f[middle].per_second, ratios[middle], ratios[0], ratios[last]);
+	fprintf(stderr, "%s: us of CPU time a message in the median round:", port_names[kind]);
+	for (unsigned i = 0; i < CPU_SHARES; i++)
+		fprintf(stderr, " %s %.2f", cpu_share_names[i], f[middle].per_message.share[i] * 1e6);
+	fprintf(stderr, "; %" PRIu64 " sent again\n", f[middle].resent);
+}
+
 int
 main(int argc, char **argv)
 {
 	static struct figure figures[PORT_KINDS][ROUNDS_MAX];
+	static double ratios[PORT_KINDS][ROUNDS_MAX];
 	struct bench *b = &bench;
 	struct account account;
 	char error[256];
@@ -559,21 +597,18 @@ main(int argc, char **argv)
 	if (chown(b->dir, account.uid, account.gid) != 0)
 		fail("%s cannot be given to %s: %s", b->dir, account.name, strerror(errno));
 	snprintf(b->wire_program, sizeof(b->wire_program), "%s/bench/veth_wire.bpf.o", b->programs);
-	cpus_all();
+	run_as_usual();
+	signal(SIGTERM, on_term);
 	system_make(b);
 	for (unsigned r = 0; r < rounds; r++)
-		for (unsigned kind = 0; kind < PORT_KINDS; kind++)
+		for (unsigned kind = 0; kind < PORT_KINDS; kind++) {
 			figures[kind][r] = measure(b, (enum port_kind)kind, seconds);
+			ratios[kind][r] = figures[kind][r].per_cpu_second / figures[0][r].per_cpu_second;
+		}
 	for (unsigned kind = 0; kind < PORT_KINDS; kind++) {
-		struct figure *f = figures[kind];
-
-		qsort(f, rounds, sizeof(f[0]), compare);
-		printf("%s %.6g %.6g %.6g %.6g\n", port_names[kind], f[rounds / 2].per_cpu_second, f[0].per_cpu_second,
-		       f[rounds - 1].per_cpu_second, f[rounds / 2].per_second);
-		fprintf(stderr, "%s: us of CPU time a message in the median round:", port_names[kind]);
-		for (unsigned i = 0; i < CPU_SHARES; i++)
-			fprintf(stderr, " %s %.2f", cpu_share_names[i], f[rounds / 2].per_message.share[i] * 1e6);
-		fprintf(stderr, "; %" PRIu64 " sent again\n", f[rounds / 2].resent);
+		qsort(figures[kind], rounds, sizeof(figures[kind][0]), compare);
+		qsort(ratios[kind], rounds, sizeof(ratios[kind][0]), compare_ratios);
+		report((enum port_kind)kind, figures[kind], ratios[kind], rounds);
 	}
 	if (b->foreign != 0)
 		fprintf(stderr, "%" PRIu64 " foreign packets\n", b->foreign);
