@@ -6,10 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -484,11 +485,42 @@ test_torn_index_reads_as_empty(void **state)
 
 /* ---- two processes ------------------------------------------------------------------ */
 
-#define STREAM 50000
+#define STREAM 20000
+#define STREAM_TELL 256 /* cells after which the other side hears of them */
+
+/* Rings that take many cells between two changes of the process that runs: how long the test takes hangs on neither the load nor the scheduler. */
+static const struct ipc_options stream_options = {
+	.workers = 1,
+	.event_cells = 1024,
+	.request_cells = 2,
+	.login_cells = 2,
+	.inject_cells = 1024,
+	.table_cells = 2,
+	.sessions_per_worker = 16,
+};
+
+static void
+tell(int peer)
+{
+	char byte = 0;
+
+	/* Full: it has enough to wake up for. */
+	(void)!send(peer, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Says that we can't go on and sleeps until the other side has done something. false: it is gone. */
+static bool
+wait_for(int peer)
+{
+	char bytes[64];
+
+	tell(peer);
+	return read(peer, bytes, sizeof(bytes)) > 0;
+}
 
 /* Child: takes STREAM cells in order from EVENT, answers each on INJECT. Returns its exit status. */
 static int
-stream_peer(void)
+stream_peer(int parent)
 {
 	const struct cell_ring *in, *out;
 	struct ipc ipc;
@@ -502,7 +534,8 @@ stream_peer(void)
 		struct cell *answer = c == NULL ? NULL : ring_reserve(out);
 
 		if (answer == NULL) {
-			sched_yield();
+			if (!wait_for(parent))
+				return 4;
 			continue;
 		}
 		if (tag_of(c) != i || c->data[0] != (uint8_t)i || c->data[CELL_DATA_MAX - 1] != (uint8_t)~i)
@@ -510,29 +543,18 @@ stream_peer(void)
 		answer->barrier.value = i;
 		ring_publish(out);
 		ring_release(in);
-		i++;
+		if (++i % STREAM_TELL == 0)
+			tell(parent);
 	}
 	ipc_leave(&ipc);
 	return 0;
 }
 
-static void
-test_stream_between_processes(void **state)
+/* Sends the stream to the peer and takes its answers. false: the peer is gone. */
+static bool
+stream_run(const struct cell_ring *in, const struct cell_ring *out, int peer)
 {
-	uint64_t sent = 0, answered = 0;
-	const struct cell_ring *in, *out;
-	struct ipc ipc;
-	int status;
-	pid_t child;
-
-	(void)state;
-	assert_int_equal(ipc_new(&ipc, path, &options), 0);
-	in = ipc_ring(&ipc, IPC_INJECT, 0);
-	out = ipc_ring(&ipc, IPC_EVENT, 0);
-	child = fork();
-	if (child == 0)
-		_exit(stream_peer());
-	while (answered < STREAM) {
+	for (uint64_t sent = 0, answered = 0; answered < STREAM;) {
 		struct cell *c = sent < STREAM ? ring_reserve(out) : NULL;
 		const struct cell *answer = ring_front(in);
 
@@ -541,21 +563,43 @@ test_stream_between_processes(void **state)
 			c->data[0] = (uint8_t)sent;
 			c->data[CELL_DATA_MAX - 1] = (uint8_t)~sent;
 			ring_publish(out);
-			sent++;
+			if (++sent % STREAM_TELL == 0)
+				tell(peer);
 		}
 		if (answer != NULL) {
 			assert_int_equal(tag_of(answer), answered);
 			ring_release(in);
 			answered++;
 		}
-		if (c == NULL && answer == NULL) {
-			if (waitpid(child, &status, WNOHANG) == child)
-				fail_msg("the peer left with %d", WEXITSTATUS(status));
-			sched_yield();
-		}
+		/* Gone with its last answers in the ring is well. */
+		if (c == NULL && answer == NULL && !wait_for(peer) && ring_front(in) == NULL)
+			return false;
 	}
+	return true;
+}
+
+static void
+test_stream_between_processes(void **state)
+{
+	struct ipc ipc;
+	int ends[2], status;
+	bool whole;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(ipc_new(&ipc, path, &stream_options), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	child = fork();
+	if (child == 0) {
+		close(ends[0]);
+		_exit(stream_peer(ends[1]));
+	}
+	close(ends[1]);
+	whole = stream_run(ipc_ring(&ipc, IPC_INJECT, 0), ipc_ring(&ipc, IPC_EVENT, 0), ends[0]);
+	close(ends[0]);
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
+	assert_true(whole);
 	ipc_delete(&ipc, path);
 }
 
