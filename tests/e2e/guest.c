@@ -56,34 +56,55 @@ make_tap(struct world *w)
 	netns_tap_up(w);
 }
 
+#define NIC                                                                                                                    \
+	"virtio-net-pci,netdev=net,mq=on,rss=on,vectors=10,iommu_platform=on,disable-legacy=on,mac=" GUEST_MAC
+
+/* CPUs, memory and the NIC's slot. pxb-pcie is a PCI host bridge of one node's own. */
+static const char *const plain[] = {"-smp", "3", "-device", NIC, NULL};
+static const char *const two_nodes[] = {
+	"-smp", "4", "-object", "memory-backend-ram,id=m0,size=512M", "-object", "memory-backend-ram,id=m1,size=512M",
+	"-numa", "node,nodeid=0,cpus=0-1,memdev=m0", "-numa", "node,nodeid=1,cpus=2-3,memdev=m1", "-numa", "dist,src=0,dst=1,val=21",
+	"-device", "pxb-pcie,id=pxb,bus=pcie.0,bus_nr=0x80,numa_node=1", "-device", "pcie-root-port,id=far,bus=pxb,chassis=1,slot=1",
+	"-device", NIC ",bus=far", NULL};
+
+static void
+start_qemu(struct guest *g, const char *const *machine)
+{
+	char kernel[160], initramfs[160], console[160];
+	const char *argv[64] = {
+		"qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot",
+		"-accel", "tcg,thread=multi", "-cpu", "max", "-m", "1024",
+		"-machine", "q35,kernel-irqchip=split", "-device", "intel-iommu,intremap=on,caching-mode=on",
+		"-kernel", kernel, "-initrd", initramfs,
+		"-append", "console=ttyS0 quiet panic=-1 no_timer_check intel_iommu=on iommu=pt",
+		"-serial", console, "-serial", "stdio",
+		"-netdev", "tap,id=net,ifname=" NETNS_CLIENT_IFACE ",script=no,downscript=no,queues=4,vhost=off"};
+	size_t n = 0;
+
+	snprintf(kernel, sizeof(kernel), "%s/kernel", g->world->dir);
+	snprintf(initramfs, sizeof(initramfs), "%s/initramfs", g->world->dir);
+	snprintf(g->console, sizeof(g->console), "%s/console", g->world->dir);
+	snprintf(console, sizeof(console), "file:%s", g->console);
+	while (argv[n])
+		n++;
+	while (*machine)
+		argv[n++] = *machine++;
+	g->qemu = process_start(g->world, &(struct process_options){
+		.name = "guest", .argv = argv, .netns = g->world->client_ns, .as_root = true, .line = take_line, .user = g});
+}
+
 struct guest *
-guest_boot(struct world *w)
+guest_boot(struct world *w, enum guest_machine machine)
 {
 	struct guest *g = calloc(1, sizeof(*g));
 	uint64_t deadline = deadline_in(BOOT_S);
-	char kernel[160], initramfs[160], console[160];
 
 	if (!g)
 		abort();
 	g->world = w;
 	make_files(w);
 	make_tap(w);
-	snprintf(kernel, sizeof(kernel), "%s/kernel", w->dir);
-	snprintf(initramfs, sizeof(initramfs), "%s/initramfs", w->dir);
-	snprintf(g->console, sizeof(g->console), "%s/console", w->dir);
-	snprintf(console, sizeof(console), "file:%s", g->console);
-	const char *argv[] = {
-		"qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot",
-		"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "3", "-m", "1024",
-		"-machine", "q35,kernel-irqchip=split", "-device", "intel-iommu,intremap=on,caching-mode=on",
-		"-kernel", kernel, "-initrd", initramfs,
-		"-append", "console=ttyS0 quiet panic=-1 no_timer_check intel_iommu=on iommu=pt",
-		"-serial", console, "-serial", "stdio",
-		"-netdev", "tap,id=net,ifname=" NETNS_CLIENT_IFACE ",script=no,downscript=no,queues=4,vhost=off",
-		"-device", "virtio-net-pci,netdev=net,mq=on,rss=on,vectors=10,iommu_platform=on,disable-legacy=on,mac=" GUEST_MAC,
-		NULL};
-	g->qemu = process_start(w, &(struct process_options){
-		.name = "guest", .argv = argv, .netns = w->client_ns, .as_root = true, .line = take_line, .user = g});
+	start_qemu(g, machine == GUEST_TWO_NODES ? two_nodes : plain);
 	while (!g->up) {
 		if (g->qemu->exited || !world_pump(w, deadline))
 			world_fail(w, "the guest does not come up; see its stderr, and the kernel's messages: %s", file_text(g->console));

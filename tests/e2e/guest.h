@@ -12,6 +12,12 @@
 #define GUEST_NIC "0000:00:01.0"
 #define GUEST_MAC "52:54:00:12:34:56"
 
+enum guest_machine {
+	GUEST_PLAIN,	/* 3 CPUs, the NIC at GUEST_NIC */
+	GUEST_TWO_NODES /* CPUs 0 and 1 on NUMA node 0, 2 and 3 on node 1, as the NIC at GUEST_FAR_NIC */
+};
+#define GUEST_FAR_NIC "0000:81:00.0"
+
 struct guest {
 	struct world *world;
 	struct process *qemu;
@@ -24,7 +30,7 @@ struct guest {
 };
 
 /* Boots it; returns when its shell takes commands. */
-struct guest *guest_boot(struct world *w);
+struct guest *guest_boot(struct world *w, enum guest_machine machine);
 /* Runs one line in the guest's shell and returns its exit status; *out (may be NULL) is what it printed, for the caller to free. */
 int guest_run(struct guest *g, char **out, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The same; fails the test unless it exits with `status` and has printed each of these, which end with NULL. */

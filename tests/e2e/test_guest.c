@@ -200,7 +200,7 @@ static void
 guest(void **state)
 {
 	struct world *w = *state;
-	struct guest *g = guest_boot(w);
+	struct guest *g = guest_boot(w, GUEST_PLAIN);
 	char text[sizeof(config) + 16];
 
 	snprintf(text, sizeof(text), config, w->port);
@@ -211,6 +211,45 @@ guest(void **state)
 	serve_without_root(g);
 	fini(g);
 	clock_jump(g);
+	guest_power_off(g);
+}
+
+/* ---- two NUMA nodes ------------------------------------------------------------------------------------ */
+
+#define NODE_PAGES(node, which) "/sys/devices/system/node/node" #node "/hugepages/hugepages-2048kB/" which "_hugepages"
+
+/* config/examples/two-numa.yaml, smaller: housekeeping and worker 0 on node 0, worker 1 and the NIC on node 1. */
+static const char nodes_config[] =
+	"state_dir: /var/lib/rookery\\nruntime_dir: /run/rookery\\nsecurity: {user: rookery}\\n"
+	"dataplane:\\n  workers: 2\\n  cpus: \"0,1,2\"\\n  hugepages: true\\n"
+	"  sessions: 1024\\n  messages: 2048\\n  users: 4096\\n  conversations: 4096\\n"
+	"  ports:\\n    - type: ethdev\\n      devices: [\"" GUEST_FAR_NIC "\"]\\n      addresses: [" NETNS_SERVER4 "/24]\\n"
+	"control: {password_memory_kib: 8192, password_passes: 1}\\n";
+
+static void
+two_nodes(void **state)
+{
+	struct guest *g = guest_boot(*state, GUEST_TWO_NODES);
+
+	world_check(g->world, guest_run(g, NULL, "printf '%s' >/etc/rookery.yaml", nodes_config) == 0);
+	guest_expect(g, 1, ROOKCTL "host check", "FAIL  hugepages      node 0: 0 MiB reserved", "FAIL  hugepages      node 1: 0 MiB reserved",
+		     "warn  numa           " GUEST_FAR_NIC " is on node 1, worker 0's CPU 1 on node 0 (distance 21)",
+		     "choose dataplane.cpus among 2-3", NULL);
+	guest_expect(g, 0, ROOKCTL "host init", "> " NODE_PAGES(0, "nr"), "> " NODE_PAGES(1, "nr"), NULL);
+	guest_expect(g, 0, ROOKCTL "host check", "ok    hugepages      node 0: ", "ok    hugepages      node 1: ", "warn  numa", "0 failed", NULL);
+	start_server(g);
+	netns_ping(g->world, AF_INET, 1, 56);
+	/* Each worker's memory is on its own node. */
+	guest_expect(g, 0, "for n in 0 1; do cat /sys/devices/system/node/node$n/hugepages/hugepages-2048kB/*_hugepages | xargs; done; "
+			   "test $(cat " NODE_PAGES(0, "free") ") -lt $(cat " NODE_PAGES(0, "nr") ") && "
+			   "test $(cat " NODE_PAGES(1, "free") ") -lt $(cat " NODE_PAGES(1, "nr") ")", NULL);
+	printf("# pages free, reserved, surplus of node 0 and 1:\n%s", g->output);
+	guest_expect(g, 0, ROOKCTL "doctor", "ok    server         ready", "warn  numa           " GUEST_FAR_NIC " is on node 1", NULL);
+	stop_server(g);
+	guest_expect(g, 0, "sed -i 's/0,1,2/0,2-3/' /etc/rookery.yaml; " ROOKCTL "host init && " ROOKCTL "host check",
+		     "ok    numa           " GUEST_FAR_NIC " and its workers are on node 1", NULL);
+	guest_expect(g, 0, ROOKCTL "host fini", NULL);
+	guest_expect(g, 0, "cat " NODE_PAGES(0, "nr") " " NODE_PAGES(1, "nr"), "0\n0\n", NULL);
 	guest_power_off(g);
 }
 
@@ -258,7 +297,7 @@ tap_expect(struct guest *g, const char *from, const char *to, unsigned seen)
 static void
 bans_by_device(void **state)
 {
-	struct guest *g = guest_boot(*state);
+	struct guest *g = guest_boot(*state, GUEST_PLAIN);
 
 	guest_expect(g, 0, "modprobe -a tun sch_multiq sch_ingress cls_flower act_gact", NULL);
 	world_check(g->world, guest_run(g, NULL, "printf '%s' >/etc/tap.yaml", tap_config) == 0);
@@ -292,6 +331,7 @@ main(int argc, char **argv)
 	static const struct place place = {.kind = KIND_TAP, .family = AF_INET, .workers = WORKERS};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_prestate_setup_teardown(guest, world_setup, world_teardown, (void *)&place),
+		cmocka_unit_test_prestate_setup_teardown(two_nodes, world_setup, world_teardown, (void *)&place),
 		cmocka_unit_test_prestate_setup_teardown(bans_by_device, world_setup, world_teardown, (void *)&place),
 	};
 
