@@ -139,7 +139,7 @@ promote_run(struct server *s, void *data)
 	if (n == NULL || n->user != NULL)
 		return;
 	if (session_promote(s, n, &e->user, e->device) < 0) {
-		log_error("session", "out of memory: a session is ended", "sid=%016llx",
+		log_error(session, "out of memory: a session is ended", "sid=%016llx",
 			  (unsigned long long)n->sid);
 		session_end(s, n, CLOSE_KICKED, true);
 		return;

@@ -164,7 +164,7 @@ admin_config_reload(struct admin_call *call)
 		return ADMIN_ERROR;
 	}
 	if (!dry_run)
-		log_info("control", "configuration read again", "differences=%zu", json_array_size(changes));
+		log_info(control, "configuration read again", "differences=%zu", json_array_size(changes));
 	config_free(fresh);
 	return answer(call, json_pack("{s:b, s:o}", "applied", !dry_run, "changes", changes));
 }
@@ -172,19 +172,25 @@ admin_config_reload(struct admin_call *call)
 enum admin_outcome
 admin_log_level(struct admin_call *call)
 {
-	static const char *const names[] = {"error", "warning", "info", "debug"};
-	const char *level, *area;
-	unsigned i = 0;
+	const char *name, *area_name;
+	enum log_level level;
+	enum log_area area;
 	if (!only_known(call, (const char *const[]){"level", "area", NULL}) ||
-	    !get_string(call, "level", true, &level) || !get_string(call, "area", false, &area))
+	    !get_string(call, "level", true, &name) || !get_string(call, "area", false, &area_name))
 		return ADMIN_ERROR;
-	while (i < 4 && strcmp(names[i], level) != 0)
-		i++;
-	if (i == 4)
-		return refuse(call, "invalid", "\"%.40s\" is no level: error, warning, info or debug", level);
-	if (log_set_level(area, (enum log_level)i) < 0)
-		return refuse(call, "invalid", "too many areas with levels of their own, or a name too long: %.40s",
-			      area);
+	if (log_level_find(name, &level) < 0)
+		return refuse(call, "invalid", "\"%.40s\" is no level: error, warning, info or debug", name);
+	if (area_name && log_area_find(area_name, &area, call->text, sizeof(call->text)) < 0) {
+		call->code = "invalid";
+		return ADMIN_ERROR;
+	}
+	if (area_name && area == LOG_AREA_launcher)
+		return refuse(call, "invalid", "the launcher keeps the levels that it started with: set log.areas in the"
+			      " configuration, then stop and start the server");
+	if (area_name)
+		log_set_level(area, level);
+	else
+		log_set_levels(level);
 	server_log_levels(call->server);
-	return answer(call, json_pack("{s:s, s:o}", "level", level, "area", area ? text_json(area) : json_null()));
+	return answer(call, json_pack("{s:s, s:o}", "level", name, "area", area_name ? text_json(area_name) : json_null()));
 }

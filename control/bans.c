@@ -108,7 +108,7 @@ bans_timers(struct server *s)
 		s->bans[kept++] = *b;
 	}
 	if (kept != s->ban_count) {
-		log_info("bans", "ended", "count=%u left=%u", s->ban_count - kept, kept);
+		log_info(bans, "ended", "count=%u left=%u", s->ban_count - kept, kept);
 		s->ban_count = kept;
 		bans_emit(s);
 		lazy_add(s, LAZY_BANS_EXPIRE, s->wall_ms, 0);
@@ -144,7 +144,7 @@ ban_log(const char *what, const struct store_ban *b)
 {
 	char text[PREFIX_STRLEN];
 
-	log_info("bans", what, "prefix=%s until_ms=%llu", prefix_format(&b->prefix, text), (unsigned long long)b->until_ms);
+	log_info(bans, what, "prefix=%s until_ms=%llu", prefix_format(&b->prefix, text), (unsigned long long)b->until_ms);
 }
 
 static void

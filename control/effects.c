@@ -53,7 +53,7 @@ effect_add(struct server *s, effect_fn run, effect_fn undo, const void *data, si
 		void *copy = malloc(size == 0 ? 1 : size);
 
 		if (copy == NULL) {
-			log_error("control", "out of memory: a change is not announced", "bytes=%zu", size);
+			log_error(control, "out of memory: a change is not announced", "bytes=%zu", size);
 			return;
 		}
 		if (size != 0)
@@ -196,11 +196,11 @@ reread_add(struct server *s, enum reread_kind kind, uint64_t id)
 
 	COUNT(s, rereads);
 	if (map_put(&s->reread[kind], id, (void *)(uintptr_t)id) < 0) {
-		log_error("store", "out of memory: a failed read is not repeated", "what=\"%s\" id=%016llx", names[kind],
+		log_error(store, "out of memory: a failed read is not repeated", "what=\"%s\" id=%016llx", names[kind],
 			  (unsigned long long)id);
 		return;
 	}
-	log_error("store", "cannot be read, tried again", "what=\"%s\" id=%016llx reason=\"%s\"", names[kind], (unsigned long long)id,
+	log_error(store, "cannot be read, tried again", "what=\"%s\" id=%016llx reason=\"%s\"", names[kind], (unsigned long long)id,
 		  store_error(s->store));
 	reread_wake(s, s->now_ms + STORE_RETRY_MS);
 }

@@ -274,7 +274,7 @@ listener_replace(struct http *h, const struct endpoint *at)
 		rc = http_listener_open(&fresh, &h->listening, at);
 		again = rc < 0 ? http_listener_open(&h->listener, &h->listening, &before) : 0;
 		if (again < 0)
-			log_error("metrics", "the endpoint's old address is taken, too", "reason=\"%s\"", strerror(-again));
+			log_error(metrics, "the endpoint's old address is taken, too", "reason=\"%s\"", strerror(-again));
 	}
 	if (rc < 0)
 		return rc;

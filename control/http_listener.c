@@ -136,7 +136,7 @@ on_library_log(void *arg, const char *format, va_list args)
 	vsnprintf(text, sizeof(text), format, args);
 	n = strcspn(text, "\n");
 	text[n] = '\0';
-	log_debug("metrics", "libmicrohttpd", "reason=\"%s\"", text);
+	log_debug(metrics, "libmicrohttpd", "reason=\"%s\"", text);
 }
 
 /* ---- open and close ------------------------------------------------------------------ */

@@ -166,7 +166,7 @@ login_run(struct server *s, void *data)
 	if (e->user.id != 0)
 		old = map_get(&s->devices, n->device);
 	if (session_insert(s, n, e->user.id == 0 ? NULL : &e->user) < 0) {
-		log_error("login", "out of memory: a login is dropped", "user=%s", e->user.name);
+		log_error(login, "out of memory: a login is dropped", "user=%s", e->user.name);
 		lazy_add(s, LAZY_SESSION_DEL, n->sid, 0);
 		login_undo(s, e);
 		return;

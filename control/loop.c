@@ -184,7 +184,7 @@ loop_stop(struct loop *l)
 	if (l->stopping)
 		return;
 	l->stopping = true;
-	log_info("control", "stopping", "sessions=kept");
+	log_info(control, "stopping", "sessions=kept");
 	if (l->admin != NULL)
 		admin_close(l->admin);
 	http_close(l->http);
@@ -268,9 +268,9 @@ endpoint_set(struct loop *l, const struct config *config, char *error, size_t ca
 	if (rc == 0 || port == 0)
 		server_set_page(l->server, rc == 0 ? "" : error);
 	if (rc < 0 && port == 0)
-		log_error("metrics", "no status page and no metrics", "reason=\"%s\"", error);
+		log_error(metrics, "no status page and no metrics", "reason=\"%s\"", error);
 	else if (rc == 0 && config->metrics.listen[0] != '\0')
-		log_info("metrics", "status page and metrics", "url=\"http://%s/\"", config->metrics.listen);
+		log_info(metrics, "status page and metrics", "url=\"http://%s/\"", config->metrics.listen);
 	return rc;
 }
 

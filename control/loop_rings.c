@@ -240,7 +240,7 @@ rings_join(struct rings *r, uint64_t now_ms)
 	if (rc < 0) {
 		/* -EPROTO has said so itself. */
 		if (rc != -EPROTO)
-			log_error("control", "cannot attach to the dataplane", "path=\"%s\" reason=\"%s%s\"",
+			log_error(control, "cannot attach to the dataplane", "path=\"%s\" reason=\"%s%s\"",
 				  r->path, strerror(-rc), rc == -EBUSY ? "; stop the other rookery-control" : "");
 		r->refused_ms = now_ms;
 		return;
@@ -279,7 +279,7 @@ rings_abandon(struct rings *r)
 		for (enum ipc_ring kind = IPC_EVENT; kind <= IPC_LOGIN; kind++)
 			most += ring_capacity(ipc_ring(&r->ipc, kind, w));
 	}
-	log_warning("control", "the dataplane is gone; waiting for another", "boot=%016llx",
+	log_warning(control, "the dataplane is gone; waiting for another", "boot=%016llx",
 		    (unsigned long long)r->ipc.boot);
 	for (uint64_t taken = 0, n; taken < most && (n = rings_drain(r)) != 0; taken += n)
 		;
@@ -299,7 +299,7 @@ rings_alive(struct rings *r, uint64_t now_ms)
 	}
 	alive = r->seen != 0 && now_ms - r->seen_ms < SILENT_MS;
 	if (r->alive && !alive)
-		log_warning("control", "the dataplane does not answer", "pid=%u",
+		log_warning(control, "the dataplane does not answer", "pid=%u",
 			    r->ipc.dataplane_pid);
 	r->alive = alive;
 }
@@ -328,7 +328,7 @@ rings_ready(struct rings *r)
 		rings_key(r);
 		if (atomic_load_explicit(&r->ipc.header->barrier, memory_order_acquire) >= barrier) {
 			r->ready = true;
-			log_info("control", "ready", "workers=%u sessions=%u", r->ipc.workers,
+			log_info(control, "ready", "workers=%u sessions=%u", r->ipc.workers,
 				 r->ipc.sessions_per_worker * r->ipc.workers);
 		}
 	}

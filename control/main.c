@@ -41,7 +41,7 @@ database_open(struct store **store, const struct config *config, char *error, si
 		if (rc != -EBUSY)
 			return rc;
 		if (i == 0)
-			log_warning("store", "the database is in use; trying for 10 s", "reason=\"%s\"",
+			log_warning(store, "the database is in use; trying for 10 s", "reason=\"%s\"",
 				    error);
 		nanosleep(&pause, NULL);
 	}
@@ -61,10 +61,10 @@ unprivileged(const struct config *config, char *error, size_t cap)
 	if (rc < 0)
 		return rc;
 	if (account.change && account.fallback)
-		log_warning("control", "no account of our own: running as " ACCOUNT_FALLBACK,
+		log_warning(control, "no account of our own: running as " ACCOUNT_FALLBACK,
 			    "mend=\"useradd --system --shell /usr/sbin/nologin " ACCOUNT_PREFERRED "\"");
 	if (!account.change && account.uid == 0) {
-		log_warning("control", "running as root", "mend=\"name an account in security.user\"");
+		log_warning(control, "running as root", "mend=\"name an account in security.user\"");
 		keep = UINT64_C(1) << CAP_DAC_OVERRIDE; /* the files may be somebody else's */
 	}
 	return privilege_drop(&account, keep, error, cap);
@@ -135,7 +135,7 @@ main(int argc, char **argv)
 	if (rc < 0) {
 		if (error[0] == '\0')
 			snprintf(error, sizeof(error), "%s", strerror(-rc));
-		program_report("control", error);
+		program_report(LOG_AREA_control, error);
 	}
 	config_free(config);
 	return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

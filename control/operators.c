@@ -360,17 +360,15 @@ server_session_kick(struct server *s, session_id_t sid, const char *name)
 void
 server_log_levels(struct server *s)
 {
-	enum log_level level;
-	const char *area;
 	struct cell c;
 
-	for (unsigned i = 0; s->attached && log_level_at(i, &area, &level); i++) {
-		cell_init(&c, TABLE_LOG);
-		c.log.level = (uint8_t)level;
-		c.log.format = (uint8_t)log_format_now();
-		snprintf(c.log.area, sizeof(c.log.area), "%s", area);
-		emit(s, SERVER_RING_TABLE, &c);
-	}
+	if (!s->attached)
+		return;
+	cell_init(&c, TABLE_LOG);
+	c.log.format = (uint8_t)log_format_now();
+	for (unsigned i = 0; i < LOG_AREA_COUNT; i++)
+		c.log.level[i] = (uint8_t)log_level_of((enum log_area)i);
+	emit(s, SERVER_RING_TABLE, &c);
 }
 
 /* ---- drain ------------------------------------------------------------------------------- */
@@ -402,7 +400,7 @@ drain_effect(struct server *s, void *data)
 	const bool *on = data;
 
 	if (s->draining != *on)
-		log_info("control", *on ? "draining: no new logins" : "taking logins again", "sessions=%u", s->sessions.count);
+		log_info(control, *on ? "draining: no new logins" : "taking logins again", "sessions=%u", s->sessions.count);
 	s->draining = *on;
 }
 

@@ -32,7 +32,7 @@ backlog_add(struct server *s, uint32_t ring, const struct cell *c)
 	struct backlog_cell *k = malloc(sizeof(*k) + cell_used(c));
 
 	if (k == NULL) {
-		log_error("control", "out of memory: a cell to the dataplane is lost", "type=%u", c->type);
+		log_error(control, "out of memory: a cell to the dataplane is lost", "type=%u", c->type);
 		return;
 	}
 	k->next = NULL;

@@ -95,7 +95,7 @@ provision_load(struct server *s)
 		rc = store_meta_get(s->store, "draining", &draining);
 	s->draining = rc == 0 && draining != 0;
 	if (s->draining)
-		log_warning("control", "draining, as before: no new logins", "mend=\"rookctl undrain\"");
+		log_warning(control, "draining, as before: no new logins", "mend=\"rookctl undrain\"");
 	if (rc == 0)
 		rc = store_sessions(s->store, load_one, &l);
 	while (rc == 0 && taken < l.count) {
@@ -246,7 +246,7 @@ server_attach(struct server *s, uint64_t boot, uint32_t workers, uint32_t sessio
 	cell_init(&c, TABLE_BARRIER);
 	c.barrier.value = s->barrier;
 	emit(s, SERVER_RING_TABLE, &c);
-	log_info("control", again ? "provisioning a new dataplane" : "dataplane is the same as before",
+	log_info(control, again ? "provisioning a new dataplane" : "dataplane is the same as before",
 		 "boot=%016llx instance=%llu workers=%u sessions=%u dropped=%d", (unsigned long long)boot,
 		 (unsigned long long)s->instance, workers, s->sessions.count, dropped);
 	return 0;

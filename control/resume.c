@@ -235,7 +235,7 @@ resumed_run(struct server *s, void *data)
 	struct session *old = map_get(&s->devices, n->device);
 
 	if (session_insert(s, n, &e->user) < 0) {
-		log_error("login", "out of memory: a resumed session is ended", "user=%s", e->user.name);
+		log_error(login, "out of memory: a resumed session is ended", "user=%s", e->user.name);
 		lazy_add(s, LAZY_SESSION_DEL, n->sid, 0);
 		session_tell_end(s, n->sid, CLOSE_EXPIRED);
 		resumed_undo(s, e);

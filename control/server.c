@@ -45,7 +45,7 @@ server_new(struct server **out, const struct server_options *o)
 	if (rc == 0)
 		rc = provision_load(s);
 	if (rc < 0) {
-		log_error("control", "sessions cannot be loaded", "reason=\"%s\"",
+		log_error(control, "sessions cannot be loaded", "reason=\"%s\"",
 			  store_failed(rc) ? store_error(s->store) : strerror(-rc));
 		server_free(s);
 		return rc;
@@ -205,7 +205,7 @@ store_trouble(struct server *s, int rc)
 		return;
 	s->store_ok = false;
 	snprintf(s->store_error, sizeof(s->store_error), "%s", what);
-	log_error("store", "nothing can be saved: live messages go on, others are not confirmed",
+	log_error(store, "nothing can be saved: live messages go on, others are not confirmed",
 		  "reason=\"%s\"", what);
 }
 
@@ -216,7 +216,7 @@ store_recovered(struct server *s)
 		return;
 	s->store_ok = true;
 	s->store_error[0] = '\0';
-	log_info("store", "saving again", "waiting=%u", s->lazy_count);
+	log_info(store, "saving again", "waiting=%u", s->lazy_count);
 }
 
 static int

@@ -419,7 +419,7 @@ session_end(struct server *s, struct session *n, uint8_t close_reason, bool tell
 	user_id_t id = u == NULL ? 0 : u->id;
 
 	COUNT(s, sessions_ended);
-	log_debug("session", "session ended", "sid=%016llx user=%llu reason=%u", (unsigned long long)n->sid,
+	log_debug(session, "session ended", "sid=%016llx user=%llu reason=%u", (unsigned long long)n->sid,
 		  (unsigned long long)id, close_reason);
 	if (tell_worker)
 		session_tell_end(s, n->sid, close_reason);
@@ -480,7 +480,7 @@ event_ended(struct server *s, void *data)
 	if (n == NULL)
 		return;
 	if (e->event == SESSION_REFUSED)
-		log_warning("session", "the dataplane refused a session", "sid=%016llx",
+		log_warning(session, "the dataplane refused a session", "sid=%016llx",
 			    (unsigned long long)e->sid);
 	session_end(s, n, 0, false);
 }

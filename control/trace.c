@@ -119,7 +119,7 @@ server_trace_start(struct server *s, const void *owner, const struct trace_filte
 	t->owner = owner;
 	t->filter = filter;
 	t->read_ms = s->now_ms;
-	log_info("trace", "begins", "kind=%u bytes=%u", filter.kind, filter.bytes);
+	log_info(trace, "begins", "kind=%u bytes=%u", filter.kind, filter.bytes);
 	traces_emit(s);
 	return 0;
 }
@@ -131,7 +131,7 @@ server_trace_stop(struct server *s, const void *owner)
 
 	if (t == NULL || owner == NULL)
 		return;
-	log_info("trace", "ends", "lost=%llu", (unsigned long long)t->lost);
+	log_info(trace, "ends", "lost=%llu", (unsigned long long)t->lost);
 	trace_end(s, t);
 }
 

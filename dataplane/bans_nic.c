@@ -129,7 +129,7 @@ refuse(struct bans_nic *n, struct nic_ban *b, unsigned p, int rc)
 		return;
 	}
 	if (n->refused++ == 0)
-		log_info("bans", "a device does not drop this itself: the workers do", "port=%u prefix=%s reason=\"%s\"", p,
+		log_info(bans, "a device does not drop this itself: the workers do", "port=%u prefix=%s reason=\"%s\"", p,
 			 prefix_format(&b->prefix, text), strerror(-rc));
 }
 

@@ -92,16 +92,16 @@ static void
 table_full(struct housekeeping *h)
 {
 	if (h->tables_full++ == 0)
-		log_warning("tables", "the user table is full: raise dataplane.users", "users=%u", tables_user_count(h->tables));
+		log_warning(tables, "the user table is full: raise dataplane.users", "users=%u", tables_user_count(h->tables));
 }
 
 static void
 log_apply(const struct cell_log *c)
 {
 	log_set_format((enum log_format)c->format);
-	if (log_set_level(c->area[0] == '\0' ? NULL : c->area, (enum log_level)c->level) < 0)
-		log_warning("log", "too many areas with levels of their own", "not_set=\"%s\"", c->area);
-	log_debug("log", "level set", "for=\"%s\" to=%u", c->area, c->level);
+	for (unsigned i = 0; i < LOG_AREA_COUNT; i++)
+		log_set_level((enum log_area)i, (enum log_level)c->level[i]);
+	log_debug(log, "levels set", "");
 }
 
 static unsigned
@@ -129,7 +129,7 @@ tables_poll(struct housekeeping *h)
 		if (rc == -ENOSPC)
 			table_full(h);
 		if (rc == -ENOMEM)
-			log_error("tables", "no memory for a changed list of bans: raise dataplane.memory_mb", "bans=%u",
+			log_error(tables, "no memory for a changed list of bans: raise dataplane.memory_mb", "bans=%u",
 				  tables_ban_count(h->tables));
 		ring_release(h->table_ring);
 		n++;

@@ -30,7 +30,7 @@ log_line_write(struct log_line *line)
 	line->text[line->length] = '\0';
 	/* Said at every start, about a socket that nobody asked for. */
 	if (line->length > 0 && strcmp(line->text, "TELEMETRY: No legacy callbacks, legacy socket not created") != 0)
-		log_write(&lines, level <= (int)RTE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "dpdk", line->text,
+		log_write(&lines, level <= (int)RTE_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, LOG_AREA_dpdk, line->text,
 			  "");
 	line->length = 0;
 }
@@ -88,7 +88,7 @@ print(int level, const char *format, va_list args)
 	vsnprintf(text, sizeof(text), format, args);
 	n = strcspn(text, "\n");
 	text[n] = '\0';
-	log_write(&lines, level == 0 && !unprivileged ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "xdp", text, "");
+	log_write(&lines, level == 0 && !unprivileged ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, LOG_AREA_xdp, text, "");
 	return 0;
 }
 

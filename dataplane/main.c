@@ -279,7 +279,7 @@ ports_start(struct dataplane *d, char *error, size_t cap)
 			return rc;
 		d->port_count = i + 1;
 		p->ops->describe(p, text, sizeof(text));
-		log_info("port", "port is open", "port=%u is=\"%s\"", i, text);
+		log_info(port, "port is open", "port=%u is=\"%s\"", i, text);
 	}
 	return 0;
 }
@@ -341,8 +341,8 @@ dataplane_run(struct dataplane *d, char *error, size_t cap)
 		}
 	}
 	if (!d->config->dataplane.replay_check)
-		log_error("dataplane", "REPLAYED PACKETS ARE TAKEN: for benchmarks only", "mend=\"dataplane.replay_check: true\"");
-	log_info("dataplane", "running", "workers=%u ports=%u sessions=%u version=%s", d->workers,
+		log_error(dataplane, "REPLAYED PACKETS ARE TAKEN: for benchmarks only", "mend=\"dataplane.replay_check: true\"");
+	log_info(dataplane, "running", "workers=%u ports=%u sessions=%u version=%s", d->workers,
 		 d->port_count, d->config->dataplane.sessions, ROOKERY_VERSION);
 	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
 		if (housekeeping_poll(d->housekeeping, monotonic_us()) > 0)
@@ -418,9 +418,9 @@ main(int argc, char **argv)
 		rc = dataplane_run(d, error, sizeof(error));
 	}
 	if (rc != 0)
-		program_report("dataplane", error);
+		program_report(LOG_AREA_dataplane, error);
 	else
-		log_info("dataplane", "stopping", "");
+		log_info(dataplane, "stopping", "");
 	dataplane_stop(d);
 	return rc == 0 ? EXIT_SUCCESS : rc == -EINVAL ? PROGRAM_EXIT_USAGE : EXIT_FAILURE;
 }

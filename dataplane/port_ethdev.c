@@ -345,14 +345,14 @@ device_configure(struct port *p, struct ethdev_device *d, const char *text, uint
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		conf.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads & rss_wanted;
 	} else if (queues > 1) {
-		log_info("port",
+		log_info(port,
 			 "device has no RSS that we could set; how it spreads packets over the queues is its "
 			 "own affair",
 			 "port=%u device=\"%s\" queues=%u", p->index, text, queues);
 	}
 	rc = rte_eth_dev_configure(d->id, queues, queues, &conf);
 	if (rc != 0 && conf.rxmode.mq_mode == RTE_ETH_MQ_RX_RSS) {
-		log_warning("port", "device refuses RSS; its packets may all arrive on one worker",
+		log_warning(port, "device refuses RSS; its packets may all arrive on one worker",
 			    "port=%u device=\"%s\" reason=\"%s\"", p->index, text, strerror(-rc));
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_NONE;
 		conf.rx_adv_conf.rss_conf.rss_hf = 0;
@@ -387,7 +387,7 @@ device_queues(struct port *p, struct ethdev_device *d, const char *text, uint16_
 		eq->link.port = p->index;
 		if (rte_socket_count() > 1 && socket >= 0 && pool->socket_id >= 0 &&
 		    socket != pool->socket_id)
-			log_warning("port",
+			log_warning(port,
 				    "device and its worker are on different NUMA nodes; choose "
 				    "dataplane.cpus of the device's node",
 				    "port=%u device=\"%s\" device_node=%d worker=%u worker_node=%d", p->index,
@@ -428,7 +428,7 @@ device_multicast(struct port *p, struct ethdev_device *d, const char *text)
 		d->promiscuous = true;
 		return;
 	}
-	log_info("port",
+	log_info(port,
 		 "device cannot be told which multicast to take; IPv6 needs it to take all of its own accord",
 		 "port=%u device=\"%s\"", p->index, text);
 }
@@ -448,7 +448,7 @@ device_start(struct port *p, struct ethdev_device *d, const char *text, char *er
 	device_multicast(p, d, text);
 	/* The interface may be somebody else's as well: its MTU is taken as it is. */
 	if (rte_eth_dev_get_mtu(d->id, &mtu) == 0 && mtu < s->iface.mtu) {
-		log_warning("port", "device has a smaller mtu than configured",
+		log_warning(port, "device has a smaller mtu than configured",
 			    "port=%u device=\"%s\" mtu=%u configured=%u", p->index, text, mtu, s->iface.mtu);
 		s->iface.mtu = mtu;
 	}
@@ -611,7 +611,7 @@ ethdev_ban(struct port *p, const struct prefix *from, void **rule)
 		*rule = drop_rule(s->device[0].id, from, 1, &error);
 	if (*rule != NULL)
 		return 0;
-	log_debug("port", "device takes no rule for a ban", "port=%u errno=%d reason=\"%s\"", p->index, rte_errno,
+	log_debug(port, "device takes no rule for a ban", "port=%u errno=%d reason=\"%s\"", p->index, rte_errno,
 		  error.message != NULL ? error.message : "");
 	return rte_errno != 0 ? -rte_errno : -EIO;
 }
@@ -623,7 +623,7 @@ ethdev_ban_end(struct port *p, void *rule)
 	struct rte_flow_error error = {0};
 
 	if (rte_flow_destroy(s->device[0].id, rule, &error) != 0)
-		log_error("port", "device keeps the rule of a ban that has ended", "port=%u reason=\"%s\" mend=\"rookctl restart dataplane\"",
+		log_error(port, "device keeps the rule of a ban that has ended", "port=%u reason=\"%s\" mend=\"rookctl restart dataplane\"",
 			  p->index, error.message != NULL ? error.message : "");
 }
 

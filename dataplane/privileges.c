@@ -58,7 +58,7 @@ privileges_drop(const struct config *c, const struct account *account, char *err
 	if (rc == 0)
 		rc = sandbox_enter(SANDBOX_DATAPLANE, calls, c->security.sandbox, error, cap);
 	if (rc == 0)
-		log_info("dataplane", "privileges given up", "user=%lu capabilities=%" PRIx64, (unsigned long)account->uid,
+		log_info(dataplane, "privileges given up", "user=%lu capabilities=%" PRIx64, (unsigned long)account->uid,
 			 left);
 	return rc;
 }

@@ -189,7 +189,7 @@ link_set(const struct config *c)
 	snprintf(next, sizeof(next), "%s/dpdk/%s.link", c->runtime_dir, prefix);
 	(void)unlink(next);
 	if (symlink(prefix, next) != 0 || rename(next, path) != 0) {
-		log_warning("telemetry", "no link to the telemetry socket", "path=\"%s\" reason=\"%s\"", path, strerror(errno));
+		log_warning(telemetry, "no link to the telemetry socket", "path=\"%s\" reason=\"%s\"", path, strerror(errno));
 		(void)unlink(next);
 	}
 }
@@ -203,7 +203,7 @@ give(int dir, const char *name, mode_t type, const struct account *account)
 
 	if (fd < 0 || fstat(fd, &st) != 0 || (st.st_mode & S_IFMT) != type ||
 	    fchownat(fd, "", account->uid, account->gid, AT_EMPTY_PATH) != 0)
-		log_warning("telemetry", "cannot be given to the account", "name=%s", name);
+		log_warning(telemetry, "cannot be given to the account", "name=%s", name);
 	if (fd >= 0)
 		close(fd);
 }
@@ -219,7 +219,7 @@ files_give(const struct config *c, const struct account *account)
 	snprintf(path, sizeof(path), "%s/dpdk", c->runtime_dir);
 	top = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (top < 0) {
-		log_warning("telemetry", "no directory of EAL's own", "path=\"%s\" reason=\"%s\"", path, strerror(errno));
+		log_warning(telemetry, "no directory of EAL's own", "path=\"%s\" reason=\"%s\"", path, strerror(errno));
 		return;
 	}
 	inner = openat(top, telemetry_prefix(prefix), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -254,7 +254,7 @@ telemetry_open(const struct config *c, const struct account *account, const stru
 	account_files_own();
 	if (!telemetry_possible(c)) {
 		if (c->dataplane.telemetry)
-			log_warning("telemetry", "no telemetry socket: its name would be too long; choose a shorter runtime_dir",
+			log_warning(telemetry, "no telemetry socket: its name would be too long; choose a shorter runtime_dir",
 				    "runtime_dir=\"%s\"", c->runtime_dir);
 		return;
 	}
@@ -267,7 +267,7 @@ telemetry_open(const struct config *c, const struct account *account, const stru
 		int rc = rte_telemetry_register_cmd(commands[i].name, on_command, commands[i].help);
 
 		if (rc != 0)
-			log_warning("telemetry", "command not registered", "command=%s reason=\"%s\"", commands[i].name,
+			log_warning(telemetry, "command not registered", "command=%s reason=\"%s\"", commands[i].name,
 				    strerror(-rc));
 	}
 }

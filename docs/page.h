@@ -26,6 +26,9 @@ const char *config_change_takes(const char *key);
 /* config_man.c: the man page. Returns 0 or -errno. */
 int config_man(FILE *out);
 
+/* logs_page.c */
+int logs_page(FILE *out, const char *argument);
+
 /* metrics_page.c */
 int metrics_page(FILE *out, const char *argument);
 /* Is every "rookery_..." in the file a metric? Returns 0, or -errno with lines on standard error. */

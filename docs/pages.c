@@ -16,6 +16,7 @@ static const struct {
 	page_writer write;
 } writers[] = {
 	{"keys", config_page},
+	{"log", logs_page},
 	{"metrics", metrics_page},
 };
 
@@ -25,6 +26,7 @@ static const struct {
 } pages[] = {
 	{"configuration.md", config_page_complete},
 	{"metrics.md", NULL},
+	{"operations.md", NULL},
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))

@@ -91,8 +91,10 @@ filters_valid(const struct cell *c)
 static bool
 log_valid(const struct cell *c)
 {
-	return c->length == 0 && c->log.level <= LOG_LEVEL_DEBUG && c->log.format <= LOG_FORMAT_JSON &&
-	       memchr(c->log.area, '\0', sizeof(c->log.area)) != NULL;
+	for (unsigned i = 0; i < LOG_AREA_COUNT; i++)
+		if (c->log.level[i] > LOG_LEVEL_DEBUG)
+			return false;
+	return c->length == 0 && c->log.format <= LOG_FORMAT_JSON;
 }
 
 bool

@@ -10,6 +10,7 @@
 
 #include "address.h"
 #include "ids.h"
+#include "log.h"
 #include "session_keys.h"
 #include "ticket.h"
 #include "wire.h"
@@ -318,12 +319,9 @@ struct cell_bans {
 	/* data: so many struct prefix */
 };
 
-/* Of all areas first, which ends what was said of single ones; then one cell for each of those. */
-#define CELL_LOG_AREA_SIZE 24
 struct cell_log {
-	uint8_t level;  /* enum log_level */
 	uint8_t format; /* enum log_format */
-	char area[CELL_LOG_AREA_SIZE]; /* ends with NUL; "": all */
+	uint8_t level[LOG_AREA_COUNT]; /* enum log_level */
 };
 
 struct cell_barrier {

@@ -475,16 +475,33 @@ check_metrics(const struct config *c, yaml_document_t *doc, yaml_node_t *metrics
 	return 0;
 }
 
+/* "area=level" */
+static int
+area_level(const char *text, enum log_area *area, enum log_level *level, char *error, size_t error_cap)
+{
+	size_t n = strcspn(text, "=");
+	char name[64];
+
+	if (text[n] != '=' || n >= sizeof(name) || log_level_find(text + n + 1, level) < 0) {
+		snprintf(error, error_cap, "\"%.80s\" is no area with a level, as \"login=debug\"", text);
+		return -EINVAL;
+	}
+	memcpy(name, text, n);
+	name[n] = '\0';
+	return log_area_find(name, area, error, error_cap);
+}
+
 static int
 check_log(const struct config *c, yaml_document_t *doc, yaml_node_t *log, struct config_error *e)
 {
+	enum log_level level;
+	enum log_area area;
+	char error[300];
+
 	for (unsigned i = 0; i < c->log.areas_count; i++)
-		if (log_set_area(c->log.areas[i], false) < 0)
+		if (area_level(c->log.areas[i], &area, &level, error, sizeof(error)) < 0)
 			return config_error_at(e, config_line(config_item(doc, config_node(doc, log, "areas"), i)),
-					       "log.areas: \"%s\" is no area with a level, as \"login=debug\"", c->log.areas[i]);
-	if (c->log.areas_count > LOG_AREAS_MAX)
-		return config_error_at(e, config_line(config_node(doc, log, "areas")), "log.areas: more than %d entries",
-				       LOG_AREAS_MAX);
+					       "log.areas: %s", error);
 	return 0;
 }
 
@@ -619,11 +636,15 @@ config_load(struct config **out, const char *path, const char *state_dir_overrid
 void
 config_log_levels(const struct config *c)
 {
+	enum log_level level;
+	enum log_area area;
+	char error[300];
+
 	log_set_format(c->log.format == CONFIG_LOG_JSON ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT);
-	log_set_level(NULL, (enum log_level)c->log.level);
-	/* Checked when they were read. */
-	for (unsigned i = 0; i < c->log.areas_count; i++)
-		log_set_area(c->log.areas[i], true);
+	log_set_levels((enum log_level)c->log.level);
+	for (unsigned i = 0; i < c->log.areas_count; i++) /* they were checked when they were read */
+		if (area_level(c->log.areas[i], &area, &level, error, sizeof(error)) == 0)
+			log_set_level(area, level);
 }
 
 void

@@ -291,7 +291,7 @@ region_lock(int fd)
 static int
 region_refuse(struct ipc_header *h, size_t size, int fd, const char *path, const char *wrong)
 {
-	log_error("ipc", "shared-memory region refused",
+	log_error(ipc, "shared-memory region refused",
 		  "path=\"%s\" reason=\"%s\" mend=\"restart rookery-dataplane of this build: it makes the region anew\"",
 		  path, wrong);
 	if (h != NULL)

@@ -32,7 +32,7 @@
 #include <stddef.h>
 
 #define IPC_MAGIC UINT64_C(0x524f4f4b45525931) /* "ROOKERY1" */
-#define IPC_VERSION 5
+#define IPC_VERSION 6
 
 enum ipc_ring {
 	IPC_EVENT,

@@ -285,7 +285,7 @@ put_fields(struct text *line, const char *fields, struct arguments *a)
 /* ---- write --------------------------------------------------------------------------------- */
 
 static void
-put_head(struct text *line, enum log_level level, const char *area, const char *message)
+put_head(struct text *line, enum log_level level, enum log_area area, const char *message)
 {
 	char when[48], cut[VALUE_MAX];
 	struct timespec now;
@@ -301,7 +301,7 @@ put_head(struct text *line, enum log_level level, const char *area, const char *
 	}
 	put_field(line, "level", 5, log_level_name[level], VALUE_WORD);
 	put_field(line, "program", 7, log_settings.program, VALUE_WORD);
-	put_field(line, "area", 4, area, VALUE_WORD);
+	put_field(line, "area", 4, log_area_name[area], VALUE_WORD);
 	snprintf(cut, sizeof(cut), "%s", message);
 	put_field(line, "msg", 3, cut, VALUE_TEXT);
 }
@@ -316,7 +316,7 @@ monotonic_ms(void)
 }
 
 void
-log_write(struct log_site *site, enum log_level level, const char *area, const char *message, const char *fields, ...)
+log_write(struct log_site *site, enum log_level level, enum log_area area, const char *message, const char *fields, ...)
 {
 	static const char priority[] = {[LOG_LEVEL_ERROR] = '3', [LOG_LEVEL_WARNING] = '4', [LOG_LEVEL_INFO] = '6', [LOG_LEVEL_DEBUG] = '7'};
 	char data[LINE_SIZE + 4], count[16];
@@ -326,7 +326,7 @@ log_write(struct log_site *site, enum log_level level, const char *area, const c
 	struct arguments a;
 	char *start = line.data;
 
-	if (level > log_threshold_of(area))
+	if (level > log_level_of(area))
 		return;
 	if (site != NULL && level != LOG_LEVEL_DEBUG && !log_site_pass(site, monotonic_ms(), &suppressed))
 		return;

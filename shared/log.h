@@ -12,10 +12,36 @@
 #define ROOKERY_SHARED_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-#define LOG_AREAS_MAX 16
+
+/* AREA(area= of the lines, who writes them, what they are about) */
+#define LOG_SERVER_AREAS(AREA)                                                                                    \
+	AREA(bans, "control, dataplane", "bans made and ended; what the NIC took of them")                        \
+	AREA(control, "control", "start and end, the connection to the dataplane, configuration, drain")          \
+	AREA(dataplane, "dataplane", "start and end, rights given up")                                            \
+	AREA(dpdk, "dataplane", "what DPDK itself says")                                                          \
+	AREA(ipc, "control", "the dataplane's rings refused")                                                     \
+	AREA(log, "dataplane", "changes of these levels")                                                         \
+	AREA(login, "control", "logins and resumed sessions that are lost for want of memory")                    \
+	AREA(metrics, "control", "status page and metrics")                                                       \
+	AREA(port, "dataplane", "ports: opened, what a device lacks or refuses")                                  \
+	AREA(session, "control", "sessions that end (`debug`), or that the dataplane refuses")                    \
+	AREA(store, "control", "the database")                                                                    \
+	AREA(tables, "dataplane", "tables that are full or out of memory")                                        \
+	AREA(telemetry, "dataplane", "DPDK's telemetry socket")                                                   \
+	AREA(trace, "control", "traces and captures that begin and end")                                          \
+	AREA(xdp, "dataplane", "what libxdp and libbpf say")
+#define LOG_AREAS(AREA)                                                                                           \
+	LOG_SERVER_AREAS(AREA)                                                                                    \
+	AREA(launcher, "rookery", "processes started, stopped, hanging; not by `rookctl log level`")
+
+#define LOG_AREA_ENUM(name, programs, about) LOG_AREA_##name,
+enum log_area { LOG_AREAS(LOG_AREA_ENUM) LOG_AREA_COUNT };
+#undef LOG_AREA_ENUM
+extern const char *const log_area_name[LOG_AREA_COUNT];
 
 enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 
@@ -25,17 +51,16 @@ void log_open(const char *program, enum log_level level);
 /* Thread-safe. */
 void log_set_format(enum log_format format);
 
-/* Changes the level while the program runs: of one area, or (area NULL) of all, which ends what was said of single ones.
- * Thread-safe towards log_write, not towards itself. Returns 0, or -ENOSPC when too many areas have one of their own, or -EINVAL for
- * an area whose name is too long. */
-int log_set_level(const char *area, enum log_level level);
+/* Changes the level while the program runs: of one area, or of all. Thread-safe. */
+void log_set_level(enum log_area area, enum log_level level);
+void log_set_levels(enum log_level level);
 
-/* The same as "area=level". Returns 0, -EINVAL, -ENOSPC. set false: only looks whether it could be. */
-int log_set_area(const char *text, bool set);
+/* By name. Return 0 or -EINVAL; error: why, and which area may have been meant. */
+int log_level_find(const char *name, enum log_level *level);
+int log_area_find(const char *name, enum log_area *area, char *error, size_t error_cap);
 
-/* The settings as they are: index 0 is the level of all areas (*area ""), those behind it are single areas with a level of their own.
- * Returns false behind the last. Not thread-safe towards log_set_level. */
-bool log_level_at(unsigned index, const char **area, enum log_level *level);
+/* The settings as they are. */
+enum log_level log_level_of(enum log_area area);
 enum log_format log_format_now(void);
 
 #define LOG_SITE_BURST 20     /* lines of one call site at once */
@@ -50,9 +75,10 @@ struct log_site {
 /* May it write at now_ms (monotonic)? If so, *suppressed is how many lines before this one were not written. */
 bool log_site_pass(struct log_site *site, uint64_t now_ms, uint32_t *suppressed);
 
-/* fields: "key=value key2=\"value\"" with printf conversions in the values, or "". Values are escaped here; a value that may hold
+/* area: one of LOG_AREAS, bare: log_info(store, "message", ...).
+ * fields: "key=value key2=\"value\"" with printf conversions in the values, or "". Values are escaped here; a value that may hold
  * spaces stands in quotes in the format. site NULL: not limited. */
-void log_write(struct log_site *site, enum log_level level, const char *area, const char *message, const char *fields, ...)
+void log_write(struct log_site *site, enum log_level level, enum log_area area, const char *message, const char *fields, ...)
 	__attribute__((format(printf, 5, 6)));
 
 #define LOG_HERE(level, area, message, ...)                                                        \
@@ -61,9 +87,9 @@ void log_write(struct log_site *site, enum log_level level, const char *area, co
 		log_write(&log_site_here, level, area, message, __VA_ARGS__);                      \
 	})
 
-#define log_error(area, message, ...) LOG_HERE(LOG_LEVEL_ERROR, area, message, __VA_ARGS__)
-#define log_warning(area, message, ...) LOG_HERE(LOG_LEVEL_WARNING, area, message, __VA_ARGS__)
-#define log_info(area, message, ...) LOG_HERE(LOG_LEVEL_INFO, area, message, __VA_ARGS__)
-#define log_debug(area, message, ...) LOG_HERE(LOG_LEVEL_DEBUG, area, message, __VA_ARGS__)
+#define log_error(area, message, ...) LOG_HERE(LOG_LEVEL_ERROR, LOG_AREA_##area, message, __VA_ARGS__)
+#define log_warning(area, message, ...) LOG_HERE(LOG_LEVEL_WARNING, LOG_AREA_##area, message, __VA_ARGS__)
+#define log_info(area, message, ...) LOG_HERE(LOG_LEVEL_INFO, LOG_AREA_##area, message, __VA_ARGS__)
+#define log_debug(area, message, ...) LOG_HERE(LOG_LEVEL_DEBUG, LOG_AREA_##area, message, __VA_ARGS__)
 
 #endif

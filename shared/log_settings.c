@@ -2,6 +2,8 @@
 /* What is logged and how; log.c writes. Apart from it, so that tests replace log_write alone. */
 #include "shared/log_settings.h"
 
+#include "shared/spelling.h"
+
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -10,17 +12,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define AREA_NAME_MAX 24
-
 struct log_settings log_settings = {.program = "rookery"};
-static _Atomic enum log_level log_threshold = LOG_LEVEL_INFO;
 
-/* Areas with a level of their own; one is written before it is counted. */
-static struct {
-	char name[AREA_NAME_MAX];
-	_Atomic enum log_level level;
-} areas[LOG_AREAS_MAX];
-static _Atomic unsigned area_count;
+#define AREA_LEVEL(name, programs, about) [LOG_AREA_##name] = LOG_LEVEL_INFO,
+static _Atomic enum log_level levels[LOG_AREA_COUNT] = {LOG_AREAS(AREA_LEVEL)};
+
+#define AREA_NAME(name, programs, about) [LOG_AREA_##name] = #name,
+const char *const log_area_name[LOG_AREA_COUNT] = {LOG_AREAS(AREA_NAME)};
 
 const char *const log_level_name[] = {
 	[LOG_LEVEL_ERROR] = "error",
@@ -45,7 +43,7 @@ void
 log_open(const char *program, enum log_level level)
 {
 	log_settings.program = program;
-	log_threshold = level;
+	log_set_levels(level);
 	log_settings.journal = is_journal();
 }
 
@@ -55,57 +53,52 @@ log_set_format(enum log_format format)
 	log_settings.format = format;
 }
 
-int
-log_set_level(const char *area, enum log_level level)
+void
+log_set_level(enum log_area area, enum log_level level)
 {
-	unsigned count = area_count;
+	levels[area] = level;
+}
 
-	if (area == NULL) {
-		area_count = 0;
-		log_threshold = level;
-		return 0;
-	}
-	if (strlen(area) >= AREA_NAME_MAX)
-		return -EINVAL;
-	for (unsigned i = 0; i < count; i++) {
-		if (strcmp(areas[i].name, area) == 0) {
-			areas[i].level = level;
+void
+log_set_levels(enum log_level level)
+{
+	for (unsigned i = 0; i < LOG_AREA_COUNT; i++)
+		levels[i] = level;
+}
+
+int
+log_level_find(const char *name, enum log_level *level)
+{
+	for (unsigned i = 0; i <= LOG_LEVEL_DEBUG; i++) {
+		if (strcmp(name, log_level_name[i]) == 0) {
+			*level = (enum log_level)i;
 			return 0;
 		}
 	}
-	if (count == LOG_AREAS_MAX)
-		return -ENOSPC;
-	strcpy(areas[count].name, area);
-	areas[count].level = level;
-	area_count = count + 1;
-	return 0;
-}
-
-int
-log_set_area(const char *text, bool set)
-{
-	const char *equals = strchr(text, '=');
-	char area[AREA_NAME_MAX];
-	size_t n = equals == NULL ? 0 : (size_t)(equals - text);
-
-	if (n == 0 || n >= sizeof(area))
-		return -EINVAL;
-	memcpy(area, text, n);
-	area[n] = '\0';
-	for (unsigned i = 0; i < sizeof(log_level_name) / sizeof(log_level_name[0]); i++)
-		if (strcmp(equals + 1, log_level_name[i]) == 0)
-			return set ? log_set_level(area, (enum log_level)i) : 0;
 	return -EINVAL;
 }
 
-bool
-log_level_at(unsigned index, const char **area, enum log_level *level)
+int
+log_area_find(const char *name, enum log_area *area, char *error, size_t error_cap)
 {
-	if (index > area_count)
-		return false;
-	*area = index == 0 ? "" : areas[index - 1].name;
-	*level = index == 0 ? log_threshold : areas[index - 1].level;
-	return true;
+	struct spelling spelling = {.word = name};
+	char all[256] = "";
+
+	for (unsigned i = 0; i < LOG_AREA_COUNT; i++) {
+		size_t used = strlen(all);
+
+		if (strcmp(name, log_area_name[i]) == 0) {
+			*area = (enum log_area)i;
+			return 0;
+		}
+		spelling_consider(&spelling, log_area_name[i]);
+		snprintf(all + used, sizeof(all) - used, "%s%s", i == 0 ? "" : ", ", log_area_name[i]);
+	}
+	if (spelling_guess(&spelling) != NULL)
+		snprintf(error, error_cap, "\"%.40s\" is no area; did you mean \"%s\"?", name, spelling_guess(&spelling));
+	else
+		snprintf(error, error_cap, "\"%.40s\" is no area: %s", name, all);
+	return -EINVAL;
 }
 
 enum log_format
@@ -115,12 +108,7 @@ log_format_now(void)
 }
 
 enum log_level
-log_threshold_of(const char *area)
+log_level_of(enum log_area area)
 {
-	unsigned count = area_count;
-
-	for (unsigned i = 0; i < count; i++)
-		if (strcmp(areas[i].name, area) == 0)
-			return areas[i].level;
-	return log_threshold;
+	return levels[area];
 }

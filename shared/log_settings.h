@@ -15,7 +15,4 @@ struct log_settings {
 extern struct log_settings log_settings;
 extern const char *const log_level_name[];
 
-/* Thread-safe. */
-enum log_level log_threshold_of(const char *area);
-
 #endif

@@ -117,7 +117,7 @@ program_hide_memory(void)
 }
 
 void
-program_report(const char *area, const char *error)
+program_report(enum log_area area, const char *error)
 {
-	log_error(area, "cannot run", "reason=\"%s\"", error);
+	LOG_HERE(LOG_LEVEL_ERROR, area, "cannot run", "reason=\"%s\"", error);
 }

@@ -3,6 +3,8 @@
 #ifndef ROOKERY_SHARED_PROGRAM_H
 #define ROOKERY_SHARED_PROGRAM_H
 
+#include "shared/log.h"
+
 #include <stdbool.h>
 
 #define PROGRAM_EXIT_USAGE 2 /* command line or configuration */
@@ -23,6 +25,6 @@ bool program_on_standby(void);
 void program_hide_memory(void);
 
 /* The last words before it leaves: one error line. */
-void program_report(const char *area, const char *error);
+void program_report(enum log_area area, const char *error);
 
 #endif

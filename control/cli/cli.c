@@ -138,6 +138,21 @@ cli_duration(const char *text)
 	}
 }
 
+static int
+wrong_word(struct parse *p, const char *label, const char *words, const char *value)
+{
+	struct spelling spelling = {.word = value};
+	for (const char *w = words; *w; w += strcspn(w, "|"), w += *w == '|') {
+		char word[SPELLING_MAX + 1];
+		snprintf(word, sizeof(word), "%.*s", (int)strcspn(w, "|"), w);
+		spelling_consider(&spelling, word);
+	}
+	if (spelling_guess(&spelling))
+		return wrong(p, "%s must be one of %s, not `%s`; did you mean `%s`?", label, words, value,
+			     spelling_guess(&spelling));
+	return wrong(p, "%s must be one of %s, not `%s`", label, words, value);
+}
+
 /* label: "--limit", or "LEVEL". */
 static int
 check_value(struct parse *p, const char *label, const struct cli_param *param, const char *value)
@@ -152,7 +167,7 @@ check_value(struct parse *p, const char *label, const struct cli_param *param, c
 	if (param->type == CLI_WORD && strcmp(label, param->words) == 0 && !is_word(param->words, value))
 		return wrong(p, "`%s` takes %s, not `%s`", p->cli->command->name, label, value);
 	if (param->type == CLI_WORD && !is_word(param->words, value))
-		return wrong(p, "%s must be one of %s, not `%s`", label, param->words, value);
+		return wrong_word(p, label, param->words, value);
 	return 0;
 }
 

@@ -2,7 +2,11 @@
 /* The table of commands. */
 #include "control/cli/commands.h"
 
+#include "shared/log.h"
+
 #define NUMBER_MAX INT32_MAX
+#define AREA_WORD(name_, programs, about) "|" #name_
+#define AREAS (&(LOG_SERVER_AREAS(AREA_WORD))[1])
 
 #define FLAG(name_, help_) {.name = name_, .type = CLI_FLAG, .help = help_}
 #define OPTION(name_, type_, value_, help_, ...) \
@@ -199,7 +203,7 @@ const struct command cli_commands[] = {
 	COMMAND("limits", "limits, and how much of them is used", run_limits, "sample", CLI_READ | CLI_WATCH),
 	COMMAND("log level", "how much the server logs, until control ends", run_log_level, "log.level", 0,
 	 .args = {ARG("LEVEL", CLI_WORD, "error, warning, info or debug", .words = "error|warning|info|debug"),
-		  ARG("AREA", CLI_TEXT, "only lines with this area=", .optional = true)},
+		  ARG("AREA", CLI_WORD, "only lines with this area=", .words = AREAS, .optional = true)},
 	 .details = "Without AREA it is the level of all areas.", .example = "log level debug login\nlog level info"),
 	COMMAND("backup", "copy database and key, also while the server runs", run_backup, NULL, CLI_LOCAL,
 	 .args = {ARG("FILE", CLI_FILE, "the copy; the key goes to FILE.key")}, .options = backup_options,

@@ -126,7 +126,7 @@ announce(void *arg, const json_t *status, const pid_t pids[SUPERVISED_COUNT])
 		return;
 	}
 	/* Nobody reads a banner in a journal. */
-	log_info("launcher", "ready", "dataplane=%ld control=%ld version=" ROOKERY_VERSION, (long)b.dataplane, (long)b.control);
+	log_info(launcher, "ready", "dataplane=%ld control=%ld version=" ROOKERY_VERSION, (long)b.dataplane, (long)b.control);
 	notify_send(&l->notify, "READY=1\nSTATUS=Clients can log in");
 }
 

@@ -57,7 +57,7 @@ notify_open(struct notify *n)
 	if (name != NULL) {
 		n->fd = connect_to(name);
 		if (n->fd < 0)
-			log_warning("launcher", "the service manager cannot be told anything", "socket=\"%s\" error=\"%s\"", name,
+			log_warning(launcher, "the service manager cannot be told anything", "socket=\"%s\" error=\"%s\"", name,
 				    strerror(-n->fd));
 		else
 			n->alive_ms = alive_interval();
@@ -80,7 +80,7 @@ notify_send(const struct notify *n, const char *lines)
 {
 	/* One that is lost costs a time-out at worst; waiting for a manager that does not read would cost more. */
 	if (n->fd >= 0 && send(n->fd, lines, strlen(lines), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-		log_warning("launcher", "the service manager was not told", "lines=\"%s\" error=\"%s\"", lines, strerror(errno));
+		log_warning(launcher, "the service manager was not told", "lines=\"%s\" error=\"%s\"", lines, strerror(errno));
 }
 
 static void

@@ -41,7 +41,7 @@ finish(struct restart *r, int result, const char *text)
 	r->phase = RESTART_NONE;
 	r->done = NULL;
 	if (result < 0)
-		log_error("launcher", "restart failed", "process=%s reason=\"%s\"", supervised_name[r->which], text);
+		log_error(launcher, "restart failed", "process=%s reason=\"%s\"", supervised_name[r->which], text);
 	if (done != NULL)
 		done(r->arg, result, text);
 }
@@ -74,7 +74,7 @@ stop_old(struct restart *r)
 
 	r->phase = RESTART_STOPPING;
 	r->stopped_ms = uv_now(&s->loop);
-	log_info("launcher", "the new process is prepared: stopping the old one", "process=%s old=%ld new=%ld",
+	log_info(launcher, "the new process is prepared: stopping the old one", "process=%s old=%ld new=%ld",
 		 supervised_name[r->which], (long)old->pid, (long)r->standby);
 	uv_timer_stop(&r->timer);
 	kill(old->pid, SIGTERM);
@@ -113,7 +113,7 @@ on_status(void *arg, const json_t *status)
 		return false;
 	uv_update_time(&s->loop);
 	ms = uv_now(&s->loop) - r->stopped_ms;
-	log_info("launcher", "process restarted", "process=%s pid=%ld ready_ms=%llu", supervised_name[r->which],
+	log_info(launcher, "process restarted", "process=%s pid=%ld ready_ms=%llu", supervised_name[r->which],
 		 (long)s->children[r->which].pid, ms);
 	finish(r, 0, "");
 	return true;
@@ -136,7 +136,7 @@ take_over(struct restart *r)
 	uv_timer_stop(&r->timer);
 	r->probe_used = true;
 	if (probe_start(&r->probe, &s->loop, s->options->control_socket, on_status, r) < 0)
-		log_error("launcher", "cannot ask control for its state", "");
+		log_error(launcher, "cannot ask control for its state", "");
 }
 
 /* ---- deaths --------------------------------------------------------------------------- */
@@ -164,7 +164,7 @@ on_timer(uv_timer_t *timer)
 	struct restart *r = timer->data;
 
 	if (r->phase == RESTART_PREPARING && r->standby != 0) {
-		log_error("launcher", "the new process takes too long: killed", "process=%s pid=%ld", supervised_name[r->which],
+		log_error(launcher, "the new process takes too long: killed", "process=%s pid=%ld", supervised_name[r->which],
 			  (long)r->standby);
 		kill(r->standby, SIGKILL);
 	} else if (r->phase == RESTART_WAITING) {
@@ -293,7 +293,7 @@ restart_begin(struct supervisor *s, enum supervised which, struct admin_call *ca
 	r->deaths = 0;
 	r->done = call->done;
 	r->arg = call->done_arg;
-	log_info("launcher", "restart: starting the new process", "process=%s old=%ld new=%ld", supervised_name[which],
+	log_info(launcher, "restart: starting the new process", "process=%s old=%ld new=%ld", supervised_name[which],
 		 (long)s->children[which].pid, (long)r->standby);
 	uv_timer_start(&r->timer, on_timer, RESTART_PREPARE_MS, 0);
 	return ADMIN_LATER;

@@ -56,7 +56,7 @@ supervisor_kill_late(uv_timer_t *timer)
 		struct child *c = &s->children[i];
 		if (!c->pid || (!s->stopping && c->which != s->restart.which))
 			continue;
-		log_warning("launcher", "process did not stop in time: killed",
+		log_warning(launcher, "process did not stop in time: killed",
 			    "process=%s pid=%ld after_ms=%d", supervised_name[i], (long)c->pid,
 			    SUPERVISOR_STOP_MS);
 		kill(c->pid, SIGKILL);
@@ -102,7 +102,7 @@ start(struct child *c)
 		c->pid = pid;
 		return;
 	}
-	log_error("launcher", "cannot start process", "process=%s path=\"%s\" error=\"%s\"",
+	log_error(launcher, "cannot start process", "process=%s path=\"%s\" error=\"%s\"",
 		  supervised_name[c->which], s->options->argv[c->which][0], strerror(-pid));
 	if (!s->ready) {
 		begin_stop(s, 1);
@@ -124,18 +124,18 @@ is_final(struct child *c, int status)
 	if (s->ready)
 		return false;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_CONFIG) {
-		log_error("launcher", "process refused its configuration: stopping", "process=%s", name);
+		log_error(launcher, "process refused its configuration: stopping", "process=%s", name);
 		begin_stop(s, EXIT_CONFIG);
 		return true;
 	}
 	if (WIFEXITED(status)) {
-		log_error("launcher", "process could not start (its own lines above say why): stopping",
+		log_error(launcher, "process could not start (its own lines above say why): stopping",
 			  "process=%s exit=%d", name, WEXITSTATUS(status));
 		begin_stop(s, 1);
 		return true;
 	}
 	if (++c->deaths >= SUPERVISOR_EARLY_DEATHS_MAX) {
-		log_error("launcher", "process dies again and again at start: stopping",
+		log_error(launcher, "process dies again and again at start: stopping",
 			  "process=%s signal=%d deaths=%u", name, WTERMSIG(status), c->deaths);
 		begin_stop(s, 1);
 		return true;
@@ -156,7 +156,7 @@ handle_death(struct child *c, int status)
 	if (is_final(c, status) || restart_old_died(s, c->which))
 		return;
 	uint32_t delay_ms = restart_delay(&c->pace, lived);
-	log_warning("launcher", "process died: starting it again",
+	log_warning(launcher, "process died: starting it again",
 		    "process=%s %s=%d lived_ms=%llu delay_ms=%u", supervised_name[c->which],
 		    WIFEXITED(status) ? "exit" : "signal",
 		    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status), (unsigned long long)lived,
@@ -190,7 +190,7 @@ on_stop_signal(uv_signal_t *handle, int signum)
 {
 	struct supervisor *s = handle->data;
 	if (!s->stopping) {
-		log_info("launcher", "stopping", "signal=%d", signum);
+		log_info(launcher, "stopping", "signal=%d", signum);
 		begin_stop(s, 0);
 	} else if (signum == SIGINT) {
 		/* Ctrl-C twice: somebody is in a hurry. */
@@ -202,7 +202,7 @@ static void
 on_impatience(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
-	log_warning("launcher", "not ready yet, still waiting", "seconds=%d control_socket=\"%s\"",
+	log_warning(launcher, "not ready yet, still waiting", "seconds=%d control_socket=\"%s\"",
 		    SUPERVISOR_PATIENCE_MS / 1000, s->options->control_socket);
 }
 
@@ -291,7 +291,7 @@ open_admin(struct supervisor *s)
 	};
 	char error[512];
 	if (admin_open(&s->admin, &o, error, sizeof(error)) < 0)
-		log_warning("launcher", "`rookctl restart` will not work", "reason=\"%s\"", error);
+		log_warning(launcher, "`rookctl restart` will not work", "reason=\"%s\"", error);
 }
 
 int
@@ -303,7 +303,7 @@ supervisor_run(const struct supervisor_options *o)
 	s->options = o;
 	int r = set_up(s);
 	if (r < 0) {
-		log_error("launcher", "cannot set up the event loop", "error=\"%s\"", uv_strerror(r));
+		log_error(launcher, "cannot set up the event loop", "error=\"%s\"", uv_strerror(r));
 		return 1; /* the process ends: the loop's handles go with it */
 	}
 	open_admin(s);

@@ -83,11 +83,11 @@ hangs(struct supervisor *s, enum supervised which, const char *part)
 	struct child *c = &s->children[which];
 
 	if (watch_is_traced(c->pid)) {
-		log_warning("launcher", "process hangs, but somebody debugs it: left alone", "process=%s pid=%ld part=\"%s\"",
+		log_warning(launcher, "process hangs, but somebody debugs it: left alone", "process=%s pid=%ld part=\"%s\"",
 			    supervised_name[which], (long)c->pid, part);
 		return;
 	}
-	log_error("launcher", "process hangs: killed", "process=%s pid=%ld part=\"%s\" hung_seconds=%u lived_ms=%llu",
+	log_error(launcher, "process hangs: killed", "process=%s pid=%ld part=\"%s\" hung_seconds=%u lived_ms=%llu",
 		  supervised_name[which], (long)c->pid, part, s->options->config->launcher.hang_seconds,
 		  (unsigned long long)(uv_now(&s->loop) - c->started_ms));
 	/* One that is stopped hears of nothing else. SIGCHLD tells the rest. */

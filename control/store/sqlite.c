@@ -378,9 +378,9 @@ schema_migrate(struct store *st)
 		}
 	}
 	if (before == 0)
-		log_info("store", "new database", "path=\"%s\" version=%d", st->path, version);
+		log_info(store, "new database", "path=\"%s\" version=%d", st->path, version);
 	else if (before != version)
-		log_info("store", "database schema brought up to date", "path=\"%s\" from=%d version=%d", st->path, before, version);
+		log_info(store, "database schema brought up to date", "path=\"%s\" from=%d version=%d", st->path, before, version);
 	return 0;
 }
 

@@ -71,7 +71,7 @@ static const uint8_t ticket_secret[RESUME_SECRET] = {5};
 
 /* The logs of 1,000 inputs a second are of no use. */
 void
-log_write(struct log_site *site, enum log_level level, const char *area, const char *message, const char *fields, ...)
+log_write(struct log_site *site, enum log_level level, enum log_area area, const char *message, const char *fields, ...)
 {
 	(void)site;
 	(void)level;

@@ -34,7 +34,7 @@ fuzz_store_commit(struct store *st)
 
 /* Formats, so that the sanitizers see the arguments, and stays silent. */
 void
-log_write(struct log_site *site, enum log_level level, const char *area, const char *message, const char *fields, ...)
+log_write(struct log_site *site, enum log_level level, enum log_area area, const char *message, const char *fields, ...)
 {
 	(void)site;
 	char text[512];
@@ -45,7 +45,7 @@ log_write(struct log_site *site, enum log_level level, const char *area, const c
 	vsnprintf(text, sizeof(text), fields, args);
 	va_end(args);
 	if (getenv("FUZZ_LOG") != NULL)
-		fprintf(stderr, "%s: %s %s\n", area, message, text);
+		fprintf(stderr, "%s: %s %s\n", log_area_name[area], message, text);
 }
 
 static void

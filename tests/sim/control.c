@@ -155,53 +155,9 @@ control_ring_peek(const struct cell_ring *r, uint32_t ahead)
 	return the->dead ? NULL : ring_peek(r, ahead);
 }
 
-/* The rest of it: what the configuration sets has no place here. */
-void
-log_open(const char *program, enum log_level level)
-{
-	(void)program;
-	(void)level;
-}
-
-void
-log_set_format(enum log_format format)
-{
-	(void)format;
-}
-
-int
-log_set_level(const char *area, enum log_level level)
-{
-	(void)area;
-	(void)level;
-	return 0;
-}
-
-int
-log_set_area(const char *text, bool set)
-{
-	(void)text;
-	(void)set;
-	return 0;
-}
-
-bool
-log_level_at(unsigned index, const char **area, enum log_level *level)
-{
-	*area = "";
-	*level = LOG_LEVEL_INFO;
-	return index == 0;
-}
-
-enum log_format
-log_format_now(void)
-{
-	return LOG_FORMAT_LOGFMT;
-}
-
 /* Instead of the library's: lines of the log belong to the timeline. */
 void
-log_write(struct log_site *site, enum log_level level, const char *area, const char *message, const char *fields, ...)
+log_write(struct log_site *site, enum log_level level, enum log_area area, const char *message, const char *fields, ...)
 {
 	(void)site;
 	char text[256];
@@ -214,7 +170,7 @@ log_write(struct log_site *site, enum log_level level, const char *area, const c
 	vsnprintf(text, sizeof(text), fields, args);
 	va_end(args);
 	/* Not hashed: there are process ids and paths in it. */
-	printf("%20s  log %s: %s %s\n", "", area, message, text);
+	printf("%20s  log %s: %s %s\n", "", log_area_name[area], message, text);
 }
 
 /* ---- passwords -------------------------------------------------------------------------- */

@@ -527,6 +527,8 @@ test_log_level(void **state)
 	ask_ok(f, fd, "log.level", "{\"level\":\"error\"}");
 	ask_refused(f, fd, "log.level", "{\"level\":\"loud\"}", "invalid");
 	ask_refused(f, fd, "log.level", "{\"area\":\"login\"}", "invalid");
+	ask_refused(f, fd, "log.level", "{\"level\":\"info\",\"area\":\"logni\"}", "invalid");
+	ask_refused(f, fd, "log.level", "{\"level\":\"info\",\"area\":\"launcher\"}", "invalid");
 	close(fd);
 }
 

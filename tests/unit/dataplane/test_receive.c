@@ -277,17 +277,13 @@ test_fence(void **state)
 	assert_true(peer_receive(&p, FRAME_PING, &f));
 	/* Levels of the log come the same way. */
 	c = control_put(w, IPC_TABLE, 0, TABLE_LOG);
-	c->log.level = LOG_LEVEL_ERROR;
-	strcpy(c->log.area, "a test");
+	for (unsigned i = 0; i < LOG_AREA_COUNT; i++)
+		c->log.level[i] = i == LOG_AREA_port ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO;
 	control_publish(w, IPC_TABLE, 0);
 	world_settle(w);
-	assert_int_equal(log_threshold_of("a test"), LOG_LEVEL_ERROR);
-	assert_int_equal(log_threshold_of("another"), LOG_LEVEL_INFO);
-	c = control_put(w, IPC_TABLE, 0, TABLE_LOG);
-	c->log.level = LOG_LEVEL_INFO;
-	control_publish(w, IPC_TABLE, 0);
-	world_settle(w);
-	assert_int_equal(log_threshold_of("a test"), LOG_LEVEL_INFO);
+	assert_int_equal(log_level_of(LOG_AREA_port), LOG_LEVEL_ERROR);
+	assert_int_equal(log_level_of(LOG_AREA_tables), LOG_LEVEL_INFO);
+	log_set_levels(LOG_LEVEL_INFO);
 	/* A barrier that never comes holds nothing up for ever. */
 	fenced_probe(w, &p, 6);
 	world_pass(w, 900000);

@@ -260,17 +260,17 @@ test_log_levels(void **state)
 	struct cell c = valid_cell(TABLE_LOG);
 
 	(void)state;
-	c.log.level = 3;
+	for (unsigned i = 0; i < LOG_AREA_COUNT; i++)
+		c.log.level[i] = LOG_LEVEL_DEBUG;
 	c.log.format = 1;
-	strcpy(c.log.area, "login");
 	assert_true(cell_valid(&c));
-	c.log.level = 4;
+	c.log.level[LOG_AREA_COUNT - 1] = 4;
 	assert_false(cell_valid(&c));
-	c.log.level = 0;
+	c.log.level[LOG_AREA_COUNT - 1] = 0;
 	c.log.format = 2;
 	assert_false(cell_valid(&c));
 	c.log.format = 0;
-	memset(c.log.area, 'x', sizeof(c.log.area));
+	c.length = 1;
 	assert_false(cell_valid(&c));
 }
 

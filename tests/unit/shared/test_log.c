@@ -57,7 +57,7 @@ test_line_is_logfmt(void **state)
 
 	(void)state;
 	log_open("rookery-test", LOG_LEVEL_INFO);
-	log_info("session", "session added", "sid=%d name=\"%s\"", 7, "a b");
+	log_info(session, "session added", "sid=%d name=\"%s\"", 7, "a b");
 	line = logged();
 	assert_int_equal(sscanf(line, "ts=%4[0-9]-", year), 1);
 	assert_non_null(strstr(line, "Z level=info program=rookery-test area=session msg=\"session added\" sid=7 name=\"a b\"\n"));
@@ -68,7 +68,7 @@ static void
 test_no_fields(void **state)
 {
 	(void)state;
-	log_error("main", "stopped", "%s", "");
+	log_error(control, "stopped", "%s", "");
 	assert_non_null(strstr(logged(), "msg=\"stopped\""));
 }
 
@@ -77,10 +77,10 @@ test_level_is_a_threshold(void **state)
 {
 	(void)state;
 	log_open("rookery-test", LOG_LEVEL_WARNING);
-	log_debug("a", "one", "x=%d", 1);
-	log_info("a", "two", "x=%d", 2);
-	log_warning("a", "three", "x=%d", 3);
-	log_error("a", "four", "x=%d", 4);
+	log_debug(control, "one", "x=%d", 1);
+	log_info(control, "two", "x=%d", 2);
+	log_warning(control, "three", "x=%d", 3);
+	log_error(control, "four", "x=%d", 4);
 	assert_null(strstr(logged(), "one"));
 	assert_null(strstr(logged(), "two"));
 	assert_non_null(strstr(logged(), "three"));
@@ -94,7 +94,7 @@ test_value_cannot_forge_a_line(void **state)
 
 	(void)state;
 	log_open("rookery-test", LOG_LEVEL_INFO);
-	log_info("a", "name taken", "name=\"%s\"", "x\nts=0 level=error\x1b[31m");
+	log_info(control, "name taken", "name=\"%s\"", "x\nts=0 level=error\x1b[31m");
 	line = logged();
 	assert_int_equal(strlen(line), strchr(line, '\n') - line + 1);
 	assert_null(strchr(line, '\x1b'));
@@ -110,8 +110,8 @@ test_long_line_is_cut_and_ends(void **state)
 	memset(huge, 'x', sizeof(huge) - 1);
 	huge[sizeof(huge) - 1] = '\0';
 	log_open("rookery-test", LOG_LEVEL_INFO);
-	log_info("a", "long", "value=%s", huge);
-	log_info("a", huge, "value=%d", 1);
+	log_info(control, "long", "value=%s", huge);
+	log_info(control, huge, "value=%d", 1);
 	line = logged();
 	assert_true(strlen(line) <= 2 * 2048);
 	assert_int_equal(line[strlen(line) - 1], '\n');
@@ -126,25 +126,21 @@ test_areas_have_levels_of_their_own(void **state)
 
 	(void)state;
 	log_open("rookery-test", LOG_LEVEL_INFO);
-	assert_int_equal(log_set_level("login", LOG_LEVEL_DEBUG), 0);
-	assert_int_equal(log_set_level("store", LOG_LEVEL_ERROR), 0);
-	log_debug("login", "seen 1", "");
-	log_debug("loginx", "hidden", "");
-	log_warning("store", "hidden", "");
-	log_error("store", "seen 2", "");
-	assert_int_equal(log_set_level("store", LOG_LEVEL_WARNING), 0);
-	log_warning("store", "seen 3", "");
-	assert_int_equal(log_set_level("an area with far too long a name", LOG_LEVEL_DEBUG), -EINVAL);
-	for (int i = 0; i < 14; i++) {
-		snprintf(name, sizeof(name), "a%d", i);
-		assert_int_equal(log_set_level(name, LOG_LEVEL_ERROR), 0);
-	}
-	assert_int_equal(log_set_level("one more", LOG_LEVEL_ERROR), -ENOSPC);
-	assert_int_equal(log_set_level("login", LOG_LEVEL_ERROR), 0);
+	log_set_level(LOG_AREA_login, LOG_LEVEL_DEBUG);
+	log_set_level(LOG_AREA_store, LOG_LEVEL_ERROR);
+	log_debug(login, "seen 1", "");
+	log_debug(log, "hidden", "");
+	log_warning(store, "hidden", "");
+	log_error(store, "seen 2", "");
+	log_set_level(LOG_AREA_store, LOG_LEVEL_WARNING);
+	log_warning(store, "seen 3", "");
+	assert_int_equal(log_level_of(LOG_AREA_store), LOG_LEVEL_WARNING);
+	assert_int_equal(log_level_of(LOG_AREA_port), LOG_LEVEL_INFO);
+	log_set_level(LOG_AREA_login, LOG_LEVEL_ERROR);
 	/* All at once: nothing is left of the single ones. */
-	assert_int_equal(log_set_level(NULL, LOG_LEVEL_INFO), 0);
-	log_info("login", "seen 4", "");
-	log_debug("login", "hidden", "");
+	log_set_levels(LOG_LEVEL_INFO);
+	log_info(login, "seen 4", "");
+	log_debug(login, "hidden", "");
 	line = logged();
 	assert_null(strstr(line, "hidden"));
 	for (char c = '1'; c <= '4'; c++) {
@@ -160,7 +156,7 @@ test_value_cannot_forge_a_key(void **state)
 {
 	(void)state;
 	log_open("rookery-test", LOG_LEVEL_INFO);
-	log_info("a", "say \"hi\"", "name=\"%s\" bare=%s n=%d", "x\" level=\"error", "y level=error", 3);
+	log_info(control, "say \"hi\"", "name=\"%s\" bare=%s n=%d", "x\" level=\"error", "y level=error", 3);
 	assert_non_null(strstr(logged(), "msg=\"say \\\"hi\\\"\" name=\"x\\\" level=\\\"error\" bare=\"y level=error\" n=3\n"));
 }
 
@@ -169,7 +165,7 @@ test_every_conversion(void **state)
 {
 	(void)state;
 	log_open("rookery-test", LOG_LEVEL_INFO);
-	log_info("a", "m", "d=%d ld=%ld lld=%lld zu=%zu u=%u x=%016llx c=%c s=%.*s pct=100%% pair=%u/%u p=%5.1f l=%lu", -1, -2L, -3LL,
+	log_info(control, "m", "d=%d ld=%ld lld=%lld zu=%zu u=%u x=%016llx c=%c s=%.*s pct=100%% pair=%u/%u p=%5.1f l=%lu", -1, -2L, -3LL,
 		 (size_t)4, 5u, 0xabcULL, 'c', 2, "xyz", 6u, 7u, 8.25, 9UL);
 	assert_non_null(strstr(logged(), "d=-1 ld=-2 lld=-3 zu=4 u=5 x=0000000000000abc c=c s=xy pct=100% pair=6/7 p=\"  8.2\" l=9\n"));
 }
@@ -199,7 +195,7 @@ test_json(void **state)
 
 	(void)state;
 	json_start();
-	log_warning("session", "it is \"so\"", "sid=%u key=%016llx name=\"%s\" rate=%u/s", 7u, 1ULL, "a\\b \"c\"\n\xc3\xa9\xff", 3u);
+	log_warning(session, "it is \"so\"", "sid=%u key=%016llx name=\"%s\" rate=%u/s", 7u, 1ULL, "a\\b \"c\"\n\xc3\xa9\xff", 3u);
 	line = logged_json();
 	assert_string_equal(json_string_value(json_object_get(line, "level")), "warning");
 	assert_string_equal(json_string_value(json_object_get(line, "area")), "session");
@@ -224,7 +220,7 @@ test_long_json(void **state)
 	memset(huge, '"', sizeof(huge) - 1);
 	huge[sizeof(huge) - 1] = '\0';
 	json_start();
-	log_info("a", huge, "one=\"%s\" two=\"%s\" three=\"%s\" four=%d", huge, huge, huge, 4);
+	log_info(control, huge, "one=\"%s\" two=\"%s\" three=\"%s\" four=%d", huge, huge, huge, 4);
 	line = logged_json();
 	assert_non_null(json_object_get(line, "msg"));
 	json_decref(line);
@@ -244,14 +240,14 @@ test_journal(void **state)
 	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
 	setenv("JOURNAL_STREAM", stream, 1);
 	log_open("rookery-test", LOG_LEVEL_DEBUG);
-	log_error("a", "one", "%s", "");
-	log_warning("a", "two", "x=%d", 1);
-	log_info("a", "three", "x=%d", 1);
-	log_debug("a", "four", "x=%d", 1);
-	assert_string_equal(logged(), "<3>level=error program=rookery-test area=a msg=\"one\"\n"
-				      "<4>level=warning program=rookery-test area=a msg=\"two\" x=1\n"
-				      "<6>level=info program=rookery-test area=a msg=\"three\" x=1\n"
-				      "<7>level=debug program=rookery-test area=a msg=\"four\" x=1\n");
+	log_error(control, "one", "%s", "");
+	log_warning(control, "two", "x=%d", 1);
+	log_info(control, "three", "x=%d", 1);
+	log_debug(control, "four", "x=%d", 1);
+	assert_string_equal(logged(), "<3>level=error program=rookery-test area=control msg=\"one\"\n"
+				      "<4>level=warning program=rookery-test area=control msg=\"two\" x=1\n"
+				      "<6>level=info program=rookery-test area=control msg=\"three\" x=1\n"
+				      "<7>level=debug program=rookery-test area=control msg=\"four\" x=1\n");
 	unsetenv("JOURNAL_STREAM");
 }
 
@@ -262,34 +258,35 @@ test_another_stream(void **state)
 	(void)state;
 	setenv("JOURNAL_STREAM", "1:1", 1);
 	log_open("rookery-test", LOG_LEVEL_INFO);
-	log_info("a", "one", "x=%d", 1);
+	log_info(control, "one", "x=%d", 1);
 	assert_int_equal(strncmp(logged(), "ts=", 3), 0);
 	unsetenv("JOURNAL_STREAM");
 }
 
-/* ---- levels of areas -------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------------ */
 
 static void
-test_areas(void **state)
+test_names(void **state)
 {
+	enum log_level level;
+	enum log_area area;
+	char error[300];
+
 	(void)state;
-	log_open("rookery-test", LOG_LEVEL_WARNING);
-	assert_int_equal(log_set_area("login=debug", true), 0);
-	assert_int_equal(log_set_area("dpdk=error", true), 0);
-	assert_int_equal(log_set_area("store=info", false), 0); /* only looks */
-	log_debug("login", "one", "x=%d", 1);
-	log_warning("dpdk", "two", "x=%d", 1);
-	log_info("store", "three", "x=%d", 1);
-	log_warning("store", "four", "x=%d", 1);
-	assert_non_null(strstr(logged(), "msg=\"one\""));
-	assert_null(strstr(logged(), "two"));
-	assert_null(strstr(logged(), "three"));
-	assert_non_null(strstr(logged(), "four"));
-	assert_int_equal(log_set_area("login", true), -EINVAL);
-	assert_int_equal(log_set_area("=info", true), -EINVAL);
-	assert_int_equal(log_set_area("login=loud", true), -EINVAL);
-	assert_int_equal(log_set_area("an-area-with-far-too-long-a-name=info", true), -EINVAL);
-	log_set_level(NULL, LOG_LEVEL_INFO);
+	for (unsigned i = 0; i < LOG_AREA_COUNT; i++) {
+		assert_int_equal(log_area_find(log_area_name[i], &area, error, sizeof(error)), 0);
+		assert_int_equal(area, i);
+	}
+	assert_int_equal(log_area_find("lgoin", &area, error, sizeof(error)), -EINVAL);
+	assert_string_equal(error, "\"lgoin\" is no area; did you mean \"login\"?");
+	assert_int_equal(log_area_find("weather", &area, error, sizeof(error)), -EINVAL);
+	assert_non_null(strstr(error, "\"weather\" is no area: bans, control, "));
+	assert_non_null(strstr(error, ", launcher"));
+	assert_int_equal(log_area_find("", &area, error, sizeof(error)), -EINVAL);
+	assert_int_equal(log_level_find("debug", &level), 0);
+	assert_int_equal(level, LOG_LEVEL_DEBUG);
+	assert_int_equal(log_level_find("loud", &level), -EINVAL);
+	assert_int_equal(log_level_find("", &level), -EINVAL);
 }
 
 /* ---- how often ----------------------------------------------------------------------------- */
@@ -337,10 +334,10 @@ test_sites_are_limited_one_by_one(void **state)
 	(void)state;
 	log_open("rookery-test", LOG_LEVEL_DEBUG);
 	for (unsigned i = 0; i < LOG_SITE_BURST + 30; i++) {
-		log_warning("a", "flood", "i=%u", i);
-		log_debug("a", "all", "i=%u", i);
+		log_warning(control, "flood", "i=%u", i);
+		log_debug(control, "all", "i=%u", i);
 	}
-	log_warning("a", "other", "x=%d", 1);
+	log_warning(control, "other", "x=%d", 1);
 	/* A second may have passed on a slow machine; a minute has not. */
 	assert_in_range(lines_with("msg=\"flood\""), LOG_SITE_BURST, LOG_SITE_BURST + 29);
 	assert_int_equal(lines_with("msg=\"all\""), LOG_SITE_BURST + 30);
@@ -362,7 +359,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_long_json, capture, release),
 		cmocka_unit_test_setup_teardown(test_journal, capture, release),
 		cmocka_unit_test_setup_teardown(test_another_stream, capture, release),
-		cmocka_unit_test_setup_teardown(test_areas, capture, release),
+		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_site_in_virtual_time),
 		cmocka_unit_test_setup_teardown(test_sites_are_limited_one_by_one, capture, release),
 		cmocka_unit_test_setup_teardown(test_areas_have_levels_of_their_own, capture, release),
