@@ -335,7 +335,8 @@ edit(struct chat *chat)
 	if (text[0] != '\0')
 		history(t->history_list, &ev, H_ENTER, text);
 	line(chat, text);
-	prompt_on(chat);
+	if (!chat->quitting)
+		prompt_on(chat);
 }
 
 static void
