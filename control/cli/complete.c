@@ -111,7 +111,8 @@ offer_value(const struct cli_param *param, const char *partial, const struct cli
 		}
 		return false;
 	case CLI_SESSION_OR_USER:
-		offer(c, partial, "user:", "all sessions of a user");
+		if (strcmp(partial, "user:") != 0)
+			offer(c, partial, "user:", "all sessions of a user");
 		/* fall through */
 	case CLI_USER:
 	case CLI_SESSION:

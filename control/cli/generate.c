@@ -131,16 +131,26 @@ generate_bash(FILE *out)
 	fputs("# bash completion for rookctl\n"
 	      "_rookctl()\n"
 	      "{\n"
-	      "	local line\n"
+	      "	local line cut= word=${COMP_LINE:0:COMP_POINT}\n"
+	      "	local -a words\n"
+	      "	# Bash has taken user:NAME apart and wants only what comes behind the colon. The x stands for an empty last word.\n"
+	      "	read -a words <<<\"${word}x\"\n"
+	      "	word=${words[-1]%x}\n"
+	      "	words[-1]=$word\n"
+	      "	[[ $COMP_WORDBREAKS == *:* ]] && cut=${word%\"${word##*:}\"}\n"
 	      "	COMPREPLY=()\n"
 	      "	while IFS= read -r line; do\n"
 	      "		if [ \"$line\" = $'\\t' ]; then\n"
 	      "			compopt -o filenames\n"
-	      "			COMPREPLY+=($(compgen -f -- \"$2\"))\n"
+	      "			while IFS= read -r line; do\n"
+	      "				COMPREPLY+=(\"${line#\"$cut\"}\")\n"
+	      "			done < <(compgen -f -- \"$word\")\n"
 	      "		else\n"
-	      "			COMPREPLY+=(\"${line%%$'\\t'*}\")\n"
+	      "			line=${line%%$'\\t'*}\n"
+	      "			[[ $line == *: ]] && compopt -o nospace\n"
+	      "			COMPREPLY+=(\"${line#\"$cut\"}\")\n"
 	      "		fi\n"
-	      "	done < <(\"$1\" --complete \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null)\n"
+	      "	done < <(\"$1\" --complete \"${words[@]:1}\" 2>/dev/null)\n"
 	      "}\n"
 	      "complete -F _rookctl rookctl\n",
 	      out);
@@ -150,16 +160,21 @@ static void
 generate_zsh(FILE *out)
 {
 	fputs("#compdef rookctl\n"
-	      "local line\n"
-	      "local -a found\n"
+	      "local line word help\n"
+	      "local -a whole open # open: a name follows the colon\n"
 	      "for line in \"${(@f)$($words[1] --complete \"${(@)words[2,CURRENT]}\" 2>/dev/null)}\"; do\n"
-	      "	if [[ \"$line\" == $'\\t' ]]; then\n"
+	      "	word=${${line%%$'\\t'*}//:/\\\\:}\n"
+	      "	help=${line#*$'\\t'}\n"
+	      "	if [[ $line == $'\\t' ]]; then\n"
 	      "		_files\n"
-	      "	elif [[ -n \"$line\" ]]; then\n"
-	      "		found+=(\"${${line%%$'\\t'*}//:/\\\\:}:${line#*$'\\t'}\")\n"
+	      "	elif [[ $word == *: ]]; then\n"
+	      "		open+=(\"$word:$help\")\n"
+	      "	elif [[ -n $word ]]; then\n"
+	      "		whole+=(\"$word${help:+:$help}\")\n"
 	      "	fi\n"
 	      "done\n"
-	      "(( $#found )) && _describe rookctl found\n",
+	      "(( $#whole )) && _describe rookctl whole\n"
+	      "(( $#open )) && _describe rookctl open -S ''\n",
 	      out);
 }
 

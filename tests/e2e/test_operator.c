@@ -277,6 +277,50 @@ doctor(void **state)
 	expect_finding(w, "configuration", "did you mean \"registration\"?", "config check");
 }
 
+/* ---- completion in bash ------------------------------------------------------------------ */
+
+/* What is installed, called as bash calls it for such a line; prints what is offered, each in <>. */
+static const char complete_script[] =
+	"PATH=$(cd \"$1\" && pwd):$PATH; . <(rookctl --generate bash); compopt() { :; }; cd \"$2\"; "
+	"COMP_LINE=$3 COMP_POINT=${#3}; _rookctl rookctl; printf '<%s>' \"${COMPREPLY[@]}\"";
+
+static void
+completion(void **state)
+{
+	static const char *const cases[][2] = {
+		{"log level de", "<debug>"},
+		{"log level debug lo", "<log><login>"},
+		{"users show al", "<alice>"},
+		{"users show ", "<alice><bob>"},
+		{"sessions kick us", "<user:>"},
+		/* Bash wants what is behind the colon. */
+		{"sessions kick user:", "<alice><bob>"},
+		{"sessions kick user:b", "<bob>"},
+		{"backup a\\ c", "<a copy.db>"},
+		{"users show alice ", "<>"},
+	};
+	struct world *w = *state;
+	char line[300], folder[160], path[200], *out;
+	FILE *f;
+
+	server_start(w);
+	client_quit(client_register(w, "alice"));
+	client_quit(client_register(w, "bob"));
+	snprintf(folder, sizeof(folder), "%s/clients", w->dir);
+	snprintf(path, sizeof(path), "%s/a copy.db", folder);
+	f = fopen(path, "w");
+	world_check(w, f != NULL && fclose(f) == 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(line, sizeof(line), "rookctl --state %s --config %s %s", w->server->state_dir, w->server->config_path, cases[i][0]);
+		const char *const argv[] = {"/bin/bash", "-c", complete_script, "bash", w->bin, folder, line, NULL};
+		world_check(w, process_run(w, &(struct process_options){.name = "bash", .argv = argv}, &out) == 0);
+		if (strcmp(out, cases[i][1]) != 0)
+			world_fail(w, "`%s` is completed by %s, not %s", line, out, cases[i][1]);
+		free(out);
+	}
+	server_finish(w);
+}
+
 int
 main(void)
 {
@@ -285,6 +329,7 @@ main(void)
 		{"backup and restore", backup_and_restore},
 		{"configuration reloaded", reload},
 		{"doctor", doctor},
+		{"completion in bash", completion},
 	};
 	static const struct scenario_list list = {scenarios, sizeof(scenarios) / sizeof(scenarios[0])};
 	static const struct scenario_set sets[] = {{{.kind = KIND_SOCKET, .family = AF_INET}, &list}};
