@@ -9,26 +9,8 @@ set -eu
 
 build=$1
 shots=$2
-failed=0
-server=
-work=$(mktemp -d /tmp/rookery-browser-XXXXXX)
-port=$((20000 + $$ % 20000))
+. "$(dirname "$0")/checks.sh"
 page=http://127.0.0.1:$port/
-
-finish() {
-	[ -z "$server" ] || { kill -INT "$server" 2>/dev/null && wait "$server" 2>/dev/null; } || true
-	rm -rf "$work"
-}
-trap finish EXIT
-
-check() {
-	if [ "$2" = 0 ]; then
-		echo "ok - $1"
-	else
-		echo "not ok - $1"
-		failed=$((failed + 1))
-	fi
-}
 
 has() { # NAME FILE PATTERN
 	if grep -q -- "$3" "$2"; then check "$1" 0; else check "$1" 1; fi
@@ -50,23 +32,7 @@ browse() {
 }
 
 mkdir -p "$shots"
-cat >"$work/server.yaml" <<END
-dataplane:
-  sessions: 1024
-  users: 4096
-  conversations: 4096
-  ports: [{type: socket, listen: "127.0.0.1:$port"}]
-metrics: {listen: "127.0.0.1:$port"}
-END
-chmod 755 "$work"
-"$build/rookery" run --config "$work/server.yaml" --state "$work/state" >"$work/server.log" 2>&1 &
-server=$!
-tries=0
-until curl -sf "${page}health" >/dev/null 2>&1; do
-	tries=$((tries + 1))
-	[ $tries -lt 120 ] || { cat "$work/server.log"; echo "not ok - the server did not start"; exit 1; }
-	sleep 0.5
-done
+start_server
 # Something to see: datagrams that are dropped for several reasons.
 python3 - "$port" <<'END'
 import os, socket, sys, time
@@ -88,5 +54,4 @@ browse dark 1280,1000 --blink-settings=preferredColorScheme=0
 browse narrow 420,2400
 has "narrow: ready" "$work/narrow.html" 'class="pill good"'
 
-[ $failed = 0 ] && echo "the status page is well; pictures are in $shots" || echo "$failed checks failed"
-[ $failed = 0 ]
+conclude "the status page is well; pictures are in $shots"

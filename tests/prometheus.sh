@@ -8,55 +8,9 @@ set -eu
 
 build=$1
 config=$(cd "$(dirname "$0")/../config" && pwd)
-failed=0
-server=
-prometheus=
-clients=
+. "$(dirname "$0")/checks.sh"
 turn=0
-work=$(mktemp -d /tmp/rookery-prometheus-XXXXXX)
-port=$((20000 + $$ % 10000 * 2))
-metrics=127.0.0.1:$port
 database=127.0.0.1:$((port + 1))
-
-finish() {
-	for pid in $clients $prometheus $server; do
-		kill -INT "$pid" 2>/dev/null || true
-	done
-	wait
-	rm -rf "$work"
-}
-trap finish EXIT
-
-check() {
-	if [ "$2" = 0 ]; then
-		echo "ok - $1"
-	else
-		echo "not ok - $1"
-		failed=$((failed + 1))
-	fi
-}
-
-succeeds() { # NAME COMMAND...
-	name=$1
-	shift
-	if "$@" >"$work/said" 2>&1; then check "$name" 0; else check "$name" 1; cat "$work/said"; fi
-}
-
-# until_true SECONDS NAME COMMAND...: also once more when a slow machine took all of the time for one try.
-until_true() {
-	end=$(($(date +%s) + $1))
-	name=$2
-	shift 2
-	until "$@" >/dev/null 2>&1; do
-		if [ "$(date +%s)" -ge "$end" ]; then
-			check "$name" 1
-			tail -n 5 "$work"/*.log
-			exit 1
-		fi
-		sleep 0.2
-	done
-	check "$name" 0
-}
 
 # ---- a server, two who chat, datagrams that are dropped, and Prometheus ------------------------------------------------
 
@@ -64,36 +18,24 @@ chat() { # NAME: reads $work/NAME.in, leaves its events in $work/NAME.out
 	mkfifo "$work/$1.in"
 	"$build/rookchat" --server "127.0.0.1:$port" --user "$1" --register --password-file "$work/password" --state "$work/$1" --json \
 		<"$work/$1.in" >"$work/$1.out" 2>"$work/$1.log" &
-	clients="$clients $!"
+	started="$! $started"
 }
 
-cat >"$work/server.yaml" <<END
-dataplane:
-  sessions: 1024
-  users: 4096
-  conversations: 4096
-  ports: [{type: socket, listen: "127.0.0.1:$port"}]
-control: {password_memory_kib: 8192, password_passes: 1}
-metrics: {listen: "$metrics"}
-END
 cat >"$work/prometheus.yml" <<END
 global: {scrape_interval: 1s, evaluation_interval: 1s}
 rule_files: [$config/prometheus/alerts.yml]
 scrape_configs:
   - job_name: rookery
-    static_configs: [{targets: ["$metrics"]}]
+    static_configs: [{targets: ["127.0.0.1:$port"]}]
 END
 echo 'a password of the test' >"$work/password"
-chmod 755 "$work"
 succeeds "promtool check rules" promtool check rules "$config/prometheus/alerts.yml"
 succeeds "promtool check config" promtool check config "$work/prometheus.yml"
 
-"$build/rookery" run --config "$work/server.yaml" --state "$work/state" >"$work/server.log" 2>&1 &
-server=$!
-until_true 60 "the server is up" curl -sf "http://$metrics/health"
+start_server
 prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/data" --web.listen-address="$database" \
 	>"$work/prometheus.log" 2>&1 &
-prometheus=$!
+started="$! $started"
 chat alice
 exec 3>"$work/alice.in"
 chat bob
@@ -104,7 +46,7 @@ echo 'add bob hi' >&3
 until_true 30 "bob is asked" grep -q '"event":"buddy_request"' "$work/bob.out"
 echo 'accept alice' >&4
 until_true 30 "they are buddies" grep -q '"event":"presence","user":"bob","status":"online"' "$work/alice.out"
-curl -s "http://$metrics/metrics" >"$work/metrics"
+curl -s "http://127.0.0.1:$port/metrics" >"$work/metrics"
 succeeds "promtool check metrics" promtool check metrics <"$work/metrics"
 
 # ---- every expression ------------------------------------------------------------------------------------------------
@@ -168,9 +110,8 @@ for i in 1 2 3; do
 	"$build/rookctl" --config "$work/server.yaml" --state "$work/state" restart dataplane >/dev/null || check "restart $i" 1
 done
 until_true 30 "RookeryDataplaneRestarts is on after three restarts" alert RookeryDataplaneRestarts '"firing"'
-kill -INT $server
-wait $server || true
+kill -INT "$server"
+wait "$server" || true
 until_true 30 "RookeryDown comes when the server is stopped" alert RookeryDown '"pending", "firing"'
 
-if [ $failed = 0 ]; then echo "alert rules and dashboard are well"; else echo "$failed checks failed"; fi
-[ $failed = 0 ]
+conclude "alert rules and dashboard are well"
