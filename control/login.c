@@ -233,7 +233,7 @@ login_store(struct server *s, const struct login *l, const struct session *n, co
 	if (u != NULL)
 		rc = store_device_login(s->store, d->id, l->timestamp, s->wall_ms,
 					l->device_name[0] != '\0' ? l->device_name : d->name);
-	if (rc == 0 && u != NULL && text_applies(s, l, u, d))
+	if (rc == 0 && u != NULL && text_applies(s, l, u, d) && strcmp(l->text, u->text) != 0)
 		rc = store_user_set_text(s->store, u->id, l->text);
 	return rc == 0 ? session_store(s, n, u == NULL ? 0 : u->id, l->reply, l->reply_length) : rc;
 }

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 #include <sodium.h>
 #include <stdbool.h>
 #include <string.h>
@@ -25,6 +26,24 @@ nonce_make(uint8_t nonce[NONCE_SIZE], uint64_t counter)
 		nonce[4 + i] = (uint8_t)(counter >> (56 - 8 * i));
 }
 
+/* Looked up once: EVP_aes_256_gcm() is looked up by each context that is set up with it, which takes as long as the cipher. */
+static EVP_CIPHER *aes_256_gcm;
+
+static void
+cipher_fetch(void)
+{
+	aes_256_gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+}
+
+static const EVP_CIPHER *
+cipher(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, cipher_fetch);
+	return aes_256_gcm;
+}
+
 /* Sets up the context for one message and feeds the associated data. */
 static bool
 gcm_begin(EVP_CIPHER_CTX *ctx, bool seal, const uint8_t key[NOISE_KEY], uint64_t counter, const uint8_t *ad,
@@ -34,7 +53,7 @@ gcm_begin(EVP_CIPHER_CTX *ctx, bool seal, const uint8_t key[NOISE_KEY], uint64_t
 	int n;
 
 	nonce_make(nonce, counter);
-	if (ad_len > INT_MAX || EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce, seal) != 1)
+	if (ad_len > INT_MAX || EVP_CipherInit_ex2(ctx, cipher(), key, nonce, seal, NULL) != 1)
 		return false;
 	return ad_len == 0 || EVP_CipherUpdate(ctx, NULL, &n, ad, (int)ad_len) == 1;
 }
@@ -114,6 +133,16 @@ hmac(const struct hmac *m, uint8_t out[32], const uint8_t *input, size_t len)
 	SHA256_Update(&now.outer, out, 32);
 	SHA256_Final(out, &now.outer);
 	sodium_memzero(&now, sizeof(now));
+}
+
+void
+noise_hmac(uint8_t out[32], const uint8_t key[32], const uint8_t *input, size_t len)
+{
+	struct hmac m;
+
+	hmac_key(&m, key);
+	hmac(&m, out, input, len);
+	sodium_memzero(&m, sizeof(m));
 }
 
 /* HKDF with two outputs (section 4.3). */

@@ -70,4 +70,7 @@ int noise_seal(const uint8_t key[NOISE_KEY], uint64_t counter, const uint8_t *ad
 int noise_open(const uint8_t key[NOISE_KEY], uint64_t counter, const uint8_t *ad, size_t ad_len,
 	       const uint8_t *in, size_t len, uint8_t *out);
 
+/* HMAC-SHA256 (RFC 2104). out may be where the input is. */
+void noise_hmac(uint8_t out[32], const uint8_t key[32], const uint8_t *input, size_t len);
+
 #endif

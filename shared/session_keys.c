@@ -2,6 +2,7 @@
 #include "shared/session_keys.h"
 
 #include "bytes.h"
+#include "noise.h"
 
 #include <sodium.h>
 #include <string.h>
@@ -43,7 +44,7 @@ session_keys_derive(struct session_keys *keys, const struct session_secret *secr
 {
 	static const char label[16] = "rookery data key"; /* without a NUL */
 	uint8_t input[sizeof(label) + 2 + sizeof(secret->server_to_client)];
-	uint8_t mac[crypto_auth_hmacsha256_BYTES];
+	uint8_t mac[32];
 
 	if (secret->resumed) {
 		resume_derive(keys, NULL, secret, epoch);
@@ -52,7 +53,7 @@ session_keys_derive(struct session_keys *keys, const struct session_secret *secr
 	memcpy(input, label, sizeof(label));
 	put16(input + sizeof(label), epoch);
 	memcpy(input + sizeof(label) + 2, secret->server_to_client, sizeof(secret->server_to_client));
-	crypto_auth_hmacsha256(mac, input, sizeof(input), secret->client_to_server);
+	noise_hmac(mac, secret->client_to_server, input, sizeof(input));
 	memcpy(keys->key, mac, AEAD_KEY);
 	sodium_memzero(mac, sizeof(mac));
 	sodium_memzero(input, sizeof(input));

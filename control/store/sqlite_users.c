@@ -392,16 +392,34 @@ store_devices_recent(struct store *st, user_id_t user, uint64_t since_ms, device
 
 _Static_assert(SECRET_SIZE == 64, "as it is in the database");
 
+/* The row that INSERT OR REPLACE would take away. By statements of their own: SQLite keeps a copy of every page that a statement of several
+ * changes touches until it ends, and of a statement of one it keeps none. */
+static int
+session_make_room(struct store *st, const struct store_session *s)
+{
+	int rc = store_session_del(st, s->sid);
+	sqlite3_stmt *q;
+
+	if (rc < 0)
+		return rc;
+	q = statement(st, STATEMENT_SESSION_DEL_KEY, "DELETE FROM sessions WHERE key = ?");
+	bind_blob(q, 1, s->key, sizeof(s->key));
+	return statement_run(st, q);
+}
+
 int
 store_session_put(struct store *st, const struct store_session *s)
 {
-	sqlite3_stmt *q = statement(
-		st, STATEMENT_SESSION_PUT,
-		"INSERT OR REPLACE INTO sessions(sid, user, device, key,"
-		" ephemeral, secret, instance, login_ms, login_timestamp, peer, port, status,"
-		" device_name, reply)"
-		" VALUES(?, nullif(?, 0), nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+	int rc = session_make_room(st, s);
+	sqlite3_stmt *q;
 
+	if (rc < 0)
+		return rc;
+	q = statement(st, STATEMENT_SESSION_PUT,
+		      "INSERT INTO sessions(sid, user, device, key,"
+		      " ephemeral, secret, instance, login_ms, login_timestamp, peer, port, status,"
+		      " device_name, reply)"
+		      " VALUES(?, nullif(?, 0), nullif(?, 0), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
 	bind_u64(q, 1, s->sid);
 	bind_u64(q, 2, s->user);
 	bind_u64(q, 3, s->device);

@@ -264,6 +264,16 @@ test_sessions(void **state)
 	assert_int_equal(store_session_put(f->st, &s), 0);
 	assert_int_equal(store_commit(f->st), 0);
 	assert_int_equal(store_session_get(f->st, s.sid - 1, got), -ENOENT);
+	/* and one of the same id, with another key, takes its */
+	s.key[0]++;
+	assert_int_equal(store_begin(f->st), 0);
+	assert_int_equal(store_session_put(f->st, &s), 0);
+	assert_int_equal(store_commit(f->st), 0);
+	assert_int_equal(store_session_get(f->st, s.sid, got), 0);
+	assert_memory_equal(got[0].key, s.key, sizeof(s.key));
+	memset(got, 0, sizeof(got));
+	assert_int_equal(store_sessions(f->st, count_session, got), 0);
+	assert_int_equal(got[1].sid, 1);
 	assert_int_equal(store_begin(f->st), 0);
 	assert_int_equal(store_session_del(f->st, s.sid), 0);
 	assert_int_equal(store_session_del(f->st, s.sid), 0);
