@@ -35,7 +35,7 @@ static void
 login_row(const char *programs)
 {
 	char command[3 * PATH_MAX];
-	struct summary s;
+	struct summary s, share;
 	double alone;
 	bool ok;
 	FILE *f;
@@ -44,7 +44,7 @@ login_row(const char *programs)
 		return;
 	snprintf(command, sizeof(command), "timeout %u '%s/bench/bench-login' '%s' %u", CHILD_SECONDS, programs, options.dir, LOGIN_ROUNDS);
 	f = popen(command, "r");
-	ok = f != NULL && fscanf(f, "%lf %lf %lf %lf", &s.median, &s.min, &s.max, &alone) == 4;
+	ok = f != NULL && fscanf(f, "%lf %lf %lf %lf %lf %lf %lf", &s.median, &s.min, &s.max, &alone, &share.median, &share.min, &share.max) == 7;
 	if (f != NULL)
 		pclose(f);
 	if (!ok) {
@@ -53,6 +53,7 @@ login_row(const char *programs)
 	}
 	row_add("login_full", s, "logins/s", alone, 0.9 * alone, false,
 		"control on one core, store and commits included; reference: the X25519 operations alone");
+	figure_add("login_share", share, "of what X25519 alone allows", 0, "the same, round by round: both right after each other on one core");
 }
 
 static void

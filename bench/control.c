@@ -47,7 +47,7 @@ void
 control_open(struct control *c, const char *parent, uint32_t sessions,
 	     bool (*send)(void *arg, uint32_t ring, const struct cell *cell), void *arg)
 {
-	struct server_options o = {.io = {.arg = arg, .send = send, .hash = io_hash, .random = io_random}};
+	struct server_options o = {.io = {.arg = arg, .send = send, .hash = io_hash, .handshakes = c->handshakes, .random = io_random}};
 	char path[300], error[256];
 
 	c->now_ms = 1000000;

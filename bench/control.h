@@ -19,6 +19,7 @@ struct control {
 	struct server *server;
 	struct handshake_keypair key;
 	uint64_t now_ms, wall_ms;
+	int (*handshakes)(void *arg, struct login_job *job); /* as in server_io; set before control_open */
 };
 
 /* Makes a folder in `parent`, and the server with one worker of so many sessions. send(arg, ...): cells to the dataplane. */

@@ -2,25 +2,31 @@
 /*
  * How many full logins control takes a second, against what their public-key operations alone would allow.
  *
- * The real server with the real store on a real file: LOGIN datagrams of enrolled devices, made outside the clock, in batches as
- * the event loop makes them; each gets a handshake, rows in the database, a commit per batch, a session, its cells to the
- * dataplane. Every answer is finished by its client, outside the clock; a wrong one ends the program.
+ * The real server with the real store on a real file: LOGIN datagrams of enrolled devices, made outside the clock, in lots as the
+ * event loop takes them; each gets a handshake, on a thread beside the one that commits the lot before it, rows in the database, a
+ * commit per lot, a session, its cells to the dataplane. Every answer is finished by its client, outside the clock; a wrong one ends the
+ * program. All threads share one core, and the X25519 operations alone, as many of them and of the same kind, take turns with the logins
+ * on it: what two cores could do is no part of the comparison.
  *
- * Prints one line: logins per second (median, minimum, maximum), and the same of the X25519 operations alone. For rookbench, in a
- * program of its own because control and the dataplane have functions of the same names.
+ * Prints one line: logins per second (median, minimum, maximum), the same of the X25519 operations alone (median), and what share of these
+ * the logins right after them reached (median, minimum, maximum). For rookbench, in a program of its own because control and the
+ * dataplane have functions of the same names.
  */
 #include "control.h"
 
 #include "shared/log.h"
 #include "shared/rookery.pb-c.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DEVICES 1024u
-#define BATCH 32u /* as in control/loop_rings.c */
+
+_Static_assert(DEVICES % LOGINS_MAX == 0, "whole lots");
 #define ROUNDS_MAX 100u
 /* Noise IK, the responder: es and ss to read the LOGIN, a key pair, ee and se to answer. */
 #define MULTIPLICATIONS 4u
@@ -39,6 +45,13 @@ struct bench {
 	struct control control;
 	struct device *devices;
 	uint32_t replies;
+	/* the thread that does the handshakes, as libuv's pool does in rookery-control */
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct login_job *job; /* to do, or done */
+	bool busy;
+	bool ending;
 };
 
 /* ---- the server's surroundings ---- */
@@ -59,6 +72,73 @@ io_send(void *arg, uint32_t ring, const struct cell *c)
 	b->devices[i].answered = true;
 	b->replies++;
 	return true;
+}
+
+static int
+io_handshakes(void *arg, struct login_job *job)
+{
+	struct bench *b = arg;
+
+	pthread_mutex_lock(&b->lock);
+	b->job = job;
+	b->busy = true;
+	pthread_cond_broadcast(&b->changed);
+	pthread_mutex_unlock(&b->lock);
+	return 0;
+}
+
+static void *
+handshakes_run(void *arg)
+{
+	struct bench *b = arg;
+
+	pthread_mutex_lock(&b->lock);
+	for (;;) {
+		while (!b->busy && !b->ending)
+			pthread_cond_wait(&b->changed, &b->lock);
+		if (!b->busy)
+			break;
+		pthread_mutex_unlock(&b->lock);
+		login_job_run(b->job);
+		pthread_mutex_lock(&b->lock);
+		b->busy = false;
+		pthread_cond_broadcast(&b->changed);
+	}
+	pthread_mutex_unlock(&b->lock);
+	return NULL;
+}
+
+static void
+handshakes_wait(struct bench *b)
+{
+	pthread_mutex_lock(&b->lock);
+	while (b->busy)
+		pthread_cond_wait(&b->changed, &b->lock);
+	pthread_mutex_unlock(&b->lock);
+	server_logins_ready(b->control.server, b->job);
+}
+
+static void
+handshakes_end(struct bench *b)
+{
+	pthread_mutex_lock(&b->lock);
+	b->ending = true;
+	pthread_cond_broadcast(&b->changed);
+	pthread_mutex_unlock(&b->lock);
+	pthread_join(b->thread, NULL);
+}
+
+/* Where it runs now, and from now on; threads inherit it. */
+static void
+core_keep(void)
+{
+	int core = sched_getcpu();
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(core < 0 ? 0 : (unsigned)core, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) != 0)
+		fail("no core of its own");
 }
 
 static void
@@ -121,21 +201,36 @@ login_finish(struct bench *b, uint32_t i)
 	rookery__login_reply__free_unpacked(r, NULL);
 }
 
+static void
+lot_start(struct bench *b, uint32_t first)
+{
+	const struct cell *cells[LOGINS_MAX];
+
+	for (uint32_t k = 0; k < LOGINS_MAX; k++)
+		cells[k] = &b->devices[first + k].login;
+	if (server_logins_start(b->control.server, cells, LOGINS_MAX) != 0)
+		fail("no memory");
+}
+
 /* Returns logins per second. */
 static double
 round_logins(struct bench *b)
 {
-	const struct cell *cells[BATCH];
+	const struct cell *cells[LOGINS_MAX];
 	double start, took;
+	uint32_t n;
 
 	control_pass(&b->control, 60000); /* fills the limits' buckets */
 	for (uint32_t i = 0; i < DEVICES; i++)
 		login_make(b, i, b->control.wall_ms);
 	start = control_seconds();
-	for (uint32_t i = 0; i < DEVICES; i += BATCH) {
-		for (uint32_t k = 0; k < BATCH; k++)
-			cells[k] = &b->devices[i + k].login;
-		server_batch(b->control.server, cells, BATCH);
+	lot_start(b, 0);
+	for (uint32_t i = LOGINS_MAX; i <= DEVICES; i += LOGINS_MAX) {
+		handshakes_wait(b);
+		n = server_logins_take(b->control.server, cells);
+		if (i < DEVICES)
+			lot_start(b, i);
+		server_batch(b->control.server, cells, n);
 	}
 	took = control_seconds() - start;
 	for (uint32_t i = 0; i < DEVICES; i++)
@@ -165,7 +260,7 @@ main(int argc, char **argv)
 {
 	static struct bench b;
 	unsigned rounds = argc == 3 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
-	double logins[ROUNDS_MAX], alone[ROUNDS_MAX];
+	double logins[ROUNDS_MAX], alone[ROUNDS_MAX], share[ROUNDS_MAX];
 
 	if (rounds < 1 || rounds > ROUNDS_MAX) {
 		fprintf(stderr, "usage: bench-login FOLDER ROUNDS\n");
@@ -175,16 +270,26 @@ main(int argc, char **argv)
 	b.devices = calloc(DEVICES, sizeof(*b.devices));
 	if (b.devices == NULL)
 		fail("no memory");
+	core_keep();
+	pthread_mutex_init(&b.lock, NULL);
+	pthread_cond_init(&b.changed, NULL);
+	if (pthread_create(&b.thread, NULL, handshakes_run, &b) != 0)
+		fail("no thread");
+	b.control.handshakes = io_handshakes;
 	control_open(&b.control, argv[1], 2 * DEVICES, io_send, &b);
 	devices_enrol(&b);
 	round_logins(&b); /* warm */
 	for (unsigned i = 0; i < rounds; i++) {
 		alone[i] = round_reference(&b);
 		logins[i] = round_logins(&b);
+		share[i] = logins[i] / alone[i];
 	}
 	qsort(logins, rounds, sizeof(logins[0]), control_compare);
 	qsort(alone, rounds, sizeof(alone[0]), control_compare);
-	printf("%.6g %.6g %.6g %.6g\n", logins[rounds / 2], logins[0], logins[rounds - 1], alone[rounds / 2]);
+	qsort(share, rounds, sizeof(share[0]), control_compare);
+	printf("%.6g %.6g %.6g %.6g %.4g %.4g %.4g\n", logins[rounds / 2], logins[0], logins[rounds - 1], alone[rounds / 2], share[rounds / 2],
+	       share[0], share[rounds - 1]);
+	handshakes_end(&b);
 	control_close(&b.control);
 	free(b.devices);
 	return 0;

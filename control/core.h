@@ -236,6 +236,9 @@ struct server {
 	struct login_entry *logins; /* LOGIN_CACHE replies, the oldest is overwritten */
 	uint64_t login_tags[LOGIN_CACHE]; /* first bytes of each ephemeral key, to find it quickly */
 	uint32_t login_next;
+	bool logins_busy; /* handshakes are being done */
+	struct login_job *logins_ready; /* those that were done last, and not taken yet */
+	struct login_job *logins_done;  /* those that were taken last: cells of the present batch */
 
 	struct effects effects;
 	bool staging; /* a handler runs: cells and changes become effects */
@@ -316,6 +319,7 @@ int provision_load(struct server *s);
 
 int login_handle(struct server *s, const struct cell *c);
 void login_fail(struct server *s, const struct cell *c);
+void logins_free(struct server *s);
 
 /* ---- resume.c --------------------------------------------------------------------------- */
 

@@ -17,6 +17,11 @@
 /* A LOGIN on its way through its handler. */
 struct login {
 	const struct cell *cell;
+	enum {
+		LOGIN_UNREAD,
+		LOGIN_READ,
+		LOGIN_BAD, /* not for this server's key, forged, or malformed */
+	} state;
 	struct handshake_server handshake;
 	uint8_t key[32]; /* kept apart: the handshake wipes itself */
 	uint8_t ephemeral[32];
@@ -451,59 +456,189 @@ hello_read(struct login *l, const uint8_t *payload, size_t len)
 	return true;
 }
 
-/* Handshake and hello. false: not for this server's key, forged, or malformed. */
-static bool
-login_read(struct server *s, const struct cell *c, struct login *l)
+/* Handshake and hello; any thread. */
+static void
+login_read(const struct handshake_keypair *key, const struct cell *c, struct login *l)
 {
 	uint8_t payload[HANDSHAKE_PAYLOAD_MAX];
 	int len;
 
 	memset(l, 0, sizeof(*l));
 	l->cell = c;
-	len = handshake_server_read(&l->handshake, &s->key, c->data, c->length, payload, sizeof(payload));
+	l->state = LOGIN_BAD;
+	len = handshake_server_read(&l->handshake, key, c->data, c->length, payload, sizeof(payload));
 	if (len < 0)
-		return false;
+		return;
 	memcpy(l->key, l->handshake.device, sizeof(l->key));
 	memcpy(l->ephemeral, l->handshake.ephemeral, sizeof(l->ephemeral));
-	return hello_read(l, payload, (size_t)len);
+	if (hello_read(l, payload, (size_t)len))
+		l->state = LOGIN_READ;
 }
 
-int
-login_handle(struct server *s, const struct cell *c)
+static int
+login_judge(struct server *s, struct login *l)
 {
 	struct store_device d;
-	struct login l;
 	uint32_t wait;
 	int cached, rc;
 
-	if (c->worker >= s->workers || s->slots == NULL)
-		return 0;
-	if (!login_read(s, c, &l)) {
+	if (l->state == LOGIN_BAD) {
 		COUNT(s, logins_bad);
 		return 0;
 	}
-	cached = cache_find(s, &l);
+	cached = cache_find(s, l);
 	if (cached >= 0) {
 		COUNT(s, logins_repeated);
 		/* Length 0: it is of this very batch, and its answer is on its way. */
 		if (s->logins[cached].length != 0)
-			reply_emit(s, c, s->logins[cached].reply, s->logins[cached].length);
-		explicit_bzero(&l, sizeof(l));
+			reply_emit(s, l->cell, s->logins[cached].reply, s->logins[cached].length);
 		return 0;
 	}
-	wait = limit_take(s, LIMIT_DEVICE_LOGINS, l.key, sizeof(l.key));
+	wait = limit_take(s, LIMIT_DEVICE_LOGINS, l->key, sizeof(l->key));
 	if (wait != 0) {
 		COUNT(s, logins_slowed);
-		reply_refuse(s, &l, ROOKERY__LOGIN_RESULT__LOGIN_BUSY, wait);
-		explicit_bzero(&l, sizeof(l));
+		reply_refuse(s, l, ROOKERY__LOGIN_RESULT__LOGIN_BUSY, wait);
 		return 0;
 	}
-	rc = store_device_by_key(s->store, l.key, &d);
+	rc = store_device_by_key(s->store, l->key, &d);
 	if (rc == 0)
-		rc = login_known(s, &l, &d);
-	else if (rc == -ENOENT)
-		rc = login_unknown(s, &l);
-	explicit_bzero(&l, sizeof(l));
+		return login_known(s, l, &d);
+	return rc == -ENOENT ? login_unknown(s, l) : rc;
+}
+
+/* ---- handshakes beside the loop ---------------------------------------------------------- */
+
+struct login_job {
+	const struct handshake_keypair *key; /* the server's, which stays as it is */
+	uint32_t count;
+	struct login_work {
+		struct cell cell;
+		struct login login;
+		bool repeated; /* seems to be in the cache, so it needs no new answer */
+	} work[];
+};
+
+/* By its ephemeral key alone, which anybody can copy: a hint. */
+static bool
+seems_repeated(const struct server *s, const struct cell *c)
+{
+	const uint8_t *ephemeral = handshake_login_ephemeral(c->data, c->length);
+	uint64_t tag;
+
+	if (ephemeral == NULL)
+		return false;
+	memcpy(&tag, ephemeral, sizeof(tag));
+	for (int i = 0; i < LOGIN_CACHE; i++)
+		if (s->login_tags[i] == tag)
+			return true;
+	return false;
+}
+
+/* What was made beforehand of a cell of server_logins_take, or NULL. */
+static struct login *
+job_login(struct server *s, const struct cell *c)
+{
+	struct login_job *job = s->logins_done;
+
+	if (job == NULL || (uintptr_t)c < (uintptr_t)job->work || (uintptr_t)c >= (uintptr_t)(job->work + job->count))
+		return NULL;
+	return &((struct login_work *)(uintptr_t)c)->login;
+}
+
+void
+login_job_run(struct login_job *job)
+{
+	for (uint32_t i = 0; i < job->count; i++) {
+		struct login_work *w = &job->work[i];
+
+		login_read(job->key, &w->cell, &w->login);
+		if (w->login.state == LOGIN_READ && !w->repeated && handshake_server_prepare(&w->login.handshake) < 0)
+			w->login.state = LOGIN_BAD;
+	}
+}
+
+static void
+job_free(struct login_job *job)
+{
+	if (job == NULL)
+		return;
+	explicit_bzero(job, sizeof(*job) + job->count * sizeof(job->work[0]));
+	free(job);
+}
+
+bool
+server_logins_accepted(const struct server *s)
+{
+	return !s->logins_busy && s->logins_ready == NULL && server_accepts(s, false);
+}
+
+int
+server_logins_start(struct server *s, const struct cell *const *cells, uint32_t n)
+{
+	struct login_job *job = malloc(sizeof(*job) + n * sizeof(job->work[0]));
+
+	if (job == NULL)
+		return -ENOMEM;
+	job->key = &s->key;
+	job->count = n;
+	for (uint32_t i = 0; i < n; i++) {
+		memcpy(&job->work[i].cell, cells[i], cell_used(cells[i]));
+		job->work[i].repeated = seems_repeated(s, cells[i]);
+	}
+	s->logins_busy = true;
+	if (s->io.handshakes != NULL && s->io.handshakes(s->io.arg, job) == 0)
+		return 0;
+	login_job_run(job);
+	server_logins_ready(s, job);
+	return 0;
+}
+
+void
+server_logins_ready(struct server *s, struct login_job *job)
+{
+	s->logins_busy = false;
+	s->logins_ready = job;
+}
+
+uint32_t
+server_logins_take(struct server *s, const struct cell **cells)
+{
+	struct login_job *job = s->logins_ready;
+
+	job_free(s->logins_done);
+	s->logins_done = job;
+	s->logins_ready = NULL;
+	for (uint32_t i = 0; job != NULL && i < job->count; i++)
+		cells[i] = &job->work[i].cell;
+	return job == NULL ? 0 : job->count;
+}
+
+void
+logins_free(struct server *s)
+{
+	job_free(s->logins_done);
+	job_free(s->logins_ready);
+	if (s->logins != NULL)
+		explicit_bzero(s->logins, LOGIN_CACHE * sizeof(*s->logins));
+	free(s->logins);
+}
+
+/* ---- cells ------------------------------------------------------------------------------- */
+
+int
+login_handle(struct server *s, const struct cell *c)
+{
+	struct login *l = job_login(s, c), here = {.state = LOGIN_UNREAD};
+	int rc;
+
+	if (c->worker >= s->workers || s->slots == NULL)
+		return 0;
+	if (l == NULL)
+		l = &here;
+	if (l->state == LOGIN_UNREAD)
+		login_read(&s->key, c, l);
+	rc = login_judge(s, l);
+	explicit_bzero(l, sizeof(*l)); /* unread: a batch that the store does not take comes again, and its answer is made anew */
 	return rc;
 }
 
@@ -512,7 +647,8 @@ login_fail(struct server *s, const struct cell *c)
 {
 	struct login l;
 
-	if (!login_read(s, c, &l))
+	login_read(&s->key, c, &l);
+	if (l.state == LOGIN_BAD)
 		return;
 	COUNT(s, logins_refused);
 	reply_refuse(s, &l, ROOKERY__LOGIN_RESULT__LOGIN_BUSY, 2000);

@@ -43,6 +43,8 @@ struct loop {
 	struct admin *admin;
 	struct http *http;
 	struct admin_reload reload;
+	uv_work_t logins_request;
+	struct login_job *logins; /* whose handshakes are being done */
 };
 
 static uint64_t
@@ -98,6 +100,36 @@ loop_hash(void *arg, struct password_job *job)
 	/* No memory: here and now, slow but right. */
 	password_job_run(job);
 	server_password_done(l->server, job);
+}
+
+/* ---- handshakes ---------------------------------------------------------------------- */
+
+static void
+handshakes_run(uv_work_t *request)
+{
+	struct loop *l = request->data;
+
+	login_job_run(l->logins);
+}
+
+static void
+handshakes_done(uv_work_t *request, int status)
+{
+	struct loop *l = request->data;
+
+	(void)status;
+	server_logins_ready(l->server, l->logins);
+}
+
+/* One lot at a time, so that a flood of LOGINs takes no more than a core from the workers. */
+static int
+loop_handshakes(void *arg, struct login_job *job)
+{
+	struct loop *l = arg;
+
+	l->logins = job;
+	l->logins_request.data = l;
+	return uv_queue_work(&l->uv, &l->logins_request, handshakes_run, handshakes_done);
 }
 
 static uint64_t
@@ -309,7 +341,7 @@ parts_start(struct loop *l, const struct loop_options *o, char *error, size_t ca
 		.config = o->config,
 		.store = o->store,
 		.key = *o->key,
-		.io = {.arg = l, .send = loop_send, .hash = loop_hash, .clock_us = loop_clock_us},
+		.io = {.arg = l, .send = loop_send, .hash = loop_hash, .handshakes = loop_handshakes, .clock_us = loop_clock_us},
 		.now_ms = clock_ms(CLOCK_MONOTONIC),
 		.wall_ms = clock_ms(CLOCK_REALTIME),
 	};

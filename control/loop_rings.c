@@ -14,14 +14,12 @@
 #define SILENT_MS 2000
 #define REFUSED_MS 5000
 
-/* Cells of one batch. A LOGIN costs about 0.2 ms of public-key operations, so few of them at a time: events
- * wait meanwhile. */
+/* Cells of one batch. */
 #define EVENTS_MAX 512
 #define REQUESTS_MAX 256
-#define LOGINS_MAX 32
 #define RESUMED_MAX 1024 /* sessions, of which a cell holds several: some 30 ms; larger batches are not faster */
 
-_Static_assert(EVENTS_MAX + REQUESTS_MAX + LOGINS_MAX <= RINGS_BATCH_MAX, "a batch fits");
+_Static_assert(EVENTS_MAX + REQUESTS_MAX + 2 * LOGINS_MAX <= RINGS_BATCH_MAX, "a batch fits, and the logins that are taken meanwhile");
 
 int
 rings_init(struct rings *r, const char *path, const uint8_t public_key[32])
@@ -116,15 +114,25 @@ class_take(struct rings *r, enum ipc_ring kind, uint32_t have, uint32_t max, str
 	return have;
 }
 
-static void
-logins_measure(struct rings *r, const struct take *takes, uint32_t workers, uint64_t us)
+/* What is no LOGIN goes to the server as it is, which counts it. */
+static uint32_t
+logins_start(struct rings *r, uint32_t have, uint32_t end)
 {
-	uint32_t logins = 0;
+	const struct cell *logins[LOGINS_MAX];
+	uint32_t n = 0;
 
-	for (uint32_t w = 0; w < workers; w++)
-		logins += takes[w].count;
-	if (logins != 0)
-		histogram_add(&r->login_latency, us, logins);
+	for (uint32_t i = have; i < end; i++) {
+		if (r->cells[i]->type == PUNT_LOGIN && cell_valid(r->cells[i]))
+			logins[n++] = r->cells[i];
+		else
+			r->cells[have++] = r->cells[i];
+	}
+	if (n == 0)
+		return have;
+	r->logins_us = histogram_clock_us();
+	if (server_logins_start(r->server, logins, n) < 0)
+		log_error(login, "out of memory: logins are dropped", "count=%u", n);
+	return have;
 }
 
 /* Records of traces need no transaction; at most a ring of each worker at a time. */
@@ -149,9 +157,10 @@ uint32_t
 rings_drain(struct rings *r)
 {
 	struct take takes[3][SESSION_WORKERS_MAX];
-	uint32_t workers, have = 0;
-	uint64_t start_us;
+	const struct cell *logins[LOGINS_MAX];
+	uint32_t workers, have = 0, taken, ready;
 	bool events, requests;
+	uint64_t since_us;
 
 	if (!r->joined || !r->attached)
 		return 0;
@@ -163,18 +172,31 @@ rings_drain(struct rings *r)
 	r->resumed = 0;
 	if (events)
 		have = class_take(r, IPC_EVENT, have, EVENTS_MAX, takes[0]);
-	if (requests) {
+	if (requests)
 		have = class_take(r, IPC_REQUEST, have, REQUESTS_MAX, takes[1]);
-		have = class_take(r, IPC_LOGIN, have, LOGINS_MAX, takes[2]);
+	/* First the handshakes that are done make room for others, which run while these are committed. */
+	ready = server_logins_take(r->server, logins);
+	since_us = r->logins_us;
+	taken = have;
+	if (server_logins_accepted(r->server)) {
+		taken = class_take(r, IPC_LOGIN, have, LOGINS_MAX, takes[2]);
+		have = logins_start(r, have, taken);
+	}
+	/* Those that were done here and now. */
+	if (ready == 0) {
+		ready = server_logins_take(r->server, logins);
+		since_us = r->logins_us;
 	}
 	r->turn = (r->turn + 1) % workers;
-	if (have == 0)
+	if (taken == 0 && ready == 0)
 		return 0;
-	start_us = histogram_clock_us();
+	for (uint32_t i = 0; i < ready; i++)
+		r->cells[have++] = logins[i];
 	server_batch(r->server, r->cells, have);
-	logins_measure(r, takes[2], workers, histogram_clock_us() - start_us);
+	if (ready != 0)
+		histogram_add(&r->login_latency, histogram_clock_us() - since_us, ready);
 	/* There may be passwords in them. */
-	for (uint32_t i = 0; i < have; i++)
+	for (uint32_t i = 0; i < taken; i++)
 		explicit_bzero(&r->copies[i], cell_used(&r->copies[i]));
 	for (unsigned k = 0; k < 3; k++) {
 		for (uint32_t w = 0; w < workers; w++) {
@@ -194,8 +216,9 @@ rings_waiting(struct rings *r)
 	for (uint32_t w = 0; w < r->ipc.workers; w++) {
 		if (server_accepts(r->server, true) && ring_used(ipc_ring(&r->ipc, IPC_EVENT, w)) != 0)
 			return true;
-		if (server_accepts(r->server, false) && (ring_used(ipc_ring(&r->ipc, IPC_REQUEST, w)) != 0 ||
-							 ring_used(ipc_ring(&r->ipc, IPC_LOGIN, w)) != 0))
+		if (server_accepts(r->server, false) && ring_used(ipc_ring(&r->ipc, IPC_REQUEST, w)) != 0)
+			return true;
+		if (server_logins_accepted(r->server) && ring_used(ipc_ring(&r->ipc, IPC_LOGIN, w)) != 0)
 			return true;
 	}
 	return false;

@@ -31,6 +31,7 @@ struct rings {
 	struct server *server;
 	uint8_t public_key[32];
 	uint32_t batch_max;
+	uint64_t logins_us; /* when the last LOGINs were taken */
 	struct histogram login_latency; /* from the ring to the answer, commit included */
 	const struct cell **cells; /* [RINGS_BATCH_MAX]: into copies */
 	struct cell *copies;       /* of a batch: what the dataplane still can write to is not acted upon */

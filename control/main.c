@@ -97,8 +97,8 @@ control_run(const struct config *config, const struct admin_reload *reload, char
 	if (rc == 0)
 		rc = database_open(&o.store, config, error, cap);
 	if (rc == 0) {
-		/* libuv's pool serves the passwords alone. */
-		snprintf(threads, sizeof(threads), "%u", config->control.password_threads);
+		/* libuv's pool: passwords, and one more so that logins never wait for them. */
+		snprintf(threads, sizeof(threads), "%u", config->control.password_threads + 1);
 		setenv("UV_THREADPOOL_SIZE", threads, 1);
 		rc = loop_run(&o, error, cap);
 		store_close(o.store);

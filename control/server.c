@@ -96,9 +96,7 @@ server_free(struct server *s)
 	effects_free(s);
 	sessions_free(s);
 	slots_free(s);
-	if (s->logins != NULL)
-		explicit_bzero(s->logins, LOGIN_CACHE * sizeof(*s->logins));
-	free(s->logins);
+	logins_free(s);
 	limits_free(s);
 	bans_free(s);
 	traces_free(s);

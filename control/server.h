@@ -5,7 +5,7 @@
  * hashed by whoever takes the jobs, and time is a parameter. loop.c binds it to rings, libuv and the clock;
  * tests drive it directly.
  *
- * Thread-safety: all functions on one thread (the event loop's), except password_job_run.
+ * Thread-safety: all functions on one thread (the event loop's), except password_job_run and login_job_run.
  *
  * The first half of this header is what the admin API uses, the second what the event loop uses.
  */
@@ -263,6 +263,7 @@ int server_stats(struct server *s, server_counter_fn cb, void *arg);
 #define SERVER_RING_TABLE SESSION_WORKERS_MAX
 
 struct password_job;
+struct login_job;
 
 struct server_io {
 	void *arg;
@@ -272,6 +273,9 @@ struct server_io {
 	/* Starts password_job_run on another thread; when it is done, server_password_done on the loop's
 	 * thread. At most control.password_threads are started at once. */
 	void (*hash)(void *arg, struct password_job *job);
+	/* Starts login_job_run on another thread; when it is done, server_logins_ready on the loop's thread. Returns 0 or -errno (it is then
+	 * done here and now). NULL: always here and now. */
+	int (*handshakes)(void *arg, struct login_job *job);
 	/* Monotonic microseconds, to tell how long commits take; NULL: unknown. */
 	uint64_t (*clock_us)(void *arg);
 	/* Random bytes for session generations; NULL: libsodium. */
@@ -317,6 +321,23 @@ void server_set_page(struct server *s, const char *error);
  * all is committed and answered (or refused, when the store failed): the cells may be released. n may be 0.
  * Invalid cells are counted and skipped. */
 void server_batch(struct server *s, const struct cell *const *cells, uint32_t n);
+
+/*
+ * LOGINs on their way to a batch. Nearly all that they cost is public-key operations, which need nothing of the server but its key: one
+ * lot of them is done on another thread (server_io.handshakes) while the lot before it is judged and committed, and other cells wait for
+ * neither. LOGIN cells that go to server_batch directly are right, too, and do it all there.
+ */
+#define LOGINS_MAX 32 /* of one lot */
+/* May another lot be started? */
+bool server_logins_accepted(const struct server *s);
+/* At most LOGINS_MAX valid PUNT_LOGIN, which are copied. Returns 0 or -ENOMEM. */
+int server_logins_start(struct server *s, const struct cell *const *cells, uint32_t n);
+/* On any thread. */
+void login_job_run(struct login_job *job);
+/* It is done. */
+void server_logins_ready(struct server *s, struct login_job *job);
+/* Those that are done, for the next server_batch; they stay until the next call. Returns how many, or 0. */
+uint32_t server_logins_take(struct server *s, const struct cell **cells);
 
 /* A valid PUNT_TRACE. Needs no batch: nothing is decided by it. */
 void server_trace_take(struct server *s, const struct cell *c);

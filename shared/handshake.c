@@ -306,6 +306,12 @@ handshake_client_clear(struct handshake_client *h)
 
 /* ---- control --------------------------------------------------------------------------- */
 
+const uint8_t *
+handshake_login_ephemeral(const uint8_t *in, size_t len)
+{
+	return len < HANDSHAKE_LOGIN_OVERHEAD ? NULL : in + LOGIN_NOISE;
+}
+
 int
 handshake_server_read(struct handshake_server *h, const struct handshake_keypair *server, const uint8_t *in,
 		      size_t len, uint8_t *payload, size_t cap)
@@ -332,23 +338,51 @@ handshake_server_read(struct handshake_server *h, const struct handshake_keypair
 	}
 	wire_prefix_read(&p, in);
 	h->id = p.id;
+	h->prepared = false;
 	memcpy(h->device, noise->rs, HANDSHAKE_KEY);
 	memcpy(h->ephemeral, noise->re, HANDSHAKE_KEY);
 	return (int)payload_len;
 }
 
+static int
+prepare_fixed(struct handshake_server *h, const uint8_t ephemeral_secret[HANDSHAKE_KEY])
+{
+	int rc = noise_prepare_second(server_noise(h), ephemeral_secret);
+
+	if (rc < 0)
+		sodium_memzero(h, sizeof(*h));
+	else
+		h->prepared = true;
+	return rc;
+}
+
 int
-handshake_server_reply_fixed(struct handshake_server *h, const uint8_t ephemeral_secret[HANDSHAKE_KEY],
-			     const uint8_t *payload, size_t payload_len, uint8_t *out, size_t cap,
-			     struct session_secret *secret)
+handshake_server_prepare(struct handshake_server *h)
+{
+	uint8_t ephemeral[HANDSHAKE_KEY];
+	int rc;
+
+	randombytes_buf(ephemeral, sizeof(ephemeral));
+	rc = prepare_fixed(h, ephemeral);
+	sodium_memzero(ephemeral, sizeof(ephemeral));
+	return rc;
+}
+
+static bool
+reply_fits(size_t payload_len, size_t cap)
+{
+	return payload_len <= HANDSHAKE_PAYLOAD_MAX && cap >= HANDSHAKE_REPLY_OVERHEAD + payload_len;
+}
+
+/* Of what is prepared. */
+static int
+reply_write(struct handshake_server *h, const uint8_t *payload, size_t payload_len, uint8_t *out, struct session_secret *secret)
 {
 	struct noise *noise = server_noise(h);
 	int rc;
 
-	if (payload_len > HANDSHAKE_PAYLOAD_MAX || cap < HANDSHAKE_REPLY_OVERHEAD + payload_len)
-		return -EMSGSIZE;
 	prefix_write(out, WIRE_LOGIN_REPLY, h->id);
-	rc = noise_write_second(noise, ephemeral_secret, payload, payload_len, out + WIRE_PREFIX);
+	rc = noise_write_prepared(noise, payload, payload_len, out + WIRE_PREFIX);
 	if (rc == 0) {
 		noise_split(noise, secret->client_to_server, secret->server_to_client);
 		secret->resumed = 0;
@@ -358,14 +392,26 @@ handshake_server_reply_fixed(struct handshake_server *h, const uint8_t ephemeral
 }
 
 int
+handshake_server_reply_fixed(struct handshake_server *h, const uint8_t ephemeral_secret[HANDSHAKE_KEY],
+			     const uint8_t *payload, size_t payload_len, uint8_t *out, size_t cap,
+			     struct session_secret *secret)
+{
+	int rc;
+
+	if (!reply_fits(payload_len, cap))
+		return -EMSGSIZE;
+	rc = prepare_fixed(h, ephemeral_secret);
+	return rc < 0 ? rc : reply_write(h, payload, payload_len, out, secret);
+}
+
+int
 handshake_server_reply(struct handshake_server *h, const uint8_t *payload, size_t payload_len, uint8_t *out,
 		       size_t cap, struct session_secret *secret)
 {
-	uint8_t ephemeral[HANDSHAKE_KEY];
 	int rc;
 
-	randombytes_buf(ephemeral, sizeof(ephemeral));
-	rc = handshake_server_reply_fixed(h, ephemeral, payload, payload_len, out, cap, secret);
-	sodium_memzero(ephemeral, sizeof(ephemeral));
-	return rc;
+	if (!reply_fits(payload_len, cap))
+		return -EMSGSIZE;
+	rc = h->prepared ? 0 : handshake_server_prepare(h);
+	return rc < 0 ? rc : reply_write(h, payload, payload_len, out, secret);
 }

@@ -79,12 +79,18 @@ struct handshake_server {
 	uint64_t id;
 	uint8_t device[HANDSHAKE_KEY];    /* the client's static (device) key, authenticated */
 	uint8_t ephemeral[HANDSHAKE_KEY]; /* tells a retransmitted LOGIN from a new one */
+	bool prepared;                    /* handshake_server_prepare was called */
 	_Alignas(8) uint8_t noise[512];
 };
 
 /* Reads a LOGIN whose mac1 was checked. Returns the payload's length or -EBADMSG, -EMSGSIZE. */
 int handshake_server_read(struct handshake_server *h, const struct handshake_keypair *server,
 			  const uint8_t *in, size_t len, uint8_t *payload, size_t cap);
+/* Does what of the reply's work needs no payload, which is nearly all of it: on another thread, perhaps. Optional. Returns 0 or -EINVAL
+ * (h is then wiped). */
+int handshake_server_prepare(struct handshake_server *h);
+/* Where a LOGIN has its ephemeral key, before anything of it was checked; NULL: it is too short. */
+const uint8_t *handshake_login_ephemeral(const uint8_t *in, size_t len);
 /* Writes the LOGIN_REPLY and the session's secret; wipes h. Returns the length, -EMSGSIZE (h is then unchanged),
  * or -EIO. */
 int handshake_server_reply(struct handshake_server *h, const uint8_t *payload, size_t payload_len,

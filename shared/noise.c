@@ -285,20 +285,29 @@ noise_read_first(struct noise *n, const uint8_t *in, size_t len, uint8_t *payloa
 }
 
 int
-noise_write_second(struct noise *n, const uint8_t e_secret[NOISE_KEY], const uint8_t *payload, size_t len,
-		   uint8_t *out)
+noise_prepare_second(struct noise *n, const uint8_t e_secret[NOISE_KEY])
 {
 	int rc;
 
 	set_ephemeral(n, e_secret);
-	memcpy(out, n->e_public, NOISE_KEY);
 	rc = mix_dh(n, n->e_secret, n->re);
-	if (rc < 0)
-		return rc;
-	rc = mix_dh(n, n->e_secret, n->rs);
-	if (rc < 0)
-		return rc;
+	return rc < 0 ? rc : mix_dh(n, n->e_secret, n->rs);
+}
+
+int
+noise_write_prepared(struct noise *n, const uint8_t *payload, size_t len, uint8_t *out)
+{
+	memcpy(out, n->e_public, NOISE_KEY);
 	return encrypt_and_hash(n, payload, len, out + NOISE_KEY);
+}
+
+int
+noise_write_second(struct noise *n, const uint8_t e_secret[NOISE_KEY], const uint8_t *payload, size_t len,
+		   uint8_t *out)
+{
+	int rc = noise_prepare_second(n, e_secret);
+
+	return rc < 0 ? rc : noise_write_prepared(n, payload, len, out);
 }
 
 int

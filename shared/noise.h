@@ -56,6 +56,10 @@ int noise_read_first(struct noise *n, const uint8_t *in, size_t len, uint8_t *pa
 int noise_write_second(struct noise *n, const uint8_t e_secret[NOISE_KEY], const uint8_t *payload, size_t len,
 		       uint8_t *out);
 
+/* The same in two steps: all of message 2 that needs no payload, which is its public-key operations, and the rest. 0, -EINVAL; 0, -EIO. */
+int noise_prepare_second(struct noise *n, const uint8_t e_secret[NOISE_KEY]);
+int noise_write_prepared(struct noise *n, const uint8_t *payload, size_t len, uint8_t *out);
+
 /* Initiator, message 2; sizes as above. Returns 0 or -EBADMSG. */
 int noise_read_second(struct noise *n, const uint8_t *in, size_t len, uint8_t *payload);
 

@@ -18,6 +18,8 @@ struct fixture {
 	struct ipc dataplane;
 	char path[96];
 	uint64_t alive;
+	bool beside;           /* handshakes are done when the test says so */
+	struct login_job *job; /* waits for that */
 };
 
 static const struct ipc_options options = {
@@ -102,10 +104,33 @@ no_hash(void *arg, struct password_job *job)
 }
 
 static int
+handshakes(void *arg, struct login_job *job)
+{
+	struct fixture *f = arg;
+
+	if (!f->beside)
+		return -ENOSYS;
+	assert_null(f->job);
+	f->job = job;
+	return 0;
+}
+
+static void
+handshakes_finish(struct fixture *f)
+{
+	struct login_job *job = f->job;
+
+	assert_non_null(job);
+	f->job = NULL;
+	login_job_run(job);
+	server_logins_ready(f->h->server, job);
+}
+
+static int
 setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct server_options o = {.io = {.arg = f, .send = send_rings, .hash = no_hash}};
+	struct server_options o = {.io = {.arg = f, .send = send_rings, .hash = no_hash, .handshakes = handshakes}};
 
 	harness_setup((void **)&f->h);
 	/* the harness' server, but on rings */
@@ -237,7 +262,75 @@ test_cells_through_rings(void **state)
 	assert_true(rings_sleep(&f->rings));
 }
 
-/* What the old dataplane had reported is acted on before it is left; its sessions go to the next one. */
+/* While the handshakes of some logins are done, other cells go on, and further logins stay in their ring. */
+static void
+test_logins_beside(void **state)
+{
+	const struct cell_ring *logins;
+	struct fixture *f = *state;
+	struct client c[3];
+	struct cell cell, *event;
+
+	f->beside = true;
+	dataplane_start(f);
+	make_ready(f);
+	logins = ipc_ring(&f->dataplane, IPC_LOGIN, 0);
+	client_init(&c[0], 0);
+	client_init(&c[1], 0);
+	punt_login(f, &c[0], 0);
+	assert_int_equal(rings_drain(&f->rings), 0);
+	assert_int_equal(ring_used(logins), 0);
+	punt_login(f, &c[1], 0);
+	event = ring_reserve(ipc_ring(&f->dataplane, IPC_EVENT, 0));
+	event->type = PUNT_STORE;
+	event->worker = 0;
+	memset(&event->store, 0, sizeof(event->store));
+	event->store.from = 1;
+	event->store.to = 2;
+	event->store.id = 1;
+	ring_publish(ipc_ring(&f->dataplane, IPC_EVENT, 0));
+	assert_int_equal(rings_drain(&f->rings), 1);
+	assert_int_equal(ring_eat(f, IPC_INJECT, 0, INJECT_STORED, &cell), 1);
+	assert_int_equal(ring_used(logins), 1);
+	assert_true(rings_sleep(&f->rings)); /* nothing to do until they are done */
+	/* The first is answered, and the second on its way. */
+	handshakes_finish(f);
+	assert_int_equal(rings_drain(&f->rings), 1);
+	assert_non_null(f->job);
+	assert_int_equal(ring_used(logins), 0);
+	assert_int_equal(ring_eat(f, IPC_INJECT, 0, INJECT_SESSION_ADD, &cell), 1);
+	handshakes_finish(f);
+	assert_int_equal(rings_drain(&f->rings), 1);
+	assert_int_equal(ring_eat(f, IPC_INJECT, 0, INJECT_DATAGRAM, &cell), 1);
+	assert_int_equal(cell.length > 0, 1);
+	/* One that is no LOGIN at all is counted, not read. */
+	client_init(&c[2], 0);
+	punt_login(f, &c[2], 0);
+	((struct cell *)(uintptr_t)ring_peek(logins, 0))->length = 0;
+	assert_int_equal(rings_drain(&f->rings), 1);
+	assert_null(f->job);
+	/* The dataplane goes while the handshake is done, and the next one gets the session. */
+	punt_login(f, &c[2], 0);
+	assert_int_equal(rings_drain(&f->rings), 0);
+	ipc_leave(&f->dataplane);
+	dataplane_start(f);
+	alive(f);
+	watch(f, 200);
+	ring_eat(f, IPC_INJECT, 0, INJECT_SESSION_ADD, &cell);
+	handshakes_finish(f);
+	alive(f);
+	watch(f, 200);
+	assert_true(f->rings.attached);
+	ring_eat(f, IPC_INJECT, 0, INJECT_SESSION_ADD, &cell);
+	assert_int_equal(rings_drain(&f->rings), 1);
+	assert_int_equal(ring_eat(f, IPC_INJECT, 0, INJECT_SESSION_ADD, &cell), 1);
+	assert_null(server_check(f->h->server));
+	/* What is done and was not taken ends with the server. */
+	punt_login(f, &c[2], 0);
+	assert_int_equal(rings_drain(&f->rings), 0);
+	handshakes_finish(f);
+}
+
 /* Of clients that come back at once, no more in one batch than can be taken in soon; a login behind them waits for one batch. */
 static void
 test_crowd_in_shares(void **state)
@@ -272,6 +365,7 @@ test_crowd_in_shares(void **state)
 	assert_int_equal(rings_drain(&f->rings), 0);
 }
 
+/* What the old dataplane had reported is acted on before it is left; its sessions go to the next one. */
 static void
 test_dataplane_replaced(void **state)
 {
@@ -352,6 +446,7 @@ main(void)
 		T(test_ready_when_provisioned),
 		T(test_cells_through_rings),
 		T(test_crowd_in_shares),
+		T(test_logins_beside),
 		T(test_dataplane_replaced),
 		T(test_full_inject_ring),
 	};
