@@ -39,7 +39,8 @@ session_remove(struct worker *w, struct session *s)
 	}
 	if (s->key_place != KEYCACHE_NOWHERE)
 		keycache_drop(w->keycache, sid, &s->key_place);
-	timer_wheel_remove(&t->wheel, i);
+	if (timer_node_filed(&s->timer))
+		timer_wheel_remove(&t->wheel, i);
 	s->ended = session_id_generation(sid);
 	keys_wipe(&s->keys);
 	t->live--;

@@ -99,6 +99,17 @@ unlink_node(struct timer_wheel *w, struct timer_node *n)
 	w->count--;
 }
 
+/* The first of a list that is no slot's, which leaves no slot empty. */
+static inline void
+unlink_first(struct timer_wheel *w, uint32_t list, struct timer_node *n)
+{
+	w->list[list] = n->next;
+	if (n->next != TIMER_NONE)
+		node(w, n->next)->prev = TIMER_SLOT | list;
+	timer_node_init(n);
+	w->count--;
+}
+
 /* Moves a whole list to an empty one. */
 static void
 move_list(struct timer_wheel *w, uint32_t from, uint32_t to)
@@ -171,17 +182,10 @@ timer_wheel_init(struct timer_wheel *w, void *nodes, uint32_t stride, uint32_t c
 		w->list[l] = TIMER_NONE;
 }
 
-void
-timer_node_init(struct timer_node *n)
-{
-	n->next = TIMER_NONE;
-	n->prev = TIMER_NONE;
-}
-
 bool
 timer_wheel_filed(const struct timer_wheel *w, uint32_t i)
 {
-	return node(w, i)->prev != TIMER_NONE;
+	return timer_node_filed(node(w, i));
 }
 
 void
@@ -196,7 +200,7 @@ timer_wheel_remove(struct timer_wheel *w, uint32_t i)
 {
 	struct timer_node *n = node(w, i);
 
-	if (n->prev != TIMER_NONE)
+	if (timer_node_filed(n))
 		unlink_node(w, n);
 }
 
@@ -298,7 +302,7 @@ timer_wheel_advance(struct timer_wheel *w, uint64_t now_us, uint32_t budget, tim
 			looked++;
 			if (n->next != TIMER_NONE)
 				__builtin_prefetch(node(w, n->next), 1);
-			unlink_node(w, n);
+			unlink_first(w, list, n);
 			at = deadline(ctx, i);
 			if (at == UINT64_MAX)
 				continue;

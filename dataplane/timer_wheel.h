@@ -66,7 +66,19 @@ typedef void (*timer_fire_fn)(void *ctx, uint32_t i, uint64_t now_us);
  * capacity is at most TIMER_CAPACITY_MAX, tick_us at least 1. */
 void timer_wheel_init(struct timer_wheel *w, void *nodes, uint32_t stride, uint32_t capacity,
 		      uint32_t tick_us, uint64_t now_us);
-void timer_node_init(struct timer_node *n);
+static inline void
+timer_node_init(struct timer_node *n)
+{
+	n->next = TIMER_NONE;
+	n->prev = TIMER_NONE;
+}
+
+static inline bool
+timer_node_filed(const struct timer_node *n)
+{
+	return n->prev != TIMER_NONE;
+}
+
 bool timer_wheel_filed(const struct timer_wheel *w, uint32_t i);
 /* Files object i for deadline_us (a later or earlier place if it is filed already). A deadline in the past
  * fires at the next advance; one beyond the wheel's span is filed at its end and asked again. */
