@@ -304,8 +304,10 @@ struct outbox {
 	struct conversation *conversations;
 	unsigned unaccepted;
 	uint64_t last_local, last_id;
+	uint64_t final_id;      /* highest id that got its final answer in this run */
+	uint64_t confirmed_id;  /* highest id that was named by CONFIRM or CONFIRM_GAPS */
 	uint64_t hold_us;       /* slow_down: nothing is sent before */
-	uint64_t confirm_us;    /* CONFIRM at the latest then; 0: none wanted */
+	uint64_t confirm_us;    /* CONFIRM or CONFIRM_GAPS at the latest then; 0: none wanted */
 	uint64_t retry_us;      /* when to try the store again; 0: nothing unsaved */
 	struct recent *recent;  /* ring */
 	size_t recent_next;

@@ -447,8 +447,14 @@ finalize(struct rk_client *c, struct outgoing *m, enum rk_level level)
 		v->row.nudge = v->nudge_wait_us = 0;
 		v->partial = false;
 	}
-	if (m->row.first_id != 0 && c->outbox.confirm_us == 0)
-		c->outbox.confirm_us = c->now_us + CONFIRM_DELAY;
+	if (m->row.first_id != 0) {
+		uint64_t last = m->row.first_id + m->row.fragments - 1;
+
+		if (c->outbox.final_id < last)
+			c->outbox.final_id = last;
+		if (c->outbox.confirm_us == 0)
+			c->outbox.confirm_us = c->now_us + CONFIRM_DELAY;
+	}
 	if (save_final(c, m) == 0)
 		tell_final(c, m);
 	nudge(c, v);

@@ -2,8 +2,11 @@
 /* What of the outbox is sent when: MESSAGE, its retransmissions and probes, CONFIRM. */
 #include "outbox.h"
 
+#include "shared/confirm.h"
+
 #define RETRANSMIT_MAX (4 * SECOND)
 #define PROBE_MAX (8 * SECOND)
+#define GAPS_FROM 16 /* ids above the first one without a final answer: half of what any session may have unconfirmed */
 
 /* Writes one MESSAGE and files its next retransmission. */
 static int
@@ -149,34 +152,113 @@ outbox_deadline(const struct rk_client *c)
 	return t;
 }
 
-size_t
-outbox_confirm(struct rk_client *c, uint8_t *out, size_t cap, bool anyway)
+/* All ids up to the returned one have their final answer, and the store has it. */
+static message_id_t
+confirmed_below(const struct outbox *o)
 {
-	struct outbox *o = &c->outbox;
-	struct frame f = {.type = FRAME_CONFIRM, .confirm = o->last_id};
-	int n;
-
-	if (o->confirm_us == 0 || (!anyway && o->confirm_us > c->now_us))
-		return 0;
 	for (size_t i = 0; i < o->n; i++) {
 		const struct outgoing *m = o->all[i];
+		message_id_t id;
 
 		if (m->row.first_id == 0)
 			break;
 		if (m->final && !m->unsaved)
 			continue;
-		f.confirm = m->row.first_id - 1;
+		id = m->row.first_id - 1;
 		for (unsigned k = 0; !m->unsaved && k < m->row.fragments && is_final(&m->fragments[k]); k++)
-			f.confirm++;
-		break;
+			id++;
+		return id;
 	}
+	return o->last_id;
+}
+
+/* Adds an id without a final answer to the n gaps. false: there is no room for another gap. */
+static bool
+gap_add(struct confirm_gap *gaps, unsigned *n, message_id_t id)
+{
+	struct confirm_gap *last = *n > 0 ? &gaps[*n - 1] : NULL;
+
+	if (last != NULL && last->last + 1 == id && id - last->first < UINT16_MAX) {
+		last->last = id;
+		return true;
+	}
+	if (*n == CONFIRM_GAPS_MAX)
+		return false;
+	gaps[(*n)++] = (struct confirm_gap){id, id};
+	return true;
+}
+
+/* Which ids from the first unconfirmed one to *highest have no final answer? Lowers *highest to what the gaps can tell. */
+static unsigned
+gaps_find(const struct outbox *o, struct confirm_gap *gaps, message_id_t *highest)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < o->n; i++) {
+		const struct outgoing *m = o->all[i];
+
+		if (m->row.first_id == 0 || m->row.first_id > *highest)
+			break;
+		if (m->final && !m->unsaved)
+			continue;
+		for (unsigned k = 0; k < m->row.fragments; k++) {
+			message_id_t id = m->row.first_id + k;
+
+			if (!m->unsaved && is_final(&m->fragments[k]))
+				continue;
+			if (!gap_add(gaps, &n, id)) {
+				*highest = id - 1;
+				break;
+			}
+		}
+	}
+	while (n > 0 && gaps[n - 1].last >= *highest)
+		*highest = gaps[--n].first - 1;
+	return n;
+}
+
+/* Something without a final answer for long must not keep the server from forgetting all that came after it. */
+static bool
+confirm_with_gaps(struct outbox *o, struct frame *f, uint8_t *ranges)
+{
+	struct confirm_gap gaps[CONFIRM_GAPS_MAX];
+	message_id_t below = f->confirm, highest = o->final_id;
+	unsigned n;
+
+	if (highest < below + GAPS_FROM && below >= o->confirmed_id)
+		return false;
+	n = gaps_find(o, gaps, &highest);
+	if (n == 0 || highest - gaps[0].first > UINT32_MAX)
+		return false;
+	for (unsigned i = 0; i < n; i++)
+		wire_confirm_gap_put(ranges, i, highest, gaps[i].first, gaps[i].last);
+	*f = (struct frame){.type = FRAME_CONFIRM_GAPS, .confirm_gaps = {.id = highest, .count = (uint8_t)n, .gaps = ranges}};
+	return true;
+}
+
+size_t
+outbox_confirm(struct rk_client *c, uint8_t *out, size_t cap, bool anyway)
+{
+	struct outbox *o = &c->outbox;
+	uint8_t ranges[6 * CONFIRM_GAPS_MAX];
+	struct frame f = {.type = FRAME_CONFIRM};
+	message_id_t id;
+	int n;
+
+	if (o->confirm_us == 0 || (!anyway && o->confirm_us > c->now_us))
+		return 0;
+	id = f.confirm = confirmed_below(o);
+	if (confirm_with_gaps(o, &f, ranges))
+		id = f.confirm_gaps.id;
 	o->confirm_us = 0;
-	if (f.confirm == 0)
+	if (id == 0)
 		return 0;
 	n = frame_write(&f, out, cap);
 	if (n < 0) {
 		o->confirm_us = c->now_us;
 		return 0;
 	}
+	if (o->confirmed_id < id)
+		o->confirmed_id = id;
 	return (size_t)n;
 }

@@ -11,6 +11,8 @@
 
 #include "session.h"
 
+#include "shared/confirm.h"
+
 #define MESSAGE_PAYLOAD_MAX 1164 /* a MESSAGE body, or a whole frame from control */
 
 _Static_assert(MESSAGE_PAYLOAD_MAX <= WIRE_PLAINTEXT_MAX, "a payload fits one packet");
@@ -20,9 +22,11 @@ enum message_state {
 	MESSAGE_WAIT_VERDICT, /* control was asked whether it may pass */
 	MESSAGE_ACCEPTED,     /* parts are under way */
 	MESSAGE_FINAL,        /* answered; kept until the client confirms, against late copies */
+	MESSAGE_GAPS,         /* no message: which ids below the confirmed one are not; found as id MESSAGE_ID_GAPS; freed as FINAL */
 	MESSAGE_CONTROL,      /* a frame from control, not a user's message */
 };
 
+#define MESSAGE_ID_GAPS 0 /* no message has it */
 #define PART_STORE USER_SESSIONS_MAX /* the part 'every device that is away' */
 
 struct message {
@@ -58,9 +62,13 @@ struct message {
 	uint32_t pending;    /* CONTROL: deliveries without a result */
 	struct live_session live[USER_SESSIONS_MAX]; /* live_count of them */
 
-	_Alignas(64) uint8_t payload[MESSAGE_PAYLOAD_MAX]; /* shared */
+	_Alignas(64) union {
+		uint8_t payload[MESSAGE_PAYLOAD_MAX]; /* shared */
+		struct confirmed confirmed;           /* GAPS */
+	};
 };
 
+_Static_assert(sizeof(struct confirmed) <= MESSAGE_PAYLOAD_MAX, "a record holds them");
 _Static_assert(offsetof(struct message, live[1]) <= 128, "of a message to one device two lines and those of its text are touched");
 
 struct message_table {

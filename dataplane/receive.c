@@ -263,6 +263,9 @@ frame_act(struct worker *w, struct session *s, const struct packet_info *from, c
 	case FRAME_CONFIRM:
 		relay_confirm(w, s, f->confirm);
 		break;
+	case FRAME_CONFIRM_GAPS:
+		relay_confirm_gaps(w, s, &f->confirm_gaps);
+		break;
 	case FRAME_ACK:
 		acks(w, s, &f->ack);
 		break;

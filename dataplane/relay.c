@@ -17,6 +17,7 @@
 #define RECORDS_FEW 4
 #define RECORDS_ALWAYS 32    /* the same of records: a client's window of one conversation */
 #define RECORDS_NEXT 15      /* fragments of the longest text */
+#define NOT_IN_GAP UINT64_MAX
 #define VERDICT_WAIT_US UINT64_C(2000000)
 #define LINGER_US UINT64_C(60000000)
 #define EVENT_RETRY_US UINT64_C(5000)
@@ -218,6 +219,22 @@ message_again(struct worker *w, struct session *s, const struct message *m)
 		output_receipt(w, s, m->level, m->reason, 0, m->id);
 }
 
+/* What of the ids up to the confirmed one is not, or NULL. */
+static struct message *
+gaps_of(const struct worker *w, const struct session *s)
+{
+	return message_find(&w->messages, session_id_of(w, s), MESSAGE_ID_GAPS);
+}
+
+/* How far above the first unconfirmed id is this one, which is not above the confirmed one? NOT_IN_GAP: it is confirmed. */
+static __rte_cold __rte_noinline uint64_t
+gap_distance(const struct worker *w, const struct session *s, message_id_t id)
+{
+	const struct message *gaps = gaps_of(w, s);
+
+	return gaps == NULL || confirmed_has(&gaps->confirmed, id) ? NOT_IN_GAP : id - gaps->confirmed.gaps[0].first;
+}
+
 /* A quarter of the records is kept for frames from control: those end by themselves within the retransmission limit, so cells from
  * control (also those that free records) never wait for ever. An eighth of the rest is kept for sessions that have next to nothing under
  * way, RECORDS_FEW each, so it takes hundreds that mean ill, not dozens, to keep somebody from a word now and then. Of what is free of the
@@ -225,7 +242,7 @@ message_again(struct worker *w, struct session *s, const struct message *m)
  * what follows directly on the confirmed ids, as much as the fragments of one text: while these are refused no CONFIRM can free the records
  * behind them. */
 static bool
-message_room(const struct worker *w, const struct activity *a, message_id_t id)
+message_room(const struct worker *w, const struct session *s, const struct activity *a, message_id_t id)
 {
 	uint32_t most = w->messages.capacity - w->messages.capacity / 4;
 	uint32_t shared = most - most / 8;
@@ -236,16 +253,17 @@ message_room(const struct worker *w, const struct activity *a, message_id_t id)
 		return false;
 	return id - a->confirmed <= RECORDS_NEXT ||
 	       (a->record_count < RECORDS_PER_SESSION &&
-		(a->record_count < RECORDS_ALWAYS || a->record_count <= (shared - w->messages.used) / 8));
+		(a->record_count < RECORDS_ALWAYS || a->record_count <= (shared - w->messages.used) / 8)) ||
+	       (id <= a->confirmed && gap_distance(w, s, id) < RECORDS_NEXT);
 }
 
 /* A message that was not seen before: may it come in now? 0, or microseconds to wait. */
 static uint64_t
-message_wait(struct worker *w, struct activity *a, message_id_t id)
+message_wait(struct worker *w, const struct session *s, struct activity *a, message_id_t id)
 {
 	uint64_t wait;
 
-	if (!message_room(w, a, id)) {
+	if (!message_room(w, s, a, id)) {
 		count(w, COUNTER_limit_records);
 		return SLOW_DOWN_US;
 	}
@@ -346,7 +364,7 @@ relay_message(struct worker *w, struct session *s, const struct frame_message *f
 		slow_down(w, s, f->id, SLOW_DOWN_US);
 		return;
 	}
-	if (f->id <= a->confirmed) {
+	if (unlikely(f->id <= a->confirmed) && gap_distance(w, s, f->id) == NOT_IN_GAP) {
 		count(w, COUNTER_messages_duplicate);
 		return;
 	}
@@ -355,7 +373,7 @@ relay_message(struct worker *w, struct session *s, const struct frame_message *f
 		message_again(w, s, m);
 		return;
 	}
-	wait = message_wait(w, a, f->id);
+	wait = message_wait(w, s, a, f->id);
 	m = wait == 0 ? message_new(w, s, a, f) : NULL;
 	if (m == NULL) {
 		slow_down(w, s, f->id, wait != 0 ? wait : SLOW_DOWN_US);
@@ -398,9 +416,68 @@ relay_confirm(struct worker *w, struct session *s, message_id_t id)
 		struct message *m = &w->messages.messages[i];
 
 		next = m->list_next;
-		if (m->state == MESSAGE_FINAL && m->id <= id)
+		/* Gaps that there were lie below what is confirmed now. */
+		if (m->state >= MESSAGE_FINAL && m->id <= id)
 			record_free(w, m);
 	}
+}
+
+/* Frees the records of what is confirmed now. Returns how many. */
+static unsigned
+confirmed_free(struct worker *w, const struct activity *a, const struct confirmed *all)
+{
+	unsigned freed = 0;
+	uint32_t next;
+
+	for (uint32_t i = a->records; i != NONE; i = next) {
+		struct message *m = &w->messages.messages[i];
+
+		next = m->list_next;
+		if (m->state != MESSAGE_FINAL || !confirmed_has(all, m->id))
+			continue;
+		record_free(w, m);
+		freed++;
+	}
+	return freed;
+}
+
+/* The gaps take a record out of those that they let go, so nobody gains one by them. */
+void
+relay_confirm_gaps(struct worker *w, struct session *s, const struct frame_confirm_gaps *f)
+{
+	struct activity *a = activity_of(&w->sessions, s);
+	struct message *m = a != NULL ? gaps_of(w, s) : NULL;
+	struct confirmed all;
+
+	if (a == NULL)
+		return;
+	if (m != NULL)
+		all = m->confirmed;
+	else
+		all = (struct confirmed){.id = a->confirmed};
+	if (!confirmed_add(&all, f) || (confirmed_free(w, a, &all) == 0 && m == NULL))
+		return;
+	if (m == NULL) {
+		m = message_alloc(&w->messages, session_id_of(w, s), MESSAGE_ID_GAPS, MESSAGE_GAPS);
+		if (m == NULL)
+			return;
+		record_link(w, a, m);
+	}
+	m->confirmed = all;
+	a->confirmed = all.id;
+	message_timer(&w->messages, m, w->now_us + LINGER_US);
+}
+
+/* The client has confirmed nothing for so long that what it did confirm above the first gap may be forgotten, as a final answer may. */
+static void
+gaps_end(struct worker *w, struct message *m)
+{
+	struct session *s = session_find(&w->sessions, m->sender);
+	struct activity *a = s != NULL ? activity_of(&w->sessions, s) : NULL;
+
+	if (a != NULL && m->confirmed.count > 0)
+		a->confirmed = m->confirmed.gaps[0].first - 1;
+	record_free(w, m);
 }
 
 void
@@ -581,6 +658,9 @@ message_fire(void *ctx, uint32_t i, uint64_t now_us)
 		break;
 	case MESSAGE_ACCEPTED:
 		message_store_timer(w, m);
+		break;
+	case MESSAGE_GAPS:
+		gaps_end(w, m);
 		break;
 	case MESSAGE_CONTROL:
 		control_result(w, m, m->level);

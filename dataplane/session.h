@@ -68,7 +68,7 @@ struct activity {
 		uint32_t records; /* list of message records, newest first */
 		uint32_t next;    /* of a free block */
 	};
-	message_id_t confirmed;  /* the client has the final answer of all ids up to this */
+	message_id_t confirmed;  /* the client has the final answer of all ids up to this, except for those in a record MESSAGE_GAPS */
 	uint32_t inflight_head;  /* deliveries sent and not acknowledged, by delivery number */
 	uint32_t inflight_tail;
 	uint32_t pending_head;   /* deliveries that wait for room in the window */

@@ -196,6 +196,9 @@ frame_summary(const struct frame *f)
 	case FRAME_CONFIRM:
 		s.id = f->confirm;
 		break;
+	case FRAME_CONFIRM_GAPS:
+		s.id = f->confirm_gaps.id;
+		break;
 	case FRAME_RECEIPT:
 		s.id = wire_receipt_id(&f->receipt, 0);
 		s.detail = f->receipt.level;

@@ -3,7 +3,7 @@
  * The inside of a worker, shared by the rooms a packet passes:
  *
  *   receive.c   datagrams: classify, owner, replay window, open AEAD, frames
- *   relay.c     MESSAGE, CONFIRM: records, verdicts, parts, receipts
+ *   relay.c     MESSAGE, CONFIRM, CONFIRM_GAPS: records, verdicts, parts, receipts
  *   inflight.c  deliveries to this worker's sessions: send, retransmit, ACK
  *   handoff.c   packets, deliveries and results between workers
  *   punt.c      cells to control          inject.c  cells from control
@@ -177,6 +177,7 @@ void relay_look_up(struct worker *w, const struct session **senders, const struc
 /* found: NULL, or from relay_look_up. */
 void relay_message(struct worker *w, struct session *s, const struct frame_message *f, const struct relay_lookup *found);
 void relay_confirm(struct worker *w, struct session *s, message_id_t id);
+void relay_confirm_gaps(struct worker *w, struct session *s, const struct frame_confirm_gaps *f);
 void relay_verdict(struct worker *w, const struct cell_verdict *v);
 void relay_stored(struct worker *w, const struct cell_stored *c);
 /* The result of a delivery part. */

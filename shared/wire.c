@@ -13,6 +13,8 @@
 #define CONFIRM_SIZE 9
 #define ACK_HEADER 2
 #define ACK_RANGE 6
+#define CONFIRM_GAPS_HEADER 10
+#define CONFIRM_GAP 6
 
 /* prev is at least 1 and floor at least 0; a larger distance would wrap around below id. */
 static bool
@@ -70,6 +72,26 @@ ack_valid(const struct frame_ack *a)
 		/* Delivery numbers start at 1 and never wrap. */
 		if (first == 0 || length == 0 || first > UINT32_MAX - (length - 1u))
 			return false;
+	}
+	return true;
+}
+
+static bool
+confirm_gaps_valid(const struct frame_confirm_gaps *c)
+{
+	message_id_t above = 0;
+
+	if (c->count < 1 || c->count > CONFIRM_GAPS_MAX)
+		return false;
+	for (unsigned i = 0; i < c->count; i++) {
+		const uint8_t *p = c->gaps + CONFIRM_GAP * (size_t)i;
+		uint32_t distance = get32(p);
+		uint16_t length = get16(p + 4);
+
+		/* Rising, disjoint, and all of it from id 1 to below the confirmed one. */
+		if (distance >= c->id || length == 0 || length > distance || c->id - distance <= above)
+			return false;
+		above = c->id - distance + length - 1;
 	}
 	return true;
 }
@@ -223,6 +245,21 @@ read_ack(struct frame *f, const uint8_t *in, size_t len)
 }
 
 static int
+read_confirm_gaps(struct frame *f, const uint8_t *in, size_t len)
+{
+	struct frame_confirm_gaps *c = &f->confirm_gaps;
+
+	if (len < CONFIRM_GAPS_HEADER)
+		return -EPROTO;
+	c->count = in[1];
+	c->id = get64(in + 2);
+	c->gaps = in + CONFIRM_GAPS_HEADER;
+	if ((size_t)c->count * CONFIRM_GAP > len - CONFIRM_GAPS_HEADER || !confirm_gaps_valid(c))
+		return -EPROTO;
+	return CONFIRM_GAPS_HEADER + c->count * CONFIRM_GAP;
+}
+
+static int
 read_request(struct frame *f, const uint8_t *in, size_t len)
 {
 	struct frame_request *r = &f->request;
@@ -302,6 +339,8 @@ frame_read(struct frame *f, const uint8_t *in, size_t len)
 		return read_response(f, in, len);
 	case FRAME_SLOW_DOWN:
 		return read_slow_down(f, in, len);
+	case FRAME_CONFIRM_GAPS:
+		return read_confirm_gaps(f, in, len);
 	default:
 		return -EPROTO;
 	}
@@ -428,6 +467,21 @@ write_ack(const struct frame *f, uint8_t *out, size_t cap)
 }
 
 static int
+write_confirm_gaps(const struct frame *f, uint8_t *out, size_t cap)
+{
+	const struct frame_confirm_gaps *c = &f->confirm_gaps;
+
+	if (!confirm_gaps_valid(c))
+		return -EINVAL;
+	if (cap < (size_t)CONFIRM_GAPS_HEADER + c->count * CONFIRM_GAP)
+		return -ENOSPC;
+	write_body(out, CONFIRM_GAPS_HEADER, c->gaps, (size_t)c->count * CONFIRM_GAP);
+	out[1] = c->count;
+	put64(out + 2, c->id);
+	return CONFIRM_GAPS_HEADER + c->count * CONFIRM_GAP;
+}
+
+static int
 write_request(const struct frame *f, uint8_t *out, size_t cap)
 {
 	const struct frame_request *r = &f->request;
@@ -505,6 +559,8 @@ write_fields(const struct frame *f, uint8_t *out, size_t cap)
 		return write_response(f, out, cap);
 	case FRAME_SLOW_DOWN:
 		return write_slow_down(f, out, cap);
+	case FRAME_CONFIRM_GAPS:
+		return write_confirm_gaps(f, out, cap);
 	default:
 		return -EINVAL;
 	}
@@ -553,6 +609,24 @@ wire_ack_put(uint8_t *ranges, unsigned i, uint32_t first, uint16_t length)
 }
 
 void
+wire_confirm_gap(const struct frame_confirm_gaps *c, unsigned i, message_id_t *first, message_id_t *last)
+{
+	const uint8_t *p = c->gaps + CONFIRM_GAP * (size_t)i;
+
+	*first = c->id - get32(p);
+	*last = *first + get16(p + 4) - 1;
+}
+
+void
+wire_confirm_gap_put(uint8_t *gaps, unsigned i, message_id_t id, message_id_t first, message_id_t last)
+{
+	uint8_t *p = gaps + CONFIRM_GAP * (size_t)i;
+
+	put32(p, (uint32_t)(id - first));
+	put16(p + 4, (uint16_t)(last - first + 1));
+}
+
+void
 wire_set_delivery(uint8_t *frame, uint32_t delivery)
 {
 	put32(frame + 4, delivery);
@@ -585,6 +659,7 @@ frame_type_name(uint8_t type)
 		[FRAME_REQUEST] = "REQUEST",
 		[FRAME_RESPONSE] = "RESPONSE",
 		[FRAME_SLOW_DOWN] = "SLOW_DOWN",
+		[FRAME_CONFIRM_GAPS] = "CONFIRM_GAPS",
 	};
 
 	return name_of(names, sizeof(names) / sizeof(names[0]), type);

@@ -145,6 +145,7 @@ enum frame_type {
 	FRAME_REQUEST = 0x0c,        /* client: protobuf Request (a fragment of it) */
 	FRAME_RESPONSE = 0x0d,       /* server, reliable: protobuf Response (a fragment of it) */
 	FRAME_SLOW_DOWN = 0x0e,      /* server: a REQUEST was not looked at; when to send it again */
+	FRAME_CONFIRM_GAPS = 0x0f,   /* client: as CONFIRM, except for the ids in ranges */
 };
 
 enum close_reason {
@@ -193,6 +194,7 @@ enum refuse_reason {
 #define REQUEST_FRAGMENTS_MAX 8
 #define RECEIPT_IDS_MAX 64
 #define ACK_RANGES_MAX 64
+#define CONFIRM_GAPS_MAX 64
 
 /* Ordering of one sending device's messages to one conversation, kept by the receiving client:
  * prev is the id of the device's previous message in this conversation that was not refused (0: none);
@@ -262,6 +264,12 @@ struct frame_ack {
 	const uint8_t *ranges; /* count * 6 bytes: first (u32), length (u16, at least 1): wire_ack_range() */
 };
 
+struct frame_confirm_gaps {
+	message_id_t id;     /* the highest one with a final answer */
+	uint8_t count;       /* 1 .. CONFIRM_GAPS_MAX */
+	const uint8_t *gaps; /* count * 6 bytes, rising: distance below id (u32), length (u16, at least 1): wire_confirm_gap() */
+};
+
 struct frame {
 	uint8_t type; /* enum frame_type */
 	union {
@@ -274,6 +282,7 @@ struct frame {
 		struct frame_message message;
 		struct frame_receipt receipt;
 		message_id_t confirm;
+		struct frame_confirm_gaps confirm_gaps;
 		struct frame_deliver deliver;
 		struct frame_notify notify;
 		struct frame_ack ack;
@@ -288,8 +297,8 @@ struct frame {
 int frame_read(struct frame *f, const uint8_t *in, size_t len);
 
 /* Encodes into out[0..cap). Returns the bytes written, -ENOSPC, or -EINVAL when frame_read would refuse
- * the result. For DELIVER, MESSAGE, NOTIFY, REQUEST and RESPONSE the body is copied; for RECEIPT and ACK
- * ids/ranges are copied as they are. A body may overlap out: it is moved before the header is written; one that lies in
+ * the result. For DELIVER, MESSAGE, NOTIFY, REQUEST and RESPONSE the body is copied; for RECEIPT, ACK and
+ * CONFIRM_GAPS ids/ranges are copied as they are. A body may overlap out: it is moved before the header is written; one that lies in
  * its place already stays there. */
 int frame_write(const struct frame *f, uint8_t *out, size_t cap);
 
@@ -319,6 +328,9 @@ message_id_t wire_receipt_id(const struct frame_receipt *r, unsigned i);
 void wire_receipt_put(uint8_t *ids, unsigned i, message_id_t id);
 void wire_ack_range(const struct frame_ack *a, unsigned i, uint32_t *first, uint16_t *length);
 void wire_ack_put(uint8_t *ranges, unsigned i, uint32_t first, uint16_t length);
+void wire_confirm_gap(const struct frame_confirm_gaps *c, unsigned i, message_id_t *first, message_id_t *last);
+/* id: of the frame. */
+void wire_confirm_gap_put(uint8_t *gaps, unsigned i, message_id_t id, message_id_t first, message_id_t last);
 
 /* Writes the delivery number into an encoded DELIVER, NOTIFY or RESPONSE frame. */
 void wire_set_delivery(uint8_t *frame, uint32_t delivery);

@@ -27,7 +27,7 @@ enum step {
 	STEP_FRAMES,   /* peer, how, length and bytes: sealed */
 	STEP_MESSAGE,  /* peer, to, id, prev, floor, flags, length */
 	STEP_ACK,      /* peer, first, count */
-	STEP_CONFIRM,  /* peer, id */
+	STEP_CONFIRM,  /* peer, id; from 128 on all but a range below it: distance, length */
 	STEP_REQUEST,  /* peer, number, fragment, fragments, length and bytes */
 	STEP_REPLAY,   /* which: a packet again, from another worker or address */
 	STEP_ANSWER,   /* how: control takes what is in its rings and answers the last question of each kind */
@@ -488,12 +488,28 @@ step_header(struct game *g, struct input *in)
 	memcpy((uint8_t *)g->w->ipc.header + offset, &value, sizeof(value));
 }
 
+static void
+step_confirm(struct game *g, struct input *in)
+{
+	struct peer *p = &g->peers[byte(in) % PEERS];
+	struct frame f = {.type = FRAME_CONFIRM};
+	uint8_t n = byte(in), gap[6];
+	message_id_t first;
+
+	f.confirm = n % 40;
+	if (n >= 128) {
+		first = n % 40 - byte(in) % 40;
+		wire_confirm_gap_put(gap, 0, n % 40, first, first + byte(in) % 8);
+		f = (struct frame){.type = FRAME_CONFIRM_GAPS, .confirm_gaps = {.id = n % 40, .count = 1, .gaps = gap}};
+	}
+	seal_frame(g, p, 0, &f);
+}
+
 /* ---- one input -------------------------------------------------------------------------------------- */
 
 static void
 one_step(struct game *g, struct input *in)
 {
-	struct frame f = {.type = FRAME_CONFIRM};
 	const struct kept *k;
 	const uint8_t *given;
 	struct endpoint e;
@@ -528,9 +544,7 @@ one_step(struct game *g, struct input *in)
 		step_ack(g, in);
 		break;
 	case STEP_CONFIRM:
-		p = &g->peers[byte(in) % PEERS];
-		f.confirm = byte(in) % 40;
-		seal_frame(g, p, 0, &f);
+		step_confirm(g, in);
 		break;
 	case STEP_REQUEST:
 		step_request(g, in);

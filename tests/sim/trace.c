@@ -76,6 +76,18 @@ print_acks(const struct frame *f)
 }
 
 static void
+print_gaps(const struct frame_confirm_gaps *c)
+{
+	printf(" without");
+	for (unsigned i = 0; i < c->count; i++) {
+		message_id_t first, last;
+
+		wire_confirm_gap(c, i, &first, &last);
+		printf(" %llu-%llu", (unsigned long long)first, (unsigned long long)last);
+	}
+}
+
+static void
 print_frame(const struct frame *f)
 {
 	const struct frame_message *m = &f->message;
@@ -109,6 +121,10 @@ print_frame(const struct frame *f)
 		break;
 	case FRAME_CONFIRM:
 		printf(" CONFIRM %llu", (unsigned long long)f->confirm);
+		break;
+	case FRAME_CONFIRM_GAPS:
+		printf(" CONFIRM %llu", (unsigned long long)f->confirm_gaps.id);
+		print_gaps(&f->confirm_gaps);
 		break;
 	case FRAME_DELIVER:
 		printf(" DELIVER #%u device=%llu id=%llu prev=-%u floor=-%u%s%s", d->delivery, (unsigned long long)d->from_device,

@@ -203,6 +203,9 @@ handle_frame(struct server *s, struct session *n, const struct endpoint *from, c
 	case FRAME_CONFIRM:
 		handle_confirm(n, f->confirm);
 		break;
+	case FRAME_CONFIRM_GAPS:
+		handle_confirm_gaps(n, &f->confirm_gaps);
+		break;
 	case FRAME_ACK:
 		for (unsigned i = 0; i < f->ack.count; i++) {
 			uint32_t first;
@@ -477,7 +480,7 @@ server_restart_dataplane(struct server *s)
 			n->records = r->next;
 			free(r);
 		}
-		n->confirmed = 0;
+		n->confirmed = (struct confirmed){0};
 		n->challenge = 0;
 		n->epoch++;
 		set_keys(n);
@@ -551,6 +554,12 @@ server_slow_down(struct server *s, unsigned every)
 }
 
 void
+server_records(struct server *s, size_t most)
+{
+	s->records_max = most;
+}
+
+void
 server_page(struct server *s, unsigned buddies)
 {
 	s->page = buddies;
@@ -593,6 +602,14 @@ server_seal(struct server *s, const char *user, const uint8_t *frames, size_t le
 	struct session *n = newest(s, user);
 
 	return n != NULL ? seal(n, frames, len, out) : 0;
+}
+
+size_t
+server_records_held(const struct server *s, const char *user)
+{
+	const struct session *n = newest(s, user);
+
+	return n != NULL ? records_count(n) : 0;
 }
 
 session_id_t

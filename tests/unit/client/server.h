@@ -41,6 +41,7 @@ void server_kick(struct server *s, const char *user, uint8_t reason);
 void server_refuse(struct server *s, const char *from, const char *to, uint8_t reason);
 void server_refuse_once(struct server *s, unsigned nth); /* the nth new MESSAGE from now on: not_buddies */
 void server_slow_down(struct server *s, unsigned every); /* every so many new MESSAGEs: slow_down; 0: never */
+void server_records(struct server *s, size_t most);  /* MESSAGEs that a session has unconfirmed; beyond: slow_down. 0: any number */
 void server_page(struct server *s, unsigned buddies); /* list_buddies: so many per page */
 void server_lose_last(struct server *s, bool on);    /* no LOGIN_REPLY leaves */
 void server_busy(struct server *s, unsigned times);  /* LOGIN_BUSY so often */
@@ -52,6 +53,7 @@ size_t server_accounts(const struct server *s);
 /* A datagram that the server would send to that user's newest session: frames sealed, not sent. Returns its
  * length. */
 size_t server_seal(struct server *s, const char *user, const uint8_t *frames, size_t len, uint8_t *out);
+size_t server_records_held(const struct server *s, const char *user); /* of that user's newest session */
 session_id_t server_session(const struct server *s, const char *user);
 device_id_t server_device(const struct server *s, const char *user);
 

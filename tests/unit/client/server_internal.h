@@ -4,6 +4,7 @@
 #define ROOKERY_TESTS_CLIENT_SERVER_INTERNAL_H
 
 #include "server.h"
+#include "shared/confirm.h"
 #include "shared/rookery.pb-c.h"
 
 #define USERS 8
@@ -89,7 +90,7 @@ struct session {
 	struct flight *flights, **last_flight;
 	unsigned n_flights;
 	struct record *records;
-	message_id_t confirmed;
+	struct confirmed confirmed;
 	/* requests */
 	struct answer *answers;
 	uint32_t request;
@@ -129,6 +130,7 @@ struct server {
 	uint64_t token;
 	struct rule rules[RULES];
 	size_t n_rules;
+	size_t records_max;
 	unsigned refuse_nth, slow_every, slow_count, page, busy;
 	bool cookie, version, silent, lose_reply;
 	uint32_t cookie_wait_ms, slow_request_ms;
@@ -154,7 +156,9 @@ void notify(struct server *s, struct session *n, const Rookery__Notification *bo
 void server_session_end(struct server *s, struct session *n);
 void flight_end(struct server *s, struct session *n, struct flight *f, bool acked);
 void handle_message(struct server *s, struct session *n, const struct frame_message *m);
+size_t records_count(const struct session *n);
 void handle_confirm(struct session *n, message_id_t id);
+void handle_confirm_gaps(struct session *n, const struct frame_confirm_gaps *f);
 void acknowledged(struct server *s, struct session *n, uint32_t number);
 void pump(struct server *s, struct session *n);
 void respond(struct server *s, struct session *n, uint32_t request, const Rookery__Response *r);

@@ -68,6 +68,16 @@ record_of(struct session *n, message_id_t id)
 	return NULL;
 }
 
+size_t
+records_count(const struct session *n)
+{
+	size_t count = 0;
+
+	for (const struct record *r = n->records; r != NULL; r = r->next)
+		count++;
+	return count;
+}
+
 static void
 part_resolved(struct server *s, session_id_t sid, message_id_t id, bool delivered)
 {
@@ -230,8 +240,12 @@ handle_message(struct server *s, struct session *n, const struct frame_message *
 		send_receipt(s, n, r->id, r->level, r->reason, 0);
 		return;
 	}
-	if (m->id <= n->confirmed)
+	if (confirmed_has(&n->confirmed, m->id))
 		return;
+	if (s->records_max > 0 && records_count(n) >= s->records_max) {
+		send_receipt(s, n, m->id, RECEIPT_REFUSED, REFUSE_SLOW_DOWN, 200);
+		return;
+	}
 	if (s->slow_every > 0 && ++s->slow_count % s->slow_every == 0) {
 		send_receipt(s, n, m->id, RECEIPT_REFUSED, REFUSE_SLOW_DOWN, 300);
 		return;
@@ -256,23 +270,36 @@ handle_message(struct server *s, struct session *n, const struct frame_message *
 	send_receipt(s, n, m->id, r->level, reason, 0);
 }
 
-void
-handle_confirm(struct session *n, message_id_t id)
+static void
+records_free(struct session *n)
 {
 	struct record **p = &n->records;
 
-	if (id > n->confirmed)
-		n->confirmed = id;
 	while (*p != NULL) {
 		struct record *r = *p;
 
-		if (r->final && r->id <= n->confirmed) {
+		if (r->final && confirmed_has(&n->confirmed, r->id)) {
 			*p = r->next;
 			free(r);
 		} else {
 			p = &r->next;
 		}
 	}
+}
+
+void
+handle_confirm(struct session *n, message_id_t id)
+{
+	if (id > n->confirmed.id)
+		n->confirmed = (struct confirmed){.id = id};
+	records_free(n);
+}
+
+void
+handle_confirm_gaps(struct session *n, const struct frame_confirm_gaps *f)
+{
+	confirmed_add(&n->confirmed, f);
+	records_free(n);
 }
 
 void

@@ -344,6 +344,37 @@ test_slow_down(void **state)
 	world_free(w);
 }
 
+/* A text without a final answer does not keep the server from forgetting all those that came after it. */
+static void
+test_confirmed_around_gaps(void **state)
+{
+	struct world *w = world_new(25);
+	struct person *alice = person_registered(w, "alice"), *bob = person_registered(w, "bob"), *carol = person_registered(w, "carol");
+
+	(void)state;
+	/* What any session may have unconfirmed, and those texts that bob does not take among them. */
+	server_records(w->server, 32 + 3);
+	bob->deaf = true;
+	for (int i = 0; i < 300; i++) {
+		if (i % 100 == 0)
+			say_number(w, alice, "bob", i);
+		say_number(w, alice, "carol", i);
+	}
+	world_until(w, carol, "message alice: 299", 1, 30000);
+	assert_int_equal(told(bob, "message"), 0);
+	bob->deaf = false;
+	world_until(w, bob, "message alice: 200", 1, 60000);
+	for (int i = 0; i < 100; i++)
+		say_number(w, alice, "bob", i);
+	world_until(w, bob, "message alice: 99", 1, 30000);
+	assert_shown(carol, "alice", 0, 300);
+	assert_int_equal(told(bob, "message alice: "), 103);
+	world_run(w, 2000);
+	assert_int_equal(server_records_held(w->server, "alice"), 0);
+	assert_int_equal(rk_client_outbox_pending(alice->client), 0);
+	world_free(w);
+}
+
 static void
 test_dataplane_restarts(void **state)
 {
@@ -713,6 +744,7 @@ main(void)
 		cmocka_unit_test(test_refused_in_the_middle),
 		cmocka_unit_test(test_refused_fragment),
 		cmocka_unit_test(test_slow_down),
+		cmocka_unit_test(test_confirmed_around_gaps),
 		cmocka_unit_test(test_dataplane_restarts),
 		cmocka_unit_test(test_sessions_lost),
 		cmocka_unit_test(test_new_device),

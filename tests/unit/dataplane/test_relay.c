@@ -127,6 +127,117 @@ delivered_on(uint32_t workers)
 }
 
 static void
+confirm_around(struct peer *p, message_id_t id, message_id_t first, message_id_t last)
+{
+	uint8_t gap[6];
+	struct frame f = {.type = FRAME_CONFIRM_GAPS, .confirm_gaps = {.id = id, .count = 1, .gaps = gap}};
+
+	wire_confirm_gap_put(gap, 0, id, first, last);
+	peer_send(p, 0, &f, 1);
+}
+
+/* Two messages of which nobody answers the first: hundreds that come after them are forgotten as they are confirmed. */
+static void
+test_confirm_around_gaps(void **state)
+{
+	struct world *w = world_new(1);
+	struct message_table *records = &w->workers[0]->messages;
+	struct frame frame = {.type = FRAME_CONFIRM};
+	struct peer alice, bob;
+	uint32_t first;
+
+	(void)state;
+	two_friends(w, &alice, &bob);
+	for (message_id_t id = 1; id <= 2; id++) {
+		send_message(&alice, 0, 2, id);
+		expect_receipt(&alice, RECEIPT_ACCEPTED, REFUSE_NONE, id);
+		first = expect_deliver(&bob, &alice, id);
+	}
+	for (message_id_t id = 3; id <= 1202; id++) {
+		send_message(&alice, 0, 2, id);
+		expect_receipt(&alice, RECEIPT_ACCEPTED, REFUSE_NONE, id);
+		send_ack(&bob, 0, expect_deliver(&bob, &alice, id), 1);
+		expect_receipt(&alice, RECEIPT_DELIVERED, REFUSE_NONE, id);
+		if (id % 16 == 2)
+			confirm_around(&alice, id, 1, 2);
+	}
+	/* the two, and the gap */
+	assert_int_equal(records->used, 3);
+	/* What is confirmed stays so: late copies, and a frame that was overtaken, are nothing. */
+	confirm_around(&alice, 902, 1, 800);
+	for (message_id_t id = 3; id <= 1202; id += 109)
+		send_message(&alice, 0, 2, id);
+	assert_false(peer_receive(&alice, FRAME_RECEIPT, &frame));
+	assert_false(peer_receive(&bob, FRAME_DELIVER, &frame));
+	/* What is in the gap is not: a copy is answered, and the answer comes when it comes. */
+	send_message(&alice, 0, 2, 2);
+	expect_receipt(&alice, RECEIPT_ACCEPTED, REFUSE_NONE, 2);
+	send_ack(&bob, 0, first, 1);
+	expect_receipt(&alice, RECEIPT_DELIVERED, REFUSE_NONE, 2);
+	confirm_around(&alice, 1202, 1, 1);
+	assert_int_equal(records->used, 2);
+	send_message(&alice, 0, 2, 2);
+	assert_false(peer_receive(&alice, FRAME_RECEIPT, &frame));
+	send_ack(&bob, 0, first - 1, 1);
+	expect_receipt(&alice, RECEIPT_DELIVERED, REFUSE_NONE, 1);
+	/* All confirmed: no gap either. */
+	send_message(&alice, 0, 2, 1203);
+	expect_receipt(&alice, RECEIPT_ACCEPTED, REFUSE_NONE, 1203);
+	send_ack(&bob, 0, expect_deliver(&bob, &alice, 1203), 1);
+	expect_receipt(&alice, RECEIPT_DELIVERED, REFUSE_NONE, 1203);
+	frame = (struct frame){.type = FRAME_CONFIRM, .confirm = 1203};
+	peer_send(&alice, 0, &frame, 1);
+	assert_int_equal(records->used, 0);
+	assert_int_equal(world_counter(w, COUNTER_messages_slowed), 0);
+	world_free(w);
+}
+
+/* A gap that nothing is said about for a minute is forgotten with what was confirmed above it; one that frees nothing takes no record; one
+ * of a session that ends goes with it. */
+static void
+test_gaps_end(void **state)
+{
+	struct world *w = world_new(1);
+	struct message_table *records = &w->workers[0]->messages;
+	struct activity *a;
+	struct peer alice, bob;
+
+	(void)state;
+	two_friends(w, &alice, &bob);
+	send_message(&alice, 0, 2, 2);
+	expect_receipt(&alice, RECEIPT_ACCEPTED, REFUSE_NONE, 2);
+	a = activity_of(&w->workers[0]->sessions, session_find(&w->workers[0]->sessions, alice.sid));
+	confirm_around(&alice, 9, 1, 3);
+	assert_int_equal(records->used, 1);
+	assert_int_equal(a->confirmed, 0);
+	send_ack(&bob, 0, expect_deliver(&bob, &alice, 2), 1);
+	expect_receipt(&alice, RECEIPT_DELIVERED, REFUSE_NONE, 2);
+	/* Nothing was ever sent as 1, as far as the server knows: not confirmed, it can still come. */
+	confirm_around(&alice, 9, 1, 1);
+	assert_int_equal(records->used, 1);
+	assert_int_equal(a->confirmed, 9);
+	for (unsigned i = 0; i < 6; i++) {
+		assert_int_equal(a->confirmed, 9);
+		assert_int_equal(records->used, 1);
+		world_pass(w, 9900000);
+		peer_send(&alice, 0, &(struct frame){.type = FRAME_PING}, 1);
+		peer_send(&bob, 0, &(struct frame){.type = FRAME_PING}, 1);
+	}
+	world_pass(w, 2000000);
+	assert_int_equal(a->confirmed, 0);
+	assert_int_equal(records->used, 0);
+	send_message(&alice, 0, 2, 5);
+	expect_receipt(&alice, RECEIPT_ACCEPTED, REFUSE_NONE, 5);
+	send_ack(&bob, 0, expect_deliver(&bob, &alice, 5), 1);
+	expect_receipt(&alice, RECEIPT_DELIVERED, REFUSE_NONE, 5);
+	confirm_around(&alice, 7, 3, 4);
+	assert_int_equal(records->used, 1);
+	session_remove(w->workers[0], session_find(&w->workers[0]->sessions, alice.sid));
+	assert_int_equal(records->used, 0);
+	world_free(w);
+}
+
+static void
 test_delivered(void **state)
 {
 	(void)state;
@@ -633,6 +744,8 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_delivered),
+		cmocka_unit_test(test_confirm_around_gaps),
+		cmocka_unit_test(test_gaps_end),
 		cmocka_unit_test(test_delivered_across_workers),
 		cmocka_unit_test(test_first_message_asks_control),
 		cmocka_unit_test(test_lost_question_is_asked_again),

@@ -113,6 +113,10 @@ static const struct sample samples[] = {
 		       .length = 2,
 		       .body = BYTES("ok")}},
 	 "0d 00 0002 00000004 00000009 00 01 6f6b"},
+	{"confirm, gaps",
+	 {.type = FRAME_CONFIRM_GAPS,
+	  .confirm_gaps = {.id = 0x0000000100000005, .count = 2, .gaps = BYTES("\xff\xff\xff\xff\xff\xff\0\0\0\1\0\1")}},
+	 "0f 02 0000000100000005 ffffffff ffff 00000001 0001"},
 	{"slow down", {.type = FRAME_SLOW_DOWN, .slow_down = {.request = 9, .retry_ms = 1500}}, "0e 00000009 000005dc"},
 };
 

@@ -70,6 +70,10 @@ assert_frame_equal(const struct frame *a, const struct frame *b)
 	case FRAME_CONFIRM:
 		assert_true(a->confirm == b->confirm);
 		break;
+	case FRAME_CONFIRM_GAPS:
+		assert_true(a->confirm_gaps.id == b->confirm_gaps.id);
+		assert_body(a->confirm_gaps.gaps, a->confirm_gaps.count * 6u, b->confirm_gaps.gaps, b->confirm_gaps.count * 6u);
+		break;
 	case FRAME_DELIVER:
 		assert_int_equal(a->deliver.flags, b->deliver.flags);
 		assert_int_equal(a->deliver.delivery, b->deliver.delivery);
@@ -127,12 +131,12 @@ read_exact(struct frame *f, const uint8_t *in, size_t len)
 static void
 every_frame_type_has_a_sample(void **state)
 {
-	bool seen[FRAME_SLOW_DOWN + 1] = {false};
+	bool seen[FRAME_CONFIRM_GAPS + 1] = {false};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(samples); i++)
 		seen[samples[i].frame.type] = true;
-	for (unsigned t = 0; t <= FRAME_SLOW_DOWN; t++)
+	for (unsigned t = 0; t <= FRAME_CONFIRM_GAPS; t++)
 		assert_true(seen[t]);
 }
 
@@ -206,7 +210,7 @@ unknown_types_are_refused(void **state)
 	struct frame f;
 
 	(void)state;
-	for (unsigned type = FRAME_SLOW_DOWN + 1; type <= UINT8_MAX; type++) {
+	for (unsigned type = FRAME_CONFIRM_GAPS + 1; type <= UINT8_MAX; type++) {
 		bytes[0] = (uint8_t)type;
 		assert_int_equal(frame_read(&f, bytes, sizeof(bytes)), -EPROTO);
 		f.type = (uint8_t)type;
@@ -253,6 +257,13 @@ static const struct {
 	{"ack range of length 0", "ack", 6, "0000"},
 	{"ack range from 0", "ack", 2, "00000000"},
 	{"ack range that wraps", "ack", 12, "0002"},
+	{"confirm gaps count 0", "confirm, gaps", 1, "00"},
+	{"confirm gaps count beyond the frame", "confirm, gaps", 1, "03"},
+	{"confirm gap of length 0", "confirm, gaps", 14, "0000"},
+	{"confirm gap that begins at 0", "confirm, gaps", 2, "00000000ffffffff"},
+	{"confirm gap with the confirmed id", "confirm, gaps", 20, "0002"},
+	{"confirm gaps that overlap", "confirm, gaps", 16, "ffff0001"},
+	{"confirm gaps that fall", "confirm, gaps", 10, "00000001000100000002"},
 	{"request reserved byte", "request", 1, "01"},
 	{"request longer than the frame", "request", 2, "0002"},
 	{"request fragment beyond fragments", "request", 8, "02"},
