@@ -360,7 +360,7 @@ test_confirmed_around_gaps(void **state)
 			say_number(w, alice, "bob", i);
 		say_number(w, alice, "carol", i);
 	}
-	world_until(w, carol, "message alice: 299", 1, 30000);
+	world_until(w, carol, "message alice: 299", 1, 10000);
 	assert_int_equal(told(bob, "message"), 0);
 	bob->deaf = false;
 	world_until(w, bob, "message alice: 200", 1, 60000);
@@ -543,6 +543,54 @@ deliver(struct world *w, struct person *p, uint32_t number, device_id_t device, 
 	len = server_seal(w->server, p->name, frame, (size_t)n, data);
 	rk_client_input(p->client, w->now_us, w->wall_ms0, data, len);
 	assert_null(client_check(p->client));
+}
+
+/* A RECEIPT by hand. */
+static void
+answer(struct world *w, struct person *p, uint8_t level, uint8_t reason, message_id_t id)
+{
+	uint8_t ids[8], frame[WIRE_PLAINTEXT_MAX], data[WIRE_DATAGRAM_MAX];
+	struct frame f = {.type = FRAME_RECEIPT,
+			  .receipt = {.level = level, .reason = reason, .count = 1, .retry_ms = reason != REFUSE_NONE ? 100 : 0, .ids = ids}};
+	int n;
+
+	wire_receipt_put(ids, 0, id);
+	n = frame_write(&f, frame, sizeof(frame));
+	assert_true(n > 0);
+	rk_client_input(p->client, w->now_us, w->wall_ms0, data, server_seal(w->server, p->name, frame, (size_t)n, data));
+	assert_null(client_check(p->client));
+}
+
+/* The server forgot all fragments but the last one, which has the conversation's only place and was not heard: it is sent again, or nothing
+ * ever is. */
+static void
+test_last_fragment_has_the_place(void **state)
+{
+	enum { FRAGMENTS = 7 };
+	static char text[(FRAGMENTS - 1) * MESSAGE_BODY_MAX + 2];
+	struct world *w = world_new(26);
+	struct person *alice = person_registered(w, "alice"), *bob = person_registered(w, "bob");
+	message_id_t id;
+
+	(void)state;
+	say(w, alice, "bob", "0");
+	world_until(w, alice, "receipt bob 1 delivered", 1, 5000);
+	memset(text, 'x', sizeof(text) - 1);
+	alice->deaf = true;
+	rk_client_send(alice->client, "bob", text, sizeof(text) - 1);
+	for (id = 2; id <= FRAGMENTS; id++) {
+		world_run(w, 20);
+		answer(w, alice, RECEIPT_ACCEPTED, REFUSE_NONE, id);
+	}
+	world_run(w, 20);
+	for (id = 2; id <= FRAGMENTS; id++)
+		answer(w, alice, RECEIPT_REFUSED, REFUSE_SLOW_DOWN, id);
+	world_run(w, 200);
+	alice->deaf = false;
+	world_until(w, bob, "message alice: x", 1, 30000);
+	assert_int_equal(strlen(told_nth(bob, "message alice: x", 0)), 15 + sizeof(text) - 1);
+	world_until(w, alice, "receipt bob 2 delivered", 1, 5000);
+	world_free(w);
 }
 
 static void
@@ -750,6 +798,7 @@ main(void)
 		cmocka_unit_test(test_new_device),
 		cmocka_unit_test(test_two_devices),
 		cmocka_unit_test(test_idle_application),
+		cmocka_unit_test(test_last_fragment_has_the_place),
 		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_fetch_says_no_more),
 		cmocka_unit_test(test_unknown_sender),
