@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "harness.h"
 
-#include "file_tree.h"
+#include "tests/unit/file_tree.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "file_tree.h"
+#include "tests/unit/file_tree.h"
 
 struct fixture {
 	char dir[32];

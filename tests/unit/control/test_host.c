@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "file_tree.h"
+#include "tests/unit/file_tree.h"
 
 #define NIC "0000:03:00.0"
 
@@ -28,8 +28,7 @@ set_up(void **state)
 {
 	struct machine *m = calloc(1, sizeof(*m));
 	char path[128], text[8];
-	strcpy(m->root, "/tmp/test_host.XXXXXX");
-	assert_non_null(mkdtemp(m->root));
+	tree_make(m->root, "test_host");
 	tree_put(m->root, "/proc/cpuinfo", "processor : 0\nflags\t\t: fpu sse2 sse4_2 aes pclmulqdq avx2\n");
 	tree_put(m->root, "/proc/mounts", "nodev /dev/hugepages hugetlbfs rw 0 0\n");
 	tree_put(m->root, "/proc/self/limits", "Limit   Soft   Hard   Units\nMax open files            4096     4096     files\n");
@@ -54,11 +53,9 @@ set_up(void **state)
 	tree_put(m->root, "/sys/devices/system/node/node1/hugepages/hugepages-2048kB/free_hugepages", "500\n");
 	tree_put(m->root, "/sys/devices/system/node/node1/cpulist", "2-3\n");
 	tree_put(m->root, "/sys/devices/system/node/node1/distance", "21 10\n");
-	tree_put(m->root, "/sys/bus/pci/devices/" NIC "/class", "0x020000\n");
+	tree_put_nic(m->root, NIC, "vfio-pci");
 	tree_put(m->root, "/sys/bus/pci/devices/" NIC "/numa_node", "1\n");
 	tree_put(m->root, "/sys/bus/pci/devices/0000:00:1f.0/class", "0x060100\n");
-	tree_point(m->root, "/sys/bus/pci/devices/" NIC "/driver", "../../../bus/pci/drivers/vfio-pci");
-	tree_point(m->root, "/sys/bus/pci/devices/" NIC "/iommu_group", "../../../kernel/iommu_groups/17");
 	tree_put(m->root, "/sys/kernel/iommu_groups/17/type", "DMA\n");
 	tree_put(m->root, "/sys/module/vfio_pci/parameters/ids", "\n");
 	tree_put(m->root, "/sys/module/vfio_iommu_type1/parameters/dma_entry_limit", "65535\n");

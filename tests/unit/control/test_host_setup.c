@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "file_tree.h"
+#include "tests/unit/file_tree.h"
 
 #define NIC "0000:03:00.0"
 #define PAGES(node) "/sys/devices/system/node/node" #node "/hugepages/hugepages-2048kB/nr_hugepages"
@@ -48,8 +48,7 @@ set_up(void **state)
 {
 	struct machine *m = calloc(1, sizeof(*m));
 	char path[128];
-	strcpy(m->root, "/tmp/test_host.XXXXXX");
-	assert_non_null(mkdtemp(m->root));
+	tree_make(m->root, "test_host_setup");
 	tree_put(m->root, "/proc/mounts", "none / ext4 rw 0 0\n");
 	tree_put(m->root, "/proc/net/route", "Iface Destination\neth0 00000000\n");
 	for (unsigned cpu = 0; cpu < 4; cpu++) {
@@ -58,7 +57,7 @@ set_up(void **state)
 	}
 	tree_put(m->root, PAGES(0), "0\n");
 	tree_put(m->root, PAGES(1), "10\n");
-	tree_put(m->root, "/sys/bus/pci/devices/" NIC "/class", "0x020000\n");
+	tree_put_nic(m->root, NIC, "ixgbe");
 	tree_put(m->root, "/sys/bus/pci/devices/" NIC "/numa_node", "1\n");
 	tree_put(m->root, "/sys/bus/pci/devices/" NIC "/net/eth7/mtu", "1500\n");
 	tree_put(m->root, "/sys/class/net/eth7/flags", "0x1003\n");
@@ -66,8 +65,6 @@ set_up(void **state)
 	tree_put(m->root, "/sys/class/net/eth7/queues/rx-1/here", "");
 	tree_put(m->root, "/sys/kernel/iommu_groups/17/type", "DMA\n");
 	tree_put(m->root, "/run/here", "");
-	tree_point(m->root, "/sys/bus/pci/devices/" NIC "/driver", "../../drivers/ixgbe");
-	tree_point(m->root, "/sys/bus/pci/devices/" NIC "/iommu_group", "../../../../kernel/iommu_groups/17");
 	configure(m, NIC);
 	*state = m;
 	return 0;

@@ -24,7 +24,7 @@
 
 #include <cmocka.h>
 
-#include "file_tree.h"
+#include "tests/unit/file_tree.h"
 
 #define WORKERS 2
 #define ANSWER_MAX (256 * 1024)

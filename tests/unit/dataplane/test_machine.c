@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "../control/file_tree.h"
+#include "tests/unit/file_tree.h"
 
 #define NIC "0000:03:00.0"
 #define PAGES(size, which) "/sys/kernel/mm/hugepages/hugepages-" size "kB/" which "_hugepages"
@@ -29,8 +29,7 @@ set_up(void **state)
 	struct machine *m = calloc(1, sizeof(*m));
 	char error[256];
 
-	strcpy(m->root, "/tmp/test_machine.XXXXXX");
-	assert_non_null(mkdtemp(m->root));
+	tree_make(m->root, "test_machine");
 	assert_int_equal(config_load(&m->config, NULL, "/tmp", error, sizeof(error)), 0);
 	m->config->dataplane.hugepages = true;
 	tree_put(m->root, "/sys/module/vfio/refcnt", "0\n");
@@ -41,9 +40,7 @@ set_up(void **state)
 	tree_put(m->root, PAGES("1048576", "nr"), "0\n");
 	tree_put(m->root, PAGES("1048576", "free"), "0\n");
 	tree_put(m->root, PAGES("1048576", "resv"), "0\n");
-	tree_put(m->root, "/sys/bus/pci/devices/" NIC "/class", "0x020000\n");
-	tree_point(m->root, "/sys/bus/pci/devices/" NIC "/driver", "../../../bus/pci/drivers/vfio-pci");
-	tree_point(m->root, "/sys/bus/pci/devices/" NIC "/iommu_group", "../../../kernel/iommu_groups/17");
+	tree_put_nic(m->root, NIC, "vfio-pci");
 	tree_put(m->root, "/dev/vfio/17", "");
 	*state = m;
 	return 0;
