@@ -44,26 +44,46 @@ watch_stands_still(struct watch_seen *seen, pid_t pid, uint64_t value, unsigned 
 	return true;
 }
 
-bool
-watch_is_traced(pid_t pid)
+/* What the line of /proc/PID/status says that begins with key; "": no such process, or line. */
+static void
+status_of(pid_t pid, const char *key, char *value, size_t cap)
 {
-	static const char key[] = "\nTracerPid:";
-	char path[32], text[1024];
+	char path[32], text[2048];
 	const char *at;
 	ssize_t n;
 	int fd;
 
+	value[0] = '\0';
 	snprintf(path, sizeof(path), "/proc/%ld/status", (long)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return false;
+		return;
 	n = read(fd, text, sizeof(text) - 1);
 	close(fd);
 	if (n <= 0)
-		return false;
+		return;
 	text[n] = '\0';
 	at = strstr(text, key);
-	return at != NULL && strtol(at + sizeof(key) - 1, NULL, 10) != 0;
+	if (at != NULL)
+		snprintf(value, cap, "%.*s", (int)strcspn(at + strlen(key), "\n"), at + strlen(key));
+}
+
+bool
+watch_is_traced(pid_t pid)
+{
+	char value[32];
+
+	status_of(pid, "\nTracerPid:\t", value, sizeof(value));
+	return strtol(value, NULL, 10) != 0;
+}
+
+bool
+watch_waits_for_device(pid_t pid)
+{
+	char value[32];
+
+	status_of(pid, "\nState:\t", value, sizeof(value));
+	return value[0] == 'D';
 }
 
 /* 0: one that need not show signs of life, since it does not run, is another than the region's, or was told to stop and has its own time
@@ -85,6 +105,13 @@ hangs(struct supervisor *s, enum supervised which, const char *part)
 	if (watch_is_traced(c->pid)) {
 		log_warning(launcher, "process hangs, but somebody debugs it: left alone", "process=%s pid=%ld part=\"%s\"",
 			    supervised_name[which], (long)c->pid, part);
+		return;
+	}
+	/* A disk that stands still in the middle of a commit. Killed, control would end only when the disk goes on, which is when it would
+	 * have gone on itself, and its successor would wait for the same disk. */
+	if (which == SUPERVISED_CONTROL && watch_waits_for_device(c->pid)) {
+		log_warning(launcher, "process waits for a disk: left alone", "process=%s pid=%ld part=\"%s\" waited_seconds=%u",
+			    supervised_name[which], (long)c->pid, part, s->options->config->launcher.hang_seconds);
 		return;
 	}
 	log_error(launcher, "process hangs: killed", "process=%s pid=%ld part=\"%s\" hung_seconds=%u lived_ms=%llu",

@@ -46,6 +46,9 @@ bool watch_stands_still(struct watch_seen *seen, pid_t pid, uint64_t value, unsi
 /* Somebody looks at it with a debugger, who would not like it to be killed. */
 bool watch_is_traced(pid_t pid);
 
+/* It is in the kernel and no signal ends that: nearly always a disk that does not answer. */
+bool watch_waits_for_device(pid_t pid);
+
 /* Returns 0 or a libuv error; does nothing when launcher.hang_seconds is 0. */
 int watch_start(struct supervisor *s);
 void watch_stop(struct supervisor *s);

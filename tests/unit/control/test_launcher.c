@@ -25,6 +25,8 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/file_tree.h"
+
 static void
 test_restart_delay(void **state)
 {
@@ -46,8 +48,8 @@ static void
 test_lock(void **state)
 {
 	(void)state;
-	char dir[] = "/tmp/test_launcher.XXXXXX", path[64];
-	assert_non_null(mkdtemp(dir));
+	char dir[32], path[64];
+	tree_make(dir, "test_launcher");
 	snprintf(path, sizeof(path), "%s/lock", dir);
 	struct lock first = LOCK_NONE, second = LOCK_NONE;
 	pid_t holder;
@@ -59,13 +61,11 @@ test_lock(void **state)
 	lock_drop(&first);
 	assert_int_equal(access(path, F_OK), -1);
 	/* A file that a killed holder left is no obstacle. */
-	FILE *stale = fopen(path, "w");
-	fputs("1\n", stale);
-	fclose(stale);
+	tree_put(dir, "/lock", "1\n");
 	assert_int_equal(lock_take(&second, path, &holder), 0);
 	lock_drop(&second);
 	assert_int_equal(lock_take(&first, "/nonexistent/lock", &holder), -ENOENT);
-	rmdir(dir);
+	tree_remove(dir);
 }
 
 static void
@@ -105,19 +105,20 @@ static void
 test_program_name(void **state)
 {
 	(void)state;
+	static const struct {
+		const char *folder, *here, *path, *expected;
+	} cases[] = {
+		{"/w/build", "/w", "/bin:/usr/bin", "build/rookctl"},
+		{"/w/build", "/w/build", "/bin", "./rookctl"},
+		{"/w/build", "/w/bu", "/bin", "/w/build/rookctl"},
+		{"/w/build", "/", "/bin", "/w/build/rookctl"},
+		{"/usr/bin", "/", "/bin:/usr/bin", "rookctl"},
+		{"/usr/bin", "/usr", NULL, "bin/rookctl"},
+	};
 	char out[64];
-	assert_string_equal(banner_program("/w/build", "rookctl", "/w", "/bin:/usr/bin", out, sizeof(out)),
-			    "build/rookctl");
-	assert_string_equal(banner_program("/w/build", "rookctl", "/w/build", "/bin", out, sizeof(out)),
-			    "./rookctl");
-	assert_string_equal(banner_program("/w/build", "rookctl", "/w/bu", "/bin", out, sizeof(out)),
-			    "/w/build/rookctl");
-	assert_string_equal(banner_program("/w/build", "rookctl", "/", "/bin", out, sizeof(out)),
-			    "/w/build/rookctl");
-	assert_string_equal(banner_program("/usr/bin", "rookctl", "/", "/bin:/usr/bin", out, sizeof(out)),
-			    "rookctl");
-	assert_string_equal(banner_program("/usr/bin", "rookctl", "/usr", NULL, out, sizeof(out)),
-			    "bin/rookctl");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_string_equal(banner_program(cases[i].folder, "rookctl", cases[i].here, cases[i].path, out, sizeof(out)),
+				    cases[i].expected);
 	assert_null(banner_program("/w/build", "rookctl", "/", "", out, 5));
 }
 
@@ -125,11 +126,15 @@ static void
 test_reachable(void **state)
 {
 	(void)state;
+	static const char *const cases[][2] = {
+		{"127.0.0.1:8000", "127.0.0.1:8000"},
+		{"0.0.0.0:8000", "127.0.0.1:8000"},
+		{"[::]:8001", "[::1]:8001"},
+		{"[fd00::1]:8001", "[fd00::1]:8001"},
+	};
 	char out[64];
-	assert_string_equal(banner_reachable("127.0.0.1:8000", out, sizeof(out)), "127.0.0.1:8000");
-	assert_string_equal(banner_reachable("0.0.0.0:8000", out, sizeof(out)), "127.0.0.1:8000");
-	assert_string_equal(banner_reachable("[::]:8001", out, sizeof(out)), "[::1]:8001");
-	assert_string_equal(banner_reachable("[fd00::1]:8001", out, sizeof(out)), "[fd00::1]:8001");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_string_equal(banner_reachable(cases[i][0], out, sizeof(out)), cases[i][1]);
 }
 
 /* ---- the service manager --------------------------------------------------------------- */
@@ -199,12 +204,11 @@ static void
 test_notify(void **state)
 {
 	(void)state;
-	char dir[] = "/tmp/test_launcher.XXXXXX", path[64];
-	assert_non_null(mkdtemp(dir));
+	char dir[32], path[64];
+	tree_make(dir, "test_launcher");
 	snprintf(path, sizeof(path), "%s/notify", dir);
 	notify_through(path);
-	unlink(path);
-	rmdir(dir);
+	tree_remove(dir);
 	snprintf(path, sizeof(path), "@test_launcher.%ld", (long)getpid());
 	notify_through(path);
 }
@@ -247,34 +251,32 @@ test_notify_alive(void **state)
 
 /* ---- processes that hang ----------------------------------------------------------------- */
 
+/* Looks that find the same, of which only the last one may be too many. */
+static void
+expect_looks(struct watch_seen *seen, pid_t pid, uint64_t value, unsigned limit, unsigned looks, bool still)
+{
+	while (looks-- > 1)
+		assert_false(watch_stands_still(seen, pid, value, limit));
+	assert_int_equal(watch_stands_still(seen, pid, value, limit), still);
+}
+
 static void
 test_stands_still(void **state)
 {
 	(void)state;
 	struct watch_seen seen = {0};
 	/* The first look sees a value, the third after it the same for the third time. */
-	assert_false(watch_stands_still(&seen, 7, 100, 3));
-	assert_false(watch_stands_still(&seen, 7, 100, 3));
-	assert_false(watch_stands_still(&seen, 7, 100, 3));
-	assert_true(watch_stands_still(&seen, 7, 100, 3));
+	expect_looks(&seen, 7, 100, 3, 4, true);
 	/* And once more if that did not help. */
-	assert_false(watch_stands_still(&seen, 7, 100, 3));
-	assert_false(watch_stands_still(&seen, 7, 100, 3));
-	assert_true(watch_stands_still(&seen, 7, 100, 3));
+	expect_looks(&seen, 7, 100, 3, 3, true);
 	/* Any other value is a sign of life, not only a larger one. */
-	assert_false(watch_stands_still(&seen, 7, 100, 3));
-	assert_false(watch_stands_still(&seen, 7, 100, 3));
-	assert_false(watch_stands_still(&seen, 7, 99, 3));
-	assert_false(watch_stands_still(&seen, 7, 99, 3));
-	assert_false(watch_stands_still(&seen, 7, 99, 3));
+	expect_looks(&seen, 7, 100, 3, 2, false);
+	expect_looks(&seen, 7, 99, 3, 3, false);
 	/* Another process with the same value has just begun. */
-	assert_false(watch_stands_still(&seen, 8, 99, 3));
-	for (int i = 0; i < 10; i++)
-		assert_false(watch_stands_still(&seen, 0, 99, 3)); /* none that should run */
-	for (int i = 0; i < 10; i++)
-		assert_false(watch_stands_still(&seen, 8, 0, 3)); /* says nothing */
-	assert_false(watch_stands_still(&seen, 8, 99, 1));
-	assert_true(watch_stands_still(&seen, 8, 99, 1));
+	expect_looks(&seen, 8, 99, 3, 1, false);
+	expect_looks(&seen, 0, 99, 3, 10, false); /* none that should run */
+	expect_looks(&seen, 8, 0, 3, 10, false);  /* says nothing */
+	expect_looks(&seen, 8, 99, 1, 2, true);
 }
 
 static void
@@ -283,10 +285,10 @@ test_watch_read(void **state)
 	(void)state;
 	static const struct ipc_options options = {.workers = 2, .event_cells = 2, .request_cells = 2, .login_cells = 2,
 						   .inject_cells = 2, .table_cells = 2, .sessions_per_worker = 8};
-	char dir[] = "/tmp/test_launcher.XXXXXX", path[64], other[64];
+	char dir[32], path[64], other[64];
 	struct ipc_header h;
 	struct ipc ipc;
-	assert_non_null(mkdtemp(dir));
+	tree_make(dir, "test_launcher");
 	snprintf(path, sizeof(path), "%s/rings.shm", dir);
 	snprintf(other, sizeof(other), "%s/link", dir);
 	assert_int_equal(watch_read(path, &h), -ENOENT);
@@ -311,9 +313,7 @@ test_watch_read(void **state)
 	unlink(path);
 	assert_int_equal(mkfifo(path, 0600), 0);
 	assert_true(watch_read(path, &h) < 0);
-	unlink(path);
-	unlink(other);
-	rmdir(dir);
+	tree_remove(dir);
 }
 
 static void
@@ -339,6 +339,41 @@ test_traced(void **state)
 	assert_false(watch_is_traced(pid));
 }
 
+/* A parent in vfork() waits as for a disk: in the kernel, and ptrace apart nothing is heard of it. */
+static void
+test_waits_for_device(void **state)
+{
+	(void)state;
+	int held[2];
+	char byte;
+	assert_false(watch_waits_for_device(getpid()));
+	assert_int_equal(pipe(held), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(held[1]);
+		pid_t child = vfork();
+		if (child == 0) {
+			(void)!read(held[0], &byte, 1);
+			_exit(0);
+		}
+		_exit(child < 0);
+	}
+	assert_true(pid > 0);
+	close(held[0]);
+	int status;
+	bool waits = false;
+	for (int looks = 0; looks < 200000 && !waits; looks++) {
+		waits = watch_waits_for_device(pid);
+		assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+	}
+	close(held[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	if (!waits)
+		skip(); /* no Linux: it tells this state from none */
+	assert_false(watch_waits_for_device(pid));
+}
+
 int
 main(void)
 {
@@ -349,6 +384,7 @@ main(void)
 		cmocka_unit_test(test_notify_nobody), cmocka_unit_test(test_notify),
 		cmocka_unit_test(test_notify_alive),  cmocka_unit_test(test_stands_still),
 		cmocka_unit_test(test_watch_read),    cmocka_unit_test(test_traced),
+		cmocka_unit_test(test_waits_for_device),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
