@@ -21,8 +21,8 @@
 #include <cmocka.h>
 
 #define MANY 100
-/* What a client has written after a message without a final answer cannot be confirmed, and its records stay for 60 s. With the table of the
- * other tests a session's share is used up after some 140 of them, and the rest waits. */
+/* Messages without a final answer keep their records. With the table of the other tests a session's share is used up after some 140 of
+ * them, and the rest waits. */
 #define RECORDS 8192
 
 struct people {
