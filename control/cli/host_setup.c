@@ -116,7 +116,7 @@ run_host_fini(struct cli *cli)
 {
 	struct told t = {.cli = cli};
 	bool dry = cli_value(cli, "dry-run"), any;
-	char error[512] = "";
+	char error[512] = "", summary[128] = "the machine is as it was before host init";
 	struct steps record;
 	int rc;
 	if (!dry && geteuid() != 0)
@@ -141,8 +141,11 @@ run_host_fini(struct cli *cli)
 		if (rc >= 0 && !dry)
 			rc = steps_save(&record, "", error, sizeof(error));
 	}
-	return finish(&t, rc >= 0 ? CLI_OK : CLI_REFUSED, error,
-		      !any  ? "nothing to take back: host init did nothing since the last boot"
-		      : dry ? "nothing was done: --dry-run"
-			    : "the machine is as it was before host init");
+	if (!any)
+		strcpy(summary, "nothing to take back: host init did nothing since the last boot");
+	else if (dry)
+		strcpy(summary, "nothing was done: --dry-run");
+	else if (json_array_size(t.left) > 0)
+		snprintf(summary, sizeof(summary), "taken back, but for %zu of the steps: see the lines with #", json_array_size(t.left));
+	return finish(&t, rc >= 0 ? CLI_OK : CLI_REFUSED, error, summary);
 }

@@ -174,10 +174,24 @@ do_load(const struct step *s, char *error, size_t cap)
 		       : failed(-ENOENT, error, cap, "`modprobe %s` failed: is the module there for this kernel (uname -r)?", s->target);
 }
 
+/* It takes away what came with it, too, as far as nobody else uses that. */
 static int
-undo_load(const struct step *s, char *error, size_t cap)
+undo_load(const struct step *s, const char *root, char *error, size_t cap)
 {
-	return modprobe("-r", s->target) == 0 ? 0 : failed(1, error, cap, "module %s stays loaded: something uses it", s->target);
+	char name[sizeof(s->target)], users[16] = "";
+	strcpy(name, s->target);
+	for (char *p = name; *p; p++)
+		*p = *p == '-' ? '_' : *p; /* as the kernel writes it */
+	if (!host_exists(root, "/sys/module/%s", name))
+		return 0;
+	/* Some modprobes fail also when only a module below it is still in use, by the one of the next step. */
+	modprobe("-r", s->target);
+	if (!host_exists(root, "/sys/module/%s", name))
+		return 0;
+	host_read(root, users, sizeof(users), "/sys/module/%s/refcnt", name);
+	if (atol(users) > 0)
+		return failed(1, error, cap, "module %s stays loaded: it is in use %s times (`lsmod | grep vfio`)", s->target, users);
+	return failed(1, error, cap, "module %s stays loaded: `modprobe -r %s` fails", s->target, s->target);
 }
 
 /* ---- binding ------------------------------------------------------------------------------------ */
@@ -296,7 +310,7 @@ step_undo(const struct step *s, const char *root, char *error, size_t cap)
 {
 	switch (s->kind) {
 	case STEP_LOAD:
-		return undo_load(s, error, cap);
+		return undo_load(s, root, error, cap);
 	case STEP_WRITE:
 		return undo_write(s, root, error, cap);
 	case STEP_MOUNT:

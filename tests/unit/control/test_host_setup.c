@@ -230,6 +230,21 @@ test_steps(void **state)
 	expect_file(m, PAGES(1), "128");
 }
 
+/* No machine has this module: modprobe, whichever there is, cannot unload it. */
+static void
+test_module_that_stays(void **state)
+{
+	struct machine *m = *state;
+	struct step load = {.kind = STEP_LOAD, .target = "rookery-none"};
+	assert_int_equal(step_undo(&load, m->root, m->error, sizeof(m->error)), 0);
+	tree_put(m->root, "/sys/module/rookery_none/refcnt", "2\n");
+	assert_int_equal(step_undo(&load, m->root, m->error, sizeof(m->error)), 1);
+	assert_non_null(strstr(m->error, "rookery-none stays loaded: it is in use 2 times"));
+	tree_put(m->root, "/sys/module/rookery_none/refcnt", "0\n");
+	assert_int_equal(step_undo(&load, m->root, m->error, sizeof(m->error)), 1);
+	assert_non_null(strstr(m->error, "`modprobe -r rookery-none` fails"));
+}
+
 /* A step that was written down and then got stuck, and a device that somebody has taken since. */
 static void
 test_half_bound(void **state)
@@ -289,6 +304,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_nothing_to_do, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_steps, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_module_that_stays, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_half_bound, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_record, set_up, tear_down),
 	};
