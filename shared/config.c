@@ -483,7 +483,7 @@ area_level(const char *text, enum log_area *area, enum log_level *level, char *e
 	char name[64];
 
 	if (text[n] != '=' || n >= sizeof(name) || log_level_find(text + n + 1, level) < 0) {
-		snprintf(error, error_cap, "\"%.80s\" is no area with a level, as \"login=debug\"", text);
+		snprintf(error, error_cap, "\"%.80s\" is no area with a level, as \"session=debug\"", text);
 		return -EINVAL;
 	}
 	memcpy(name, text, n);

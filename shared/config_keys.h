@@ -165,7 +165,7 @@
 	CHOICE(S, level, log_levels, "least important lines that are written to standard error")                                  \
 	CHOICE(S, format, log_formats, "`logfmt`: `key=value` pairs; `json`: one object per line, with the same keys")            \
 	LIST(S, areas, &text_entry, LIST_MAX, "`area=level`",                                                                     \
-	     "areas (`area=` in the lines) with a level of their own, as `[login=debug, dpdk=error]`; operations.md lists them")
+	     "areas (`area=` in the lines) with a level of their own, as `[session=debug, dpdk=error]`; operations.md lists them")
 
 #define CONFIG_METRICS_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                               \
 	TEXT(S, listen, "",                                                                                                       \

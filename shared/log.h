@@ -24,16 +24,16 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 	AREA(dataplane, "dataplane", "start and end, rights given up")                                            \
 	AREA(dpdk, "dataplane", "what DPDK itself says")                                                          \
 	AREA(ipc, "control", "the dataplane's rings refused")                                                     \
-	AREA(log, "dataplane", "changes of these levels")                                                         \
+	AREA(log, "dataplane", "`debug`: changes of these levels")                                                \
 	AREA(login, "control", "logins and resumed sessions that are lost for want of memory")                    \
-	AREA(metrics, "control", "status page and metrics")                                                       \
-	AREA(port, "dataplane", "ports: opened, what a device lacks or refuses")                                  \
-	AREA(session, "control", "sessions that end (`debug`), or that the dataplane refuses")                    \
+	AREA(metrics, "control", "status page and metrics; `debug`: requests that fail")                          \
+	AREA(port, "dataplane", "ports: opened, what a device lacks or refuses; `debug`: rules for bans")         \
+	AREA(session, "control", "sessions that the dataplane refuses; `debug`: sessions that end")               \
 	AREA(store, "control", "the database")                                                                    \
 	AREA(tables, "dataplane", "tables that are full or out of memory")                                        \
 	AREA(telemetry, "dataplane", "DPDK's telemetry socket")                                                   \
 	AREA(trace, "control", "traces and captures that begin and end")                                          \
-	AREA(xdp, "dataplane", "what libxdp and libbpf say")
+	AREA(xdp, "dataplane", "what libxdp and libbpf say; most of it is `debug`")
 #define LOG_AREAS(AREA)                                                                                           \
 	LOG_SERVER_AREAS(AREA)                                                                                    \
 	AREA(launcher, "rookery", "processes started, stopped, hanging; not by `rookctl log level`")

@@ -204,7 +204,7 @@ const struct command cli_commands[] = {
 	COMMAND("log level", "how much the server logs, until control ends", run_log_level, "log.level", 0,
 	 .args = {ARG("LEVEL", CLI_WORD, "error, warning, info or debug", .words = "error|warning|info|debug"),
 		  ARG("AREA", CLI_WORD, "only lines with this area=", .words = AREAS, .optional = true)},
-	 .details = "Without AREA it is the level of all areas.", .example = "log level debug login\nlog level info"),
+	 .details = "Without AREA it is the level of all areas.", .example = "log level debug session\nlog level info"),
 	COMMAND("backup", "copy database and key, also while the server runs", run_backup, NULL, CLI_LOCAL,
 	 .args = {ARG("FILE", CLI_FILE, "the copy; the key goes to FILE.key")}, .options = backup_options,
 	 .details = "The copy is of one moment, checked from end to end and on disk when the command ends. It holds\n"

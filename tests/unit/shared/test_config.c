@@ -412,8 +412,8 @@ test_wrong_combinations(void **state)
 	assert_refused("dataplane: {cpus: \"0-99999999999\"}\n",
 		       "x.yaml:1: dataplane.cpus: \"0-99999999999\" is no list of CPUs, as \"2,4-7\"");
 	assert_refused("log:\n  areas: [store=info, login=loud]\n",
-		       "x.yaml:2: log.areas: \"login=loud\" is no area with a level, as \"login=debug\"");
-	assert_refused("log: {areas: [login]}\n", "x.yaml:1: log.areas: \"login\" is no area with a level, as \"login=debug\"");
+		       "x.yaml:2: log.areas: \"login=loud\" is no area with a level, as \"session=debug\"");
+	assert_refused("log: {areas: [login]}\n", "x.yaml:1: log.areas: \"login\" is no area with a level, as \"session=debug\"");
 	assert_refused("log: {areas: [lgoin=info]}\n", "x.yaml:1: log.areas: \"lgoin\" is no area; did you mean \"login\"?");
 	assert_refused("metrics:\n  listen: 0.0.0.0:8001\n",
 		       "x.yaml:2: metrics.listen: 0.0.0.0:8001 can be reached from other machines: set metrics.token_file, too");
