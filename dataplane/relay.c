@@ -403,13 +403,25 @@ relay_verdict(struct worker *w, const struct cell_verdict *v)
 	message_judge(w, session_find(&w->sessions, m->sender), m, v->verdict, v->live, v->live_count, v->away);
 }
 
+/* May a CONFIRM go through all records of the session? A packet holds many of them, of which an honest one has one. */
+static bool
+confirm_steps(struct worker *w, const struct activity *a)
+{
+	if (unlikely(w->ack_steps < a->record_count)) {
+		count(w, COUNTER_limit_acks);
+		return false;
+	}
+	w->ack_steps -= a->record_count;
+	return true;
+}
+
 void
 relay_confirm(struct worker *w, struct session *s, message_id_t id)
 {
 	struct activity *a = activity_of(&w->sessions, s);
 	uint32_t next;
 
-	if (a == NULL || id <= a->confirmed)
+	if (a == NULL || id <= a->confirmed || !confirm_steps(w, a))
 		return;
 	a->confirmed = id;
 	for (uint32_t i = a->records; i != NONE; i = next) {
@@ -449,7 +461,7 @@ relay_confirm_gaps(struct worker *w, struct session *s, const struct frame_confi
 	struct message *m = a != NULL ? gaps_of(w, s) : NULL;
 	struct confirmed all;
 
-	if (a == NULL)
+	if (a == NULL || !confirm_steps(w, a))
 		return;
 	if (m != NULL)
 		all = m->confirmed;

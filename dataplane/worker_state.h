@@ -82,7 +82,7 @@ struct worker {
 	struct rate message_rate;      /* of one session, and the next two */
 	struct rate conversation_rate;
 	struct rate request_rate;
-	uint32_t ack_steps;            /* that ACKs of the present packet may still take */
+	uint32_t ack_steps;            /* that ACKs and CONFIRMs of the present packet may still take */
 	uint64_t restricted_us;
 	uint64_t random;
 	uint32_t reset_tokens; /* RESETs that may still be sent in the present second */

@@ -402,6 +402,46 @@ test_next_ids(void **state)
 	world_free(f.world);
 }
 
+/* As many confirmations as a packet holds, each of which goes through all that the session has under way: some, and no more. */
+static void
+test_confirms(void **state)
+{
+	static struct fixture f;
+	struct peer *p = &f.mallory[0];
+	struct frame frames[120];
+	struct activity *a;
+	uint32_t retry_ms, most;
+	const struct cell *c;
+	uint8_t gap[6];
+
+	(void)state;
+	fixture_init(&f, 1);
+	control_allow(f.world, p->user, p->user, VERDICT_ALLOWED);
+	for (message_id_t id = 1000; count_slowed(p, &retry_ms) == 0; id++) {
+		send_message(p, p->user, id);
+		while ((c = control_take(f.world, IPC_EVENT, 0, PUNT_STORE)) != NULL)
+			;
+	}
+	a = &f.worker->sessions.activities[f.worker->sessions.sessions[2].activity];
+	most = ACK_STEPS / a->record_count;
+	assert_in_range(most, 1, 119);
+	for (unsigned i = 0; i < 120; i++)
+		frames[i] = (struct frame){.type = FRAME_CONFIRM, .confirm = i + 1};
+	peer_send(p, 0, frames, 120);
+	assert_int_equal(a->confirmed, most);
+	assert_int_equal(world_counter(f.world, COUNTER_limit_acks), 120 - most);
+	/* The next packet is a new one; the same around gaps. */
+	wire_confirm_gap_put(gap, 0, 900, 800, 800);
+	for (unsigned i = 0; i < 60; i++)
+		frames[i] = (struct frame){.type = FRAME_CONFIRM_GAPS, .confirm_gaps = {.id = 900, .count = 1, .gaps = gap}};
+	peer_send(p, 0, frames, 60);
+	assert_int_equal(world_counter(f.world, COUNTER_limit_acks), 120 - most + (most < 60 ? 60 - most : 0));
+	frames[0] = (struct frame){.type = FRAME_CONFIRM, .confirm = 999};
+	peer_send(p, 0, frames, 1);
+	assert_int_equal(a->confirmed, 999);
+	world_free(f.world);
+}
+
 /* Frames from control to somebody who never acknowledges. */
 static void
 test_frames(void **state)
@@ -590,6 +630,7 @@ main(void)
 		cmocka_unit_test(test_next_ids),
 		cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_acks),
+		cmocka_unit_test(test_confirms),
 		cmocka_unit_test(test_forged_own_address),
 		cmocka_unit_test(test_replays_and_garbage),
 		cmocka_unit_test(test_reflected),
