@@ -159,7 +159,7 @@
 #define CONFIG_LAUNCHER_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                              \
 	NUMBER(S, hang_seconds, 0, 3600, "s",                                                                                     \
 	       "a process that runs but has done nothing for this long (its main loop, or one of its workers) is killed and"      \
-	       " started again, unless a debugger is attached; 0: never")
+	       " started again, unless a debugger is attached or control waits for a disk; 0: never")
 
 #define CONFIG_LOG_KEYS(S, NUMBER, BOOLEAN, CHOICE, TEXT, LIST)                                                                   \
 	CHOICE(S, level, log_levels, "least important lines that are written to standard error")                                  \
