@@ -74,11 +74,38 @@ prefetch_spare(struct worker *w)
 	rte_prefetch0(m + sizeof(struct rte_mbuf) + PACKET_HEADROOM + RTE_CACHE_LINE_SIZE / 2);
 }
 
+/* Moves the packet's data so that it begins `before` bytes before body. False when m is not the worker's alone, or too small for what
+ * may be put into it. */
+static bool
+data_begins_before(struct rte_mbuf *m, const uint8_t *body, size_t before)
+{
+	uint8_t *buf = m->buf_addr;
+	size_t at = (size_t)(body - buf);
+
+	if (at < before + PACKET_HEADERS || at - before + WIRE_DATAGRAM_MAX > m->buf_len || !RTE_MBUF_DIRECT(m) ||
+	    rte_mbuf_refcnt_read(m) != 1 || m->nb_segs != 1)
+		return false;
+	m->data_off = (uint16_t)(at - before);
+	return true;
+}
+
+static struct rte_mbuf *
+spare_take(struct worker *w)
+{
+	struct rte_mbuf *m = w->spare.mbuf;
+
+	w->spare = (struct spare_packet){.mbuf = NULL};
+	return m;
+}
+
 static struct rte_mbuf *
 packet_alloc(struct worker *w)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(w->pool);
+	struct rte_mbuf *m = w->spare.mbuf;
 
+	if (m != NULL && w->spare.body == NULL && data_begins_before(m, rte_pktmbuf_mtod(m, const uint8_t *), 0))
+		return spare_take(w);
+	m = rte_pktmbuf_alloc(w->pool);
 	prefetch_spare(w);
 	if (m == NULL)
 		count(w, COUNTER_tx_failed);
@@ -209,33 +236,18 @@ output_frame_to(struct worker *w, struct session *s, const struct packet_info *t
 	return output_open(w, s, m, true, size);
 }
 
-/* Moves the packet's data so that it begins `before` bytes before body. False when m is not the worker's alone, or too small for what
- * may be put into it. */
-static bool
-data_begins_before(struct rte_mbuf *m, const uint8_t *body, size_t before)
-{
-	uint8_t *buf = m->buf_addr;
-	size_t at = (size_t)(body - buf);
-
-	if (at < before + PACKET_HEADERS || at - before + WIRE_DATAGRAM_MAX > m->buf_len || !RTE_MBUF_DIRECT(m) ||
-	    rte_mbuf_refcnt_read(m) != 1 || m->nb_segs != 1)
-		return false;
-	m->data_off = (uint16_t)(at - before);
-	return true;
-}
-
 uint8_t *
 output_forward(struct worker *w, struct session *s, size_t header, size_t length, const uint8_t **body)
 {
-	struct rte_mbuf *m = w->spare.mbuf;
+	const uint8_t *text = w->spare.body;
+	struct rte_mbuf *m;
 
-	if (m == NULL || joins_open(w, s, header + length) ||
-	    !data_begins_before(m, w->spare.body, WIRE_DATA_HEADER + header))
+	if (w->spare.mbuf == NULL || joins_open(w, s, header + length) ||
+	    !data_begins_before(w->spare.mbuf, text, WIRE_DATA_HEADER + header))
 		return output_frame(w, s, header + length);
 	output_close(w);
-	*body = w->spare.body;
-	w->spare.mbuf = NULL;
-	w->spare.message = NULL;
+	*body = text;
+	m = spare_take(w);
 	address_to_session(m, s);
 	return output_open(w, s, m, false, header + length);
 }
@@ -278,6 +290,15 @@ output_receipt(struct worker *w, struct session *s, enum receipt_level level, en
 	w->output.receipt = (uint16_t)(w->output.length - RECEIPT_HEADER - sizeof(id));
 }
 
+static void
+datagram_send(struct worker *w, struct rte_mbuf *m, const uint8_t *data, size_t n)
+{
+	memcpy(rte_pktmbuf_mtod(m, uint8_t *), data, n);
+	m->data_len = (uint16_t)n;
+	m->pkt_len = m->data_len;
+	transmit(w, m);
+}
+
 void
 output_datagram(struct worker *w, const struct packet_info *to, const uint8_t *data, size_t n)
 {
@@ -287,6 +308,16 @@ output_datagram(struct worker *w, const struct packet_info *to, const uint8_t *d
 	if (m == NULL)
 		return;
 	*packet_info(m) = *to;
-	memcpy(rte_pktmbuf_append(m, (uint16_t)n), data, n);
-	transmit(w, m);
+	datagram_send(w, m, data, n);
+}
+
+void
+output_answer(struct worker *w, struct rte_mbuf *m, const uint8_t *data, size_t n)
+{
+	if (data_begins_before(m, rte_pktmbuf_mtod(m, const uint8_t *), 0)) {
+		datagram_send(w, m, data, n);
+		return;
+	}
+	output_datagram(w, packet_info(m), data, n);
+	rte_pktmbuf_free(m);
 }

@@ -36,6 +36,13 @@ drop(struct worker *w, struct rte_mbuf *m, enum counter why)
 		rte_pktmbuf_free(m);
 }
 
+static void
+answer(struct worker *w, struct rte_mbuf *m, const uint8_t *data, size_t n, enum counter why)
+{
+	count(w, why);
+	output_answer(w, m, data, n);
+}
+
 /* ---- datagrams without a session ---------------------------------------------------- */
 
 static void
@@ -49,9 +56,8 @@ version_reply(struct worker *w, struct rte_mbuf *m)
 	p.version = WIRE_VERSION;
 	p.flags = WIRE_VERSION << 8;
 	wire_prefix_write(&p, out);
-	output_datagram(w, packet_info(m), out, sizeof(out));
 	count(w, COUNTER_version_replies);
-	drop(w, m, COUNTER_answered);
+	answer(w, m, out, sizeof(out), COUNTER_answered);
 }
 
 static void
@@ -73,17 +79,15 @@ key_reply(struct worker *w, struct rte_mbuf *m)
 	p.flags = 1;
 	wire_prefix_write(&p, out);
 	memcpy(out + WIRE_PREFIX, h->server_public, sizeof(h->server_public));
-	output_datagram(w, packet_info(m), out, sizeof(out));
 	count(w, COUNTER_key_replies);
-	drop(w, m, COUNTER_answered);
+	answer(w, m, out, sizeof(out), COUNTER_answered);
 }
 
 static void
 login_answer(struct worker *w, struct rte_mbuf *m, const uint8_t cookie[HANDSHAKE_COOKIE_SIZE], enum counter why)
 {
-	output_datagram(w, packet_info(m), cookie, HANDSHAKE_COOKIE_SIZE);
 	count(w, COUNTER_cookies_sent);
-	drop(w, m, why);
+	answer(w, m, cookie, HANDSHAKE_COOKIE_SIZE, why);
 }
 
 static void
@@ -131,13 +135,14 @@ session_unknown(struct worker *w, struct rte_mbuf *m, session_id_t sid)
 		w->reset_second = w->now_us / 1000000;
 		w->reset_tokens = RESETS_PER_SECOND;
 	}
-	if (w->reset_tokens != 0) {
-		w->reset_tokens--;
-		wire_prefix_write(&p, out);
-		output_datagram(w, packet_info(m), out, sizeof(out));
-		count(w, COUNTER_resets_sent);
+	if (w->reset_tokens == 0) {
+		drop(w, m, COUNTER_drop_session_unknown);
+		return;
 	}
-	drop(w, m, COUNTER_drop_session_unknown);
+	w->reset_tokens--;
+	wire_prefix_write(&p, out);
+	count(w, COUNTER_resets_sent);
+	answer(w, m, out, sizeof(out), COUNTER_drop_session_unknown);
 }
 
 /* ---- frames ------------------------------------------------------------------------- */
@@ -305,6 +310,20 @@ frames_at(struct worker *w, struct session *s, const struct packet_info *from, c
 	}
 }
 
+/* Acts on the first frame of a packet in which its answer may leave; body: what must stay of it till then, or NULL. */
+static enum counter
+spare_frame(struct worker *w, struct session *s, struct packet_info from, struct arrival *a, const uint8_t *body)
+{
+	enum counter result;
+
+	w->spare = (struct spare_packet){.mbuf = a->m, .body = (uint8_t *)(uintptr_t)body};
+	result = frame_act(w, s, &from, &a->first, &a->found);
+	if (w->spare.mbuf == NULL)
+		a->m = NULL;
+	w->spare = (struct spare_packet){.mbuf = NULL};
+	return result;
+}
+
 /* A message whose forward may leave in the packet that brought it. What is behind the message is acted on afterwards, from a copy. */
 static enum counter
 message_frames(struct worker *w, struct session *s, struct arrival *a)
@@ -317,14 +336,18 @@ message_frames(struct worker *w, struct session *s, struct arrival *a)
 	struct frame f;
 
 	memcpy(behind, data + a->first_length, rest);
-	w->spare = (struct spare_packet){.mbuf = a->m, .body = (uint8_t *)(uintptr_t)a->first.message.body};
-	result = frame_act(w, s, &from, &a->first, &a->found);
-	if (w->spare.mbuf == NULL)
-		a->m = NULL;
-	w->spare = (struct spare_packet){.mbuf = NULL};
+	result = spare_frame(w, s, from, a, a->first.message.body);
 	if (rest == 0 || result != COUNTER_consumed)
 		return result;
 	return frames_at(w, s, &from, behind, rest, &f, frame_read(&f, behind, rest), NULL);
+}
+
+/* A packet of one frame, of which nothing is read any more once something is written in answer. */
+static bool
+read_at_once(const struct arrival *a)
+{
+	return a->length == a->first_length &&
+	       (a->first.type == FRAME_PING || (a->first.type == FRAME_ACK && a->first.ack.count == 1));
 }
 
 /* Acts on the packet's frames; the first one is read already. a->m is NULL afterwards if it was sent. */
@@ -336,6 +359,8 @@ frames(struct worker *w, struct session *s, struct arrival *a)
 	w->ack_steps = ACK_STEPS;
 	if (a->asked && a->length - a->first_length <= SPARE_BEHIND)
 		return message_frames(w, s, a);
+	if (read_at_once(a))
+		return spare_frame(w, s, *packet_info(a->m), a, NULL);
 	return frames_at(w, s, packet_info(a->m), data, (size_t)a->length, &a->first, a->first_length,
 			 a->asked ? &a->found : NULL);
 }
@@ -528,9 +553,12 @@ static void
 acks_prefetch(const struct worker *w, const struct arrival *arrivals, uint16_t n, bool record)
 {
 	for (uint16_t i = 0; i < n; i++) {
-		const struct session *s = session_find(&w->sessions, arrivals[i].d.sid);
+		const struct session *s;
 
-		if (s != NULL && arrivals[i].first_length > 0 && arrivals[i].first.type == FRAME_ACK)
+		if (arrivals[i].first_length < 0 || arrivals[i].first.type != FRAME_ACK)
+			continue;
+		s = session_find(&w->sessions, arrivals[i].d.sid);
+		if (s != NULL)
 			inflight_prefetch(w, s, record);
 	}
 }

@@ -81,8 +81,8 @@ refuse(struct worker *w, struct rte_mbuf *m, uint16_t flags, enum counter why)
 	uint8_t out[RESUME_REFUSED_SIZE];
 
 	resume_refuse(out, rte_pktmbuf_mtod(m, const uint8_t *), flags);
-	output_datagram(w, packet_info(m), out, sizeof(out));
-	finish(w, m, why);
+	count(w, why);
+	output_answer(w, m, out, sizeof(out));
 }
 
 /* The client logs in at once instead of after some retries; no answer does the same, only later. */
@@ -212,9 +212,9 @@ take_in(struct worker *w, struct rte_mbuf *m, const struct ticket *t, struct emb
 	resume_secret(&e->secret, t->secret, in + WIRE_PREFIX, nonce, PLANTED(resume_nonce) ? 0 : sid);
 	resume_derive(&s->keys, proof, &e->secret, 0);
 	resume_accept(out, in, nonce, sid, proof);
-	output_datagram(w, packet_info(m), out, sizeof(out));
 	count(w, COUNTER_resumes);
-	finish(w, m, COUNTER_answered);
+	count(w, COUNTER_answered);
+	output_answer(w, m, out, sizeof(out));
 }
 
 /* ---- RESUME ------------------------------------------------------------------------- */

@@ -45,10 +45,10 @@ struct output_packet {
 	session_id_t sid;
 };
 
-/* The packet that brings the message which is looked at, for its forward: the text lies in it already. */
+/* The packet that is acted on, for what goes out in answer: it is warm, and needs no alloc and free. */
 struct spare_packet {
 	struct rte_mbuf *mbuf; /* NULL: there is none, or it was taken */
-	uint8_t *body;         /* of the message */
+	uint8_t *body;         /* of the message in it, which its forward alone may take along; NULL: all of it has been read */
 	const struct message *message; /* its record, once there is one */
 };
 
@@ -218,7 +218,9 @@ void output_receipt(struct worker *w, struct session *s, enum receipt_level leve
 		    uint32_t retry_ms, message_id_t id);
 /* Seals the open packet and those that wait. */
 void output_flush(struct worker *w);
-/* Sends an unsealed datagram, n at most WIRE_DATAGRAM_MAX. */
+/* Answers m, which ends here, with an unsealed datagram: in m itself, if it can be. n at most WIRE_DATAGRAM_MAX. */
+void output_answer(struct worker *w, struct rte_mbuf *m, const uint8_t *data, size_t n);
+/* Sends an unsealed datagram. */
 void output_datagram(struct worker *w, const struct packet_info *to, const uint8_t *data, size_t n);
 /* Hands everything to the ports. */
 void output_transmit(struct worker *w);

@@ -42,6 +42,53 @@ test_ping(void **state)
 	world_free(w);
 }
 
+/* The answer leaves in the packet that brought the question: when none is free, nobody's heartbeat fails. */
+static void
+test_answers_without_a_free_packet(void **state)
+{
+	struct world *w = world_new(1);
+	struct peer alice, bob, unknown;
+	struct rte_mbuf *taken = NULL;
+	struct frame f, message = {.type = FRAME_MESSAGE, .message = {.id = 1, .to = 2, .body = (const uint8_t *)"hi", .length = 2}};
+	struct frame ack = {.type = FRAME_ACK, .ack = {.count = 1}};
+	uint8_t ranges[6], out[WIRE_DATAGRAM_MAX];
+
+	(void)state;
+	world_server_key(w, (const uint8_t[32]){1});
+	peer_join(&alice, w, 0, 0, 1, 0);
+	peer_join(&bob, w, 0, 1, 2, 0);
+	unknown = alice;
+	unknown.sid += 5;
+	endpoint_set_ipv4(&unknown.address, "\x0a\x09\x08\x07", 77);
+	control_allow(w, 1, 2, VERDICT_ALLOWED);
+	control_user(w, 2, false, (const struct peer *const[]){&bob}, 1);
+	peer_send(&alice, 0, &message, 1);
+	assert_true(peer_receive(&alice, FRAME_RECEIPT, &f));
+	assert_true(peer_receive(&bob, FRAME_DELIVER, &f));
+	wire_ack_put(ranges, 0, f.deliver.delivery, 1);
+	ack.ack.ranges = ranges;
+
+	world_send_raw(w, 0, &bob.address, out, peer_seal(&bob, &ping, 1, out));
+	world_send_raw(w, 0, &bob.address, out, peer_seal(&bob, &ack, 1, out));
+	world_send_raw(w, 0, &unknown.address, out, peer_seal(&unknown, &ping, 1, out));
+	for (struct rte_mbuf *m; (m = rte_pktmbuf_alloc(w->pool)) != NULL; taken = m)
+		m->next = taken;
+	world_settle(w);
+	for (struct rte_mbuf *next; taken != NULL; taken = next) {
+		next = taken->next;
+		taken->next = NULL;
+		rte_pktmbuf_free(taken);
+	}
+	expect_count(w, COUNTER_tx_failed, 0);
+	assert_true(peer_receive(&bob, FRAME_PONG, &f));
+	assert_int_equal(f.pong.token, 42);
+	assert_true(endpoint_equal(&f.pong.observed, &bob.address));
+	assert_true(peer_receive(&alice, FRAME_RECEIPT, &f));
+	assert_int_equal(f.receipt.level, RECEIPT_DELIVERED);
+	assert_int_equal(world_receive_raw(w, &unknown.address, out, sizeof(out)), WIRE_RESET_SIZE);
+	world_free(w);
+}
+
 /* Every single bit counts; nothing changes and nothing is answered. */
 static void
 test_forged(void **state)
@@ -668,6 +715,7 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ping),
+		cmocka_unit_test(test_answers_without_a_free_packet),
 		cmocka_unit_test(test_forged),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_replayed),
