@@ -550,8 +550,22 @@ relay_result(struct worker *w, struct record_ref ref, uint32_t part, enum delive
 	}
 }
 
+/* Has the session that many of control's frames unacknowledged? */
+static bool
+control_frames(const struct worker *w, const struct activity *a, uint32_t limit)
+{
+	const uint32_t heads[] = {a->inflight_head, a->pending_head};
+	uint32_t n = 0;
+
+	for (unsigned list = 0; list < 2; list++) {
+		for (uint32_t i = heads[list]; i != NONE && n < limit; i = w->deliveries.deliveries[i].next)
+			n += w->deliveries.deliveries[i].message->state == MESSAGE_CONTROL;
+	}
+	return n == limit;
+}
+
 /* Has the session more frames unacknowledged than its share? Control's frames may use up all records, so they are bounded as
- * messages are, by what is left. */
+ * messages are, by what is left. Live messages do not count: a client may hold them back until it has control's frames. */
 static bool
 frames_too_many(const struct worker *w, session_id_t sid)
 {
@@ -559,7 +573,8 @@ frames_too_many(const struct worker *w, session_id_t sid)
 	const struct activity *a = s != NULL ? activity_of(&w->sessions, s) : NULL;
 	uint32_t unacked = a != NULL ? a->inflight_count + a->pending_count : 0;
 
-	return unacked >= FRAMES_UNACKED && unacked > (w->messages.capacity - w->messages.used) / 8;
+	return unacked >= FRAMES_UNACKED && unacked > (w->messages.capacity - w->messages.used) / 8 &&
+	       control_frames(w, a, FRAMES_UNACKED);
 }
 
 bool

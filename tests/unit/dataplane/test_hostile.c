@@ -442,6 +442,44 @@ test_confirms(void **state)
 	world_free(f.world);
 }
 
+/* Live messages that somebody holds back take nothing from the frames of control that these wait for, however little room is left. */
+static void
+test_frames_beside_live_messages(void **state)
+{
+	static struct fixture f;
+	struct frame answer = {.type = FRAME_RESPONSE,
+			       .response = {.delivery = 1, .request = 1, .fragments = 1, .length = 3, .body = (const uint8_t *)"abc"}};
+	struct frame frame;
+	uint32_t retry_ms;
+	struct cell *c;
+
+	(void)state;
+	fixture_init(&f, 16);
+	for (message_id_t id = 1; id <= 60; id++) {
+		send_message(&f.alice, 2, id);
+		assert_true(peer_receive(&f.bob, FRAME_DELIVER, &frame));
+	}
+	for (unsigned i = 0; i < 16; i++) {
+		control_allow(f.world, f.mallory[i].user, f.mallory[i].user, VERDICT_ALLOWED);
+		for (message_id_t id = 1; count_slowed(&f.mallory[i], &retry_ms) == 0; id++) {
+			send_message(&f.mallory[i], f.mallory[i].user, id);
+			while (control_take(f.world, IPC_EVENT, 0, PUNT_STORE) != NULL)
+				;
+		}
+	}
+	assert_true((f.worker->messages.capacity - f.worker->messages.used) / 8 < 60);
+	for (unsigned n = 0; n < 40; n++) {
+		c = control_put(f.world, IPC_INJECT, 0, INJECT_FRAME);
+		c->frame = (struct cell_frame){.session_count = 1, .sids = {f.bob.sid}};
+		c->length = (uint16_t)frame_write(&answer, c->data, CELL_DATA_MAX);
+		control_publish(f.world, IPC_INJECT, 0);
+		world_settle(f.world);
+		assert_int_equal(peer_receive(&f.bob, FRAME_RESPONSE, &frame), n < 32);
+	}
+	assert_int_equal(world_counter(f.world, COUNTER_limit_frames), 8);
+	world_free(f.world);
+}
+
 /* Frames from control to somebody who never acknowledges. */
 static void
 test_frames(void **state)
@@ -630,6 +668,7 @@ main(void)
 		cmocka_unit_test(test_next_ids),
 		cmocka_unit_test(test_frames),
 		cmocka_unit_test(test_acks),
+		cmocka_unit_test(test_frames_beside_live_messages),
 		cmocka_unit_test(test_confirms),
 		cmocka_unit_test(test_forged_own_address),
 		cmocka_unit_test(test_replays_and_garbage),
